@@ -1,0 +1,67 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: runs a program, with a time limit and the C locale."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended, and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+    @property
+    def words(self) -> str:
+        """What the program said, on one line: standard error first, else standard output."""
+        return " ".join((self.stderr.strip() or self.stdout.strip()).split())
+
+
+class Run(t.Protocol):
+    """How edges run programs. Tests pass one that replays recordings."""
+
+    def __call__(
+        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+    ) -> Completed: ...
+
+
+def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None) -> Completed:
+    """The outcome of a program, whatever its exit status.
+
+    Raises `CommandError` when it cannot be started or is still running after `timeout_s` (it is ended then, with
+    all that it started).
+    """
+    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as exc:
+        raise CommandError(f"cannot run {argv[0]}: {exc.strerror}; install it or mend PATH") from exc
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired as exc:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+        raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
+    return Completed(process.returncode, stdout, stderr)

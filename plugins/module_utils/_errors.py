@@ -1,0 +1,32 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can go wrong at an edge. Bad input is a `ValueError` instead. Pure: no I/O."""
+
+from __future__ import annotations
+
+
+class GfapiError(Exception):
+    """A call to the outside failed. The text names the thing, keeps the tool's own words and says the mend."""
+
+
+class CommandError(GfapiError):
+    """A program is missing, did not end in time, or said no."""
+
+
+class GlusterError(GfapiError):
+    """The gluster command line or glusterd said no."""
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        super().__init__(message)
+        #: another transaction holds the volume's lock; the same call may succeed later
+        self.busy = busy
+
+
+class LibvirtError(GfapiError):
+    """libvirt said no, or could not be asked."""
+
+
+class StorageError(GfapiError):
+    """A mount, a storage domain's files or an image could not be read or changed."""

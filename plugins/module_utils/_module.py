@@ -1,0 +1,156 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The glue: parameters → items with plans → diff, actions, changed → carried out unless in check mode.
+
+The only file that ends a module, and the only one that looks at check mode.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib.util
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item
+
+Params = t.Dict[str, t.Any]
+Result = t.Dict[str, t.Any]
+
+#: Debian's package of each library; Fedora and EL name them alike
+PACKAGES: t.Final = {"lxml": "python3-lxml", "libvirt": "python3-libvirt"}
+SYSTEM_PYTHONS: t.Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
+#: libvirtd serves 20 ordinary requests at once with its default max_workers; more threads only queue
+MAX_WAITING: t.Final = 16
+
+
+def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:
+    """Go on under the system's Python where it alone has the libraries, else fail with the packages to install."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    if not has_respawned():
+        for interpreter in SYSTEM_PYTHONS:
+            if all(probe_interpreters_for_module([interpreter], name) for name in names):
+                respawn_module(interpreter)
+    packages = ", ".join(PACKAGES[name] for name in missing)
+    module.fail_json(
+        msg=f"the Python library {', '.join(missing)} is missing on this host; install {packages}"
+        f" (looked with {module.params.get('ansible_python_interpreter') or 'the current Python'} and {SYSTEM_PYTHONS[0]})"
+    )
+
+
+def run(
+    make_items: t.Callable[[Params], Item | t.Sequence[Item]],
+    argument_spec: t.Mapping[str, t.Any],
+    *,
+    one: str,
+    many: str | None = None,
+    libraries: t.Sequence[str] = (),
+    **rules: t.Any,
+) -> None:
+    """Plan, show, carry out unless in check mode, and end the module.
+
+    The result holds the thing under the key `one`, or a list of things under `many` when `make_items` gives a list.
+    """
+    module = AnsibleModule(argument_spec=dict(argument_spec), supports_check_mode=True, **rules)
+    require_libraries(module, libraries)
+    try:
+        made = make_items(module.params)
+    except (ValueError, GfapiError) as exc:
+        module.fail_json(msg=_one_line(exc), actions=[])
+    items = [made] if isinstance(made, Item) else list(made)
+    for warning in dict.fromkeys(warning for item in items for warning in item.warnings):
+        module.warn(warning)
+    progress = [_Progress(item) for item in items]
+    if not module.check_mode:
+        _carry_out(progress, stop=module.params.get("on_error", "stop") == "stop")
+    results = [entry.result(real=not module.check_mode) for entry in progress]
+    result: Result = {
+        "changed": any(entry["changed"] for entry in results),
+        "actions": [action for entry in results for action in entry["actions"]],
+    }
+    if isinstance(made, Item):
+        result[one] = {key: value for key, value in results[0].items() if key not in ("changed", "actions", "failed")}
+        result["diff"] = {"before": made.plan.before, "after": made.plan.after}
+    else:
+        result[many or one] = results
+        result["diff"] = [
+            {"before": item.plan.before, "after": item.plan.after, "before_header": item.name, "after_header": item.name}
+            for item in items
+            if item.plan.changed
+        ]
+    errors = [entry.error for entry in progress if entry.error]
+    if errors:
+        module.fail_json(msg="; ".join(errors), **result)
+    module.exit_json(**result)
+
+
+def run_info(
+    read: t.Callable[[Params], Result], argument_spec: t.Mapping[str, t.Any], *, libraries: t.Sequence[str] = ()
+) -> None:
+    """End the module with what was read."""
+    module = AnsibleModule(argument_spec=dict(argument_spec), supports_check_mode=True)
+    require_libraries(module, libraries)
+    try:
+        result = read(module.params)
+    except (ValueError, GfapiError) as exc:
+        module.fail_json(msg=_one_line(exc))
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+class _Progress:
+    """How far one item has come."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.done: list[str] = []
+        self.error: str | None = None
+
+    def carry_out(self, actions: t.Sequence[Action]) -> None:
+        """The actions in turn, up to the first that fails."""
+        for action in actions:
+            try:
+                action.run()
+            except (ValueError, GfapiError) as exc:
+                self.error = _one_line(exc)
+                return
+            self.done.append(action.summary)
+
+    def result(self, *, real: bool) -> Result:
+        """The thing, with what was or would be done to it."""
+        actions = self.done if real else self.item.plan.summaries
+        value = dict(self.item.predicted)
+        if real and actions and self.item.read and not self.error:
+            try:
+                value = dict(self.item.read())
+            except (ValueError, GfapiError) as exc:
+                self.error = _one_line(exc)
+        state: Result = {"changed": bool(actions), "actions": actions}
+        return {**value, **state, **({"failed": True, "msg": self.error} if self.error else {})}
+
+
+def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
+    """Every item's actions: up to the first that waits in turn, the rest of all items side by side."""
+    waiting: list[tuple[_Progress, tuple[Action, ...]]] = []
+    for entry in progress:
+        now, later = entry.item.plan.split()
+        entry.carry_out(now)
+        if entry.error and stop:
+            return
+        if later and not entry.error:
+            waiting.append((entry, later))
+    if waiting:
+        with concurrent.futures.ThreadPoolExecutor(min(len(waiting), MAX_WAITING)) as pool:
+            list(pool.map(lambda job: job[0].carry_out(job[1]), waiting))
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split())

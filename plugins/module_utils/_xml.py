@@ -1,0 +1,146 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""XML as a tree, and one table of fields that reads and writes it. Pure: no I/O. The only importer of lxml."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+try:
+    from lxml import etree
+except ImportError:
+    # _module.require_libraries says what to install
+    HAS_LXML = False
+else:
+    HAS_LXML = True
+
+if t.TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+else:
+    Element = t.Any
+
+#: what XML 1.0 cannot hold at all
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def parse(text: str) -> Element:
+    """The root element. Entities are not expanded and nothing is fetched; raises `ValueError` if not well-formed."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True, remove_comments=False)
+    try:
+        root = etree.fromstring(text.encode("utf-8", "surrogateescape"), parser)
+    except etree.XMLSyntaxError as exc:
+        raise ValueError(f"malformed XML: {exc}") from None
+    if root is None:
+        raise ValueError("malformed XML: no element in it")
+    return root
+
+
+def element(tag: str, attributes: t.Mapping[str, object] | None = None, *children: Element, text: str = "") -> Element:
+    """A new element; attributes that are `None` are left out."""
+    made = etree.Element(tag)
+    for name, value in (attributes or {}).items():
+        if value is not None:
+            made.set(name, require_printable(str(value)))
+    made.extend(children)
+    if text:
+        made.text = require_printable(text)
+    return made
+
+
+def to_text(root: Element) -> str:
+    """The tree as text, indented by two spaces, children in the order they stand."""
+    copy = clone(root)
+    etree.indent(copy)
+    return t.cast(str, etree.tostring(copy, encoding="unicode")) + "\n"
+
+
+def clone(root: Element) -> Element:
+    """A copy that shares nothing."""
+    return etree.fromstring(etree.tostring(root), etree.XMLParser(remove_blank_text=True, resolve_entities=False))
+
+
+def require_printable(text: str) -> str:
+    """The text, if XML can hold it; raises `ValueError` naming the character otherwise."""
+    match = _UNPRINTABLE.search(text)
+    if match:
+        raise ValueError(f"{text!r} holds {match[0]!r}, which XML cannot; take it out")
+    return text
+
+
+def child_text(root: Element, path: str) -> str | None:
+    """The text of the first element at a path; `None` if there is no such element."""
+    found = root.find(path)
+    return None if found is None else (found.text or "").strip()
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where one attribute of a model lives: `driver/@cache`, `serial`, or `readonly` (a flag: there or not).
+
+    `absent` is the value that a missing node stands for; it is written as a missing node too.
+    """
+
+    name: str
+    path: str
+    absent: t.Any = None
+    flag: bool = False
+
+    @property
+    def _parts(self) -> tuple[list[str], str | None]:
+        steps, at, attribute = self.path.partition("@")
+        return [step for step in steps.split("/") if step], attribute if at else None
+
+    def read(self, root: Element) -> t.Any:
+        """The value found; text, or a boolean for a flag."""
+        steps, attribute = self._parts
+        node = root.find("/".join(steps)) if steps else root
+        if self.flag:
+            return node is not None
+        value = None if node is None else node.get(attribute) if attribute else node.text
+        return self.absent if value is None or value == "" else type(self.absent or "")(value)
+
+    def write(self, root: Element, value: t.Any) -> None:
+        """Put the value there, making what lies on the way; a value that `absent` stands for takes the node out."""
+        steps, attribute = self._parts
+        gone = not value if self.flag else value is None or value == self.absent
+        if gone:
+            self._remove(root, steps, attribute)
+            return
+        node = root
+        for step in steps:
+            below = node.find(step)
+            if below is None:
+                below = etree.SubElement(node, step)
+            node = below
+        if attribute:
+            node.set(attribute, require_printable(str(value)))
+        elif not self.flag:
+            node.text = require_printable(str(value))
+
+    @staticmethod
+    def _remove(root: Element, steps: list[str], attribute: str | None) -> None:
+        node = root.find("/".join(steps)) if steps else root
+        if node is None:
+            return
+        if attribute:
+            node.attrib.pop(attribute, None)
+        if steps and not (attribute and (node.attrib or len(node))):
+            parent = node.getparent()
+            if parent is not None:
+                parent.remove(node)
+
+
+def read_fields(fields: t.Iterable[Field], root: Element) -> dict[str, t.Any]:
+    """Field name → value."""
+    return {field.name: field.read(root) for field in fields}
+
+
+def write_fields(fields: t.Iterable[Field], root: Element, values: t.Mapping[str, t.Any]) -> None:
+    """Write the fields that `values` names; the rest of the tree stays as it is."""
+    for field in fields:
+        if field.name in values:
+            field.write(root, values[field.name])
