@@ -124,14 +124,13 @@ class Field:
     @staticmethod
     def _remove(root: Element, steps: list[str], attribute: str | None) -> None:
         node = root.find("/".join(steps)) if steps else root
-        if node is None:
+        if node is None or (attribute and attribute not in node.attrib):
             return
         if attribute:
-            node.attrib.pop(attribute, None)
-        if steps and not (attribute and (node.attrib or len(node))):
-            parent = node.getparent()
-            if parent is not None:
-                parent.remove(node)
+            del node.attrib[attribute]
+        parent = node.getparent()
+        if steps and parent is not None and not (attribute and (node.attrib or len(node))):
+            parent.remove(node)
 
 
 def read_fields(fields: t.Iterable[Field], root: Element) -> dict[str, t.Any]:
