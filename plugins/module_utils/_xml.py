@@ -81,13 +81,15 @@ def child_text(root: Element, path: str) -> str | None:
 class Field:
     """Where one attribute of a model lives: `driver/@cache`, `serial`, or `readonly` (a flag: there or not).
 
-    `absent` is the value that a missing node stands for; it is written as a missing node too.
+    `absent` is the value that a missing node stands for; unless `explicit`, it is written as a missing node too.
     """
 
     name: str
     path: str
     absent: t.Any = None
     flag: bool = False
+    explicit: bool = False
+    kind: t.Callable[[str], t.Any] = str
 
     @property
     def _parts(self) -> tuple[list[str], str | None]:
@@ -101,12 +103,12 @@ class Field:
         if self.flag:
             return node is not None
         value = None if node is None else node.get(attribute) if attribute else node.text
-        return self.absent if value is None or value == "" else type(self.absent or "")(value)
+        return self.absent if not value else self.kind(value.strip())
 
     def write(self, root: Element, value: t.Any) -> None:
         """Put the value there, making what lies on the way; a value that `absent` stands for takes the node out."""
         steps, attribute = self._parts
-        gone = not value if self.flag else value is None or value == self.absent
+        gone = not value if self.flag else value is None or (value == self.absent and not self.explicit)
         if gone:
             self._remove(root, steps, attribute)
             return
