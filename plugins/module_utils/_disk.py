@@ -156,6 +156,7 @@ class Layer:
 class Disk:
     """The part of a `<disk>` that we manage; the rest of the element stays as it is.
 
+    Writing leaves what is `None` here as it stands in the element; `False` and empty text take a node out.
     `backing` is the whole chain below the image, nearest first: empty says that there is none, and `None` that libvirt
     must open the image to find out, which costs 10 s on gluster.
     """
@@ -171,8 +172,8 @@ class Disk:
     error_policy: str | None = None
     serial: str | None = None
     boot_order: str | None = None
-    readonly: bool = False
-    shareable: bool = False
+    readonly: bool | None = None
+    shareable: bool | None = None
     backing: tuple[Layer, ...] | None = None
 
 
@@ -206,10 +207,9 @@ def from_element(element: _xml.Element) -> Disk:
 def write_into(element: _xml.Element, disk: Disk) -> None:
     """Change a `<disk>` to agree with the model, at the fields that differ only."""
     current = from_element(element)
-    wanted = vars(replace(disk, bus=disk.bus or bus_of(disk.target)))
     if element.find("driver") is None:
         element.insert(0, _xml.element("driver", {"name": "qemu"}))
-    _xml.write_fields(FIELDS, element, {name: wanted[name] for name in (field.name for field in FIELDS)})
+    _xml.write_fields(FIELDS, element, {**vars(disk), "bus": disk.bus or bus_of(disk.target)})
     if disk.source != current.source:
         _replace_child(element, "source", source_element(disk.source))
         element.set("type", disk.source.type or "file")
@@ -295,8 +295,7 @@ def _backing_element(layers: t.Sequence[Layer]) -> _xml.Element:
 
 def bus_of(target: str) -> str | None:
     """The bus that libvirt takes for a target name when none is given."""
-    match = re.fullmatch(r"([a-z]+?)[a-z]+", target)
-    return next((bus for prefix, bus in BUS_OF_PREFIX.items() if match and target.startswith(prefix)), None)
+    return next((bus for prefix, bus in BUS_OF_PREFIX.items() if target.startswith(prefix)), None)
 
 
 def target_name(prefix: str, index: int) -> str:

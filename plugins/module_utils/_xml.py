@@ -97,19 +97,23 @@ class Field:
         return [step for step in steps.split("/") if step], attribute if at else None
 
     def read(self, root: Element) -> t.Any:
-        """The value found; text, or a boolean for a flag."""
+        """The value found: text or what `kind` makes of it; `True` for a flag; `None` for a missing node."""
         steps, attribute = self._parts
         node = root.find("/".join(steps)) if steps else root
         if self.flag:
-            return node is not None
+            return True if node is not None else None
         value = None if node is None else node.get(attribute) if attribute else node.text
         return self.absent if not value else self.kind(value.strip())
 
     def write(self, root: Element, value: t.Any) -> None:
-        """Put the value there, making what lies on the way; a value that `absent` stands for takes the node out."""
+        """Put the value there, making what lies on the way.
+
+        `None` leaves what is there. Empty text, `False` and a value that `absent` stands for take the node out.
+        """
+        if value is None:
+            return
         steps, attribute = self._parts
-        gone = not value if self.flag else value is None or (value == self.absent and not self.explicit)
-        if gone:
+        if value is False or value == "" or (value == self.absent and not self.explicit):
             self._remove(root, steps, attribute)
             return
         node = root
@@ -141,7 +145,7 @@ def read_fields(fields: t.Iterable[Field], root: Element) -> dict[str, t.Any]:
 
 
 def write_fields(fields: t.Iterable[Field], root: Element, values: t.Mapping[str, t.Any]) -> None:
-    """Write the fields that `values` names; the rest of the tree stays as it is."""
+    """Write the fields that `values` names and that are not `None`; the rest of the tree stays as it is."""
     for field in fields:
         if field.name in values:
             field.write(root, values[field.name])
