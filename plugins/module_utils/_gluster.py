@@ -27,6 +27,7 @@ ANOTHER_TRANSACTION: t.Final = "30802"
 BUSY_WORDS: t.Final = ("Another transaction is in progress", "Locking failed on")
 MENDS: t.Final = {
     "Connection failed": "is glusterd running here? (systemctl start glusterd)",
+    "option : ": "see gluster volume set help",
     "does not exist": "see gluster volume list",
     "not in cluster": "see gluster peer status",
 }

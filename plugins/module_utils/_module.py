@@ -75,20 +75,21 @@ def run(
         "changed": any(entry["changed"] for entry in results),
         "actions": [action for entry in results for action in entry["actions"]],
     }
-    if isinstance(made, Item):
-        result[one] = {key: value for key, value in results[0].items() if key not in ("changed", "actions", "failed")}
-        result["diff"] = {"before": made.plan.before, "after": made.plan.after}
-    else:
-        result[many or one] = results
-        result["diff"] = [
-            {"before": item.plan.before, "after": item.plan.after, "before_header": item.name, "after_header": item.name}
-            for item in items
-            if item.plan.changed
-        ]
     errors = [entry.error for entry in progress if entry.error]
+    if not isinstance(made, Item):
+        result[many or one] = results
+        result["diff"] = [_diff(item) for item in items if item.plan.changed]
+    elif not errors:
+        result[one] = {key: value for key, value in results[0].items() if key not in ("changed", "actions")}
+        result["diff"] = {"before": made.plan.before, "after": made.plan.after}
     if errors:
         module.fail_json(msg="; ".join(errors), **result)
     module.exit_json(**result)
+
+
+def _diff(item: Item) -> Result:
+    header = {"before_header": item.name, "after_header": item.name}
+    return {"before": item.plan.before, "after": item.plan.after, **header}
 
 
 def run_info(
