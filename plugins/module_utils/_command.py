@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -62,6 +63,8 @@ def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: s
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as exc:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=10)
+        # a child that waits for a hung mount cannot be ended, and shall not hold us
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
         raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
     return Completed(process.returncode, stdout, stderr)

@@ -30,3 +30,11 @@ class LibvirtError(GfapiError):
 
 class StorageError(GfapiError):
     """A mount, a storage domain's files or an image could not be read or changed."""
+
+
+class MissingLibraryError(GfapiError):
+    """A Python library is needed after all; raised before anything is changed."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"the Python library {library} is missing on this host")
+        self.library = library

@@ -16,7 +16,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item
 
 Params = t.Dict[str, t.Any]
@@ -62,6 +62,9 @@ def run(
     require_libraries(module, libraries)
     try:
         made = make_items(module.params)
+    except MissingLibraryError as exc:
+        require_libraries(module, [*libraries, exc.library])
+        raise
     except (ValueError, GfapiError) as exc:
         module.fail_json(msg=_one_line(exc), actions=[])
     items = [made] if isinstance(made, Item) else list(made)
@@ -100,6 +103,9 @@ def run_info(
     require_libraries(module, libraries)
     try:
         result = read(module.params)
+    except MissingLibraryError as exc:
+        require_libraries(module, [*libraries, exc.library])
+        raise
     except (ValueError, GfapiError) as exc:
         module.fail_json(msg=_one_line(exc))
     for warning in result.pop("warnings", ()):
