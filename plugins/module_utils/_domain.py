@@ -1,0 +1,324 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A libvirt domain: the part of `<domain>` that we manage, edited in place. Pure: no I/O.
+
+Source: libvirt formatdomain. What `define` adds or rewrites was seen on libvirt 9.0: MiB become KiB, a machine `q35`
+becomes `pc-q35-7.2`, a serial device is doubled as a console.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
+from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
+
+#: the machine types that name the newest of their kind
+MACHINE_ALIASES: t.Final = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+_UNIT_KIB: t.Final = {
+    "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
+    "GB": 1e9 / 1024, "G": 1024**2, "GiB": 1024**2, "TB": 1e12 / 1024, "T": 1024**3, "TiB": 1024**3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface; `source` is the network's or the bridge's name, `None` for type user."""
+
+    type: str
+    source: str | None = None
+    mac: str | None = None
+    model: str | None = None
+
+
+INTERFACE_FIELDS: t.Final = (
+    Field("mac", "mac/@address"),
+    Field("model", "model/@type"),
+)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What we manage of a domain. Writing leaves what is `None` here as it stands.
+
+    `disks` are those of device disk and lun; cdrom and floppy drives are nobody's business but the administrator's.
+    """
+
+    name: str
+    uuid: str | None = None
+    type: str | None = None
+    memory_kib: int | None = None
+    vcpus: int | None = None
+    arch: str | None = None
+    machine: str | None = None
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str | None = None
+    boot: tuple[str, ...] | None = None
+    cpu_mode: str | None = None
+    disks: tuple[Disk, ...] | None = None
+    interfaces: tuple[Interface, ...] | None = None
+    serial_log: str | None = None
+
+    @property
+    def has_gluster_disk(self) -> bool:
+        return any(disk.source.is_gluster for disk in self.disks or ())
+
+
+FIELDS: t.Final = (
+    Field("type", "@type"),
+    Field("name", "name"),
+    Field("uuid", "uuid"),
+    Field("vcpus", "vcpu", kind=int),
+    Field("arch", "os/type/@arch"),
+    Field("machine", "os/type/@machine"),
+    Field("kernel", "os/kernel"),
+    Field("initrd", "os/initrd"),
+    Field("cmdline", "os/cmdline"),
+    Field("serial_log", "devices/serial/log/@file"),
+)
+
+
+def from_element(element: _xml.Element) -> Domain:
+    """The model of a `<domain>`."""
+    return Domain(
+        **_xml.read_fields(FIELDS, element),
+        memory_kib=_memory_kib(element.find("memory")),
+        boot=tuple(boot.get("dev", "") for boot in element.iterfind("os/boot")),
+        cpu_mode=None if element.find("cpu") is None else element.find("cpu").get("mode", "custom"),
+        disks=tuple(_disk.from_element(disk) for disk in _disk_elements(element)),
+        interfaces=tuple(_interface_from(interface) for interface in element.iterfind("devices/interface")),
+    )
+
+
+def write_into(element: _xml.Element, domain: Domain) -> None:
+    """Change a `<domain>` to agree with the model, at the places that differ only."""
+    current = from_element(element)
+    if domain.machine in MACHINE_ALIASES and (current.machine or "").startswith(MACHINE_ALIASES[domain.machine]):
+        domain = replace(domain, machine=current.machine)
+    _xml.write_fields(FIELDS, element, vars(domain))
+    if domain.memory_kib not in (None, current.memory_kib):
+        for tag in ("memory", "currentMemory"):
+            _replace(element, _xml.element(tag, {"unit": "KiB"}, text=str(domain.memory_kib)))
+    if domain.cpu_mode not in (None, current.cpu_mode):
+        _replace(element, _xml.element("cpu", {"mode": domain.cpu_mode}))
+    if domain.boot not in (None, current.boot):
+        _write_boot(element, domain.boot or ())
+    if domain.disks is not None:
+        _write_disks(element, domain.disks)
+    if domain.interfaces is not None:
+        _write_interfaces(element, domain.interfaces)
+    if from_element(element).has_gluster_disk:
+        _refuse_relabelling(element)
+
+
+def new_element(domain: Domain) -> _xml.Element:
+    """A new `<domain>`: a server without display, with a serial console, entropy, and ACPI to be asked to shut down."""
+    kind = {"arch": domain.arch, "machine": domain.machine}
+    element = _xml.element(
+        "domain",
+        {"type": domain.type},
+        _xml.element("name", text=domain.name),
+        _xml.element("memory", {"unit": "KiB"}, text=str(domain.memory_kib)),
+        _xml.element("vcpu", text=str(domain.vcpus)),
+        _xml.element("os", None, _xml.element("type", kind, text="hvm")),
+        _xml.element("features", None, _xml.element("acpi"), _xml.element("apic")),
+        _xml.element("clock", {"offset": "utc"}),
+        _xml.element("on_poweroff", text="destroy"),
+        _xml.element("on_reboot", text="restart"),
+        _xml.element("on_crash", text="destroy"),
+        _xml.element(
+            "devices",
+            None,
+            _xml.element("serial", {"type": "pty"}),
+            _xml.element("console", {"type": "pty"}),
+            _xml.element("rng", {"model": "virtio"}, _xml.element("backend", {"model": "random"}, text="/dev/urandom")),
+        ),
+    )
+    write_into(element, domain)
+    return element
+
+
+def edited(element: _xml.Element, domain: Domain) -> _xml.Element:
+    """A copy of the host's `<domain>` that agrees with the model."""
+    copy = _xml.clone(element)
+    write_into(copy, domain)
+    return copy
+
+
+def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
+    """The names of what differs between two `<domain>`s, in the model's order; `relabelling` for the seclabel."""
+    left, right = vars(from_element(before)), vars(from_element(after))
+    names = [name for name in left if left[name] != right[name]]
+    return names + (["relabelling"] if _is_relabelled(before) != _is_relabelled(after) else [])
+
+
+def place_disks(wanted: t.Sequence[Disk], current: t.Sequence[Disk]) -> tuple[Disk, ...]:
+    """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free."""
+    taken = {disk.target for disk in wanted if disk.target}
+    placed = []
+    for disk in wanted:
+        target = disk.target or next((old.target for old in current if _is_same_image(old, disk)), "")
+        if not disk.target and (not target or target in taken):
+            target = _disk.free_target(taken | {old.target for old in current}, _prefix_of(disk.bus))
+        taken.add(target)
+        placed.append(replace(disk, target=target, bus=disk.bus or _disk.bus_of(target)))
+    doubled = sorted(target for target in taken if sum(disk.target == target for disk in placed) > 1)
+    if doubled:
+        raise ValueError(f"target {', '.join(doubled)} is given to two disks; each disk needs its own")
+    return tuple(placed)
+
+
+def stable_mac(domain_name: str, index: int) -> str:
+    """A MAC address that a domain's interface keeps when it is made again, in QEMU's range 52:54:00."""
+    digest = hashlib.sha256(f"{domain_name}/{index}".encode()).hexdigest()
+    return "52:54:00:" + ":".join(digest[position : position + 2] for position in (0, 2, 4))
+
+
+def image_targets(element: _xml.Element, image_uuid: str) -> list[str]:
+    """The targets of a domain whose image, or any layer below it, is the storage domain image `image_uuid`."""
+    part = f"/images/{image_uuid}/"
+    found = []
+    for disk in element.iterfind("devices/disk"):
+        names = (f"{source.get('name', '')} {source.get('file', '')}" for source in disk.iter("source"))
+        if any(part in name for name in names):
+            target = disk.find("target")
+            found.append("" if target is None else target.get("dev", ""))
+    return found
+
+
+def _is_same_image(left: Disk, right: Disk) -> bool:
+    return replace(left.source, hosts=()) == replace(right.source, hosts=()) or (
+        left.serial is not None and left.serial == right.serial
+    )
+
+
+def _prefix_of(bus: str | None) -> str:
+    return next((prefix for prefix, name in _disk.BUS_OF_PREFIX.items() if name == bus), "sd" if bus else "vd")
+
+
+def _memory_kib(element: _xml.Element | None) -> int | None:
+    if element is None or not (element.text or "").strip():
+        return None
+    return round(int(element.text) * _UNIT_KIB.get(element.get("unit", "KiB"), 1))
+
+
+def _replace(element: _xml.Element, new: _xml.Element) -> None:
+    old = element.find(new.tag)
+    if old is None:
+        element.append(new)
+    else:
+        element.replace(old, new)
+
+
+def _write_boot(element: _xml.Element, devices: t.Sequence[str]) -> None:
+    node = element.find("os")
+    for boot in node.findall("boot"):
+        node.remove(boot)
+    node.extend([_xml.element("boot", {"dev": device}) for device in devices])
+
+
+def _disk_elements(element: _xml.Element) -> list[_xml.Element]:
+    return [disk for disk in element.iterfind("devices/disk") if disk.get("device", "disk") in _disk.DISK_DEVICES]
+
+
+def _devices(element: _xml.Element) -> _xml.Element:
+    devices = element.find("devices")
+    if devices is None:
+        devices = _xml.element("devices")
+        element.append(devices)
+    return devices
+
+
+def _write_disks(element: _xml.Element, disks: t.Sequence[Disk]) -> None:
+    """The domain's disks become these: edited where the target is there, added, or taken out."""
+    devices = _devices(element)
+    present = {_disk.from_element(disk).target: disk for disk in _disk_elements(element)}
+    for target in present.keys() - {disk.target for disk in disks}:
+        devices.remove(present[target])
+    for disk in disks:
+        if disk.target in present:
+            _disk.write_into(present[disk.target], disk)
+        else:
+            devices.append(_disk.to_element(disk))
+
+
+def _interface_from(element: _xml.Element) -> Interface:
+    kind = element.get("type", "")
+    source = element.find("source")
+    return Interface(
+        type=kind,
+        source=None if source is None else source.get(kind),
+        **_xml.read_fields(INTERFACE_FIELDS, element),
+    )
+
+
+def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) -> None:
+    """The domain's interfaces become these, matched by MAC address where one is given, else by position."""
+    devices = _devices(element)
+    present = devices.findall("interface")
+    by_mac = {(_interface_from(node).mac or "").lower(): node for node in present}
+    kept = []
+    for index, interface in enumerate(interfaces):
+        node = by_mac.get((interface.mac or "").lower()) if interface.mac else None
+        if node is None and index < len(present) and present[index] not in kept:
+            node = present[index]
+        if node is None:
+            node = _xml.element("interface", {"type": interface.type})
+            devices.append(node)
+            name = element.findtext("name", "")
+            interface = replace(interface, mac=interface.mac or stable_mac(name, index))
+        _write_interface(node, interface)
+        kept.append(node)
+    for node in present:
+        if node not in kept:
+            devices.remove(node)
+
+
+def _write_interface(node: _xml.Element, interface: Interface) -> None:
+    current = _interface_from(node)
+    if (interface.type, interface.source) != (current.type, current.source):
+        node.set("type", interface.type)
+        for source in node.findall("source"):
+            node.remove(source)
+        if interface.source:
+            node.append(_xml.element("source", {interface.type: interface.source}))
+    if interface.mac and interface.mac.lower() == (current.mac or "").lower():
+        interface = replace(interface, mac=None)
+    _xml.write_fields(INTERFACE_FIELDS, node, vars(interface))
+
+
+def _is_relabelled(element: _xml.Element) -> bool:
+    return not any(
+        label.get("model") == "dac" and label.get("type") == "none" for label in element.findall("seclabel")
+    )
+
+
+def _refuse_relabelling(element: _xml.Element) -> None:
+    """Keep libvirt from opening gluster images to chown them, which costs 10 s a start and loses 36:36 at the stop.
+
+    Only a label of the whole domain lasts: one inside a network source is parsed and never written back.
+    """
+    if not _is_relabelled(element):
+        return
+    for label in element.findall("seclabel"):
+        if label.get("model") == "dac":
+            element.remove(label)
+    element.append(_xml.element("seclabel", {"type": "none", "model": "dac"}))
+
+
+def parse_memory_kib(value: str | int) -> int:
+    """Memory as users write it, in KiB: `2GiB`, `512M`, `524288KiB`; a bare number is MiB, as in virt-install."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT])?(?:i?B)?\s*", str(value), re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"memory {value!r} is not a size; write 2GiB, 512MiB or a number of MiB")
+    kib = float(match[1]) * 1024 ** "KMGT".index((match[2] or "M").upper())
+    if kib < 1:
+        raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
+    return round(kib)

@@ -1,0 +1,252 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: libvirt. The only importer of the library."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import threading
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import image_targets
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
+
+try:
+    import libvirt
+    import libvirt_qemu
+except ImportError:
+    HAS_LIBVIRT = False
+else:
+    HAS_LIBVIRT = True
+
+#: a daemon that does not answer this often, this many times, is given up
+KEEPALIVE_INTERVAL_S: t.Final = 5
+KEEPALIVE_COUNT: t.Final = 6
+#: a guest that was still booting does not see the power button, so it is pressed again
+PRESS_AGAIN_S: t.Final = 10
+POLL_S: t.Final = 0.2
+QMP_TIMEOUT_S: t.Final = 10
+STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", "shut_off", "crashed", "suspended")
+
+
+@dataclass(frozen=True)
+class DomainRecord:
+    """A domain as libvirt holds it: its next configuration, the running one (or `None`), and its power state."""
+
+    name: str
+    uuid: str
+    state: str
+    inactive: _xml.Element
+    live: _xml.Element | None
+    autostart: bool
+
+    @property
+    def is_active(self) -> bool:
+        return self.live is not None
+
+
+@dataclass(frozen=True)
+class ImageUser:
+    """A domain on this host with a disk whose chain holds an image."""
+
+    name: str
+    running: bool
+    target: str
+
+    def __str__(self) -> str:
+        return f"domain {self.name} ({'running' if self.running else 'defined'}, disk {self.target})"
+
+
+class Libvirt:
+    """One connection, opened when it is first needed. Raises `MissingLibraryError` without the library."""
+
+    def __init__(self, uri: str = "qemu:///system") -> None:
+        if not HAS_LIBVIRT:
+            raise MissingLibraryError("libvirt")
+        self.uri = uri
+
+    @functools.cached_property
+    def _connection(self) -> t.Any:
+        _run_event_loop()
+        try:
+            connection = libvirt.open(self.uri)
+        except libvirt.libvirtError as exc:
+            raise LibvirtError(
+                f"cannot connect to libvirt at {self.uri}: {exc}; is libvirtd running there?"
+                " (systemctl start libvirtd, or virtqemud)"
+            ) from exc
+        # the test driver knows no keepalive
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        return connection
+
+    def host_architecture(self) -> str:
+        """The host's processor architecture, as in `x86_64`."""
+        with _asking("ask libvirt for the host's capabilities"):
+            return _xml.parse(self._connection.getCapabilities()).findtext("host/cpu/arch", "x86_64")
+
+    def has_kvm(self, arch: str) -> bool:
+        """Whether libvirt can start KVM domains of this architecture."""
+        with _asking("ask libvirt for the host's capabilities"):
+            capabilities = _xml.parse(self._connection.getCapabilities())
+        kinds = (d.get("type") for a in capabilities.iterfind("guest/arch") if a.get("name") == arch for d in a.iterfind("domain"))
+        return "kvm" in kinds
+
+    def version(self) -> tuple[str, str | None]:
+        """libvirt's version, and that of its QEMU if it has one."""
+        with _asking("ask libvirt for its version"):
+            hypervisor = self._connection.getVersion() if self._connection.getType() == "QEMU" else None
+            return _version_text(self._connection.getLibVersion()), hypervisor and _version_text(hypervisor)
+
+    def domain(self, name: str) -> DomainRecord | None:
+        """A domain by name; `None` if libvirt says that there is none."""
+        with _asking(f"look for domain {name}"):
+            try:
+                found = self._connection.lookupByName(name)
+            except libvirt.libvirtError as exc:
+                if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return None
+                raise
+        return _record(found)
+
+    def domains(self) -> tuple[DomainRecord, ...]:
+        """Every domain, running or defined, by name."""
+        with _asking("list domains"):
+            found = self._connection.listAllDomains(0)
+        return tuple(_record(domain) for domain in sorted(found, key=lambda domain: t.cast(str, domain.name())))
+
+    def users_of(self, image_uuid: str) -> tuple[ImageUser, ...]:
+        """The domains of this host whose disks, or any layer below, lie in the image; running ones first."""
+        users = [
+            ImageUser(record.name, configuration is record.live, target)
+            for record in self.domains()
+            for configuration in ([record.live] if record.live is not None else []) + [record.inactive]
+            for target in image_targets(configuration, image_uuid)
+        ]
+        seen: dict[tuple[str, str], ImageUser] = {}
+        for user in users:
+            seen.setdefault((user.name, user.target), user)
+        return tuple(sorted(seen.values(), key=lambda user: not user.running))
+
+    def define(self, element: _xml.Element) -> None:
+        """Define or redefine a domain; libvirt checks it against its own schema."""
+        name = element.findtext("name", "")
+        with _asking(f"define domain {name}"):
+            self._connection.defineXMLFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    def undefine(self, name: str) -> None:
+        """Forget a domain with its NVRAM, managed save and snapshot metadata; never its images."""
+        flags = (
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        )
+        with _asking(f"undefine domain {name}"):
+            self._connection.lookupByName(name).undefineFlags(flags)
+
+    def set_autostart(self, name: str, *, autostart: bool) -> None:
+        with _asking(f"set autostart of domain {name}"):
+            self._connection.lookupByName(name).setAutostart(int(autostart))
+
+    def start(self, name: str) -> None:
+        with _asking(f"start domain {name}"):
+            self._connection.lookupByName(name).create()
+
+    def resume(self, name: str) -> None:
+        with _asking(f"resume domain {name}"):
+            self._connection.lookupByName(name).resume()
+
+    def shut_down(self, name: str, *, timeout_s: float, force: bool) -> None:
+        """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
+        with _asking(f"shut down domain {name}"):
+            domain = self._connection.lookupByName(name)
+            end = time.monotonic() + timeout_s
+            press = time.monotonic()
+            while _state(domain) != "shut_off" and time.monotonic() < end:
+                if time.monotonic() >= press:
+                    _press_power_button(domain)
+                    press = time.monotonic() + PRESS_AGAIN_S
+                time.sleep(POLL_S)
+            if _state(domain) == "shut_off":
+                return
+            if not force:
+                raise LibvirtError(
+                    f"cannot shut down domain {name}: the guest did not power off within {timeout_s:g} s;"
+                    " raise shutdown_timeout, or allow it to be ended with force_stop: true"
+                )
+            domain.destroy()
+
+    def block_resize(self, name: str, target: str, size_bytes: int) -> None:
+        """Grow a running domain's disk, image and all."""
+        with _asking(f"grow disk {target} of domain {name}"):
+            self._connection.lookupByName(name).blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+
+    def qmp(self, name: str, command: str) -> t.Any:
+        """What a running domain's QEMU returns for a QMP command without arguments."""
+        with _asking(f"ask the QEMU of domain {name}: {command}"):
+            domain = self._connection.lookupByName(name)
+            text = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0)
+        answer = json.loads(text)
+        if "return" not in answer:
+            words = answer.get("error", {}).get("desc", text)
+            raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
+        return answer["return"]
+
+
+def _press_power_button(domain: t.Any) -> None:
+    # the guest may be gone between the look and the press
+    try:
+        domain.shutdown()
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+
+
+def _state(domain: t.Any) -> str:
+    return STATES[domain.state()[0]]
+
+
+def _record(domain: t.Any) -> DomainRecord:
+    with _asking(f"read domain {domain.name()}"):
+        secure = libvirt.VIR_DOMAIN_XML_SECURE
+        return DomainRecord(
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            state=_state(domain),
+            inactive=_xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | secure)),
+            live=_xml.parse(domain.XMLDesc(0)) if domain.isActive() else None,
+            autostart=bool(domain.isPersistent() and domain.autostart()),
+        )
+
+
+@contextlib.contextmanager
+def _asking(doing: str) -> t.Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as exc:
+        raise LibvirtError(f"cannot {doing}: {exc}") from exc
+
+
+def _version_text(number: int) -> str:
+    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+@functools.lru_cache(maxsize=None)
+def _run_event_loop() -> None:
+    """Keepalive needs an event loop; libvirt wants it before the first connection, and its own errors off stderr."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    libvirt.virEventRegisterDefaultImpl()
+
+    def loop() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=loop, name="libvirt-events", daemon=True).start()
