@@ -27,6 +27,8 @@ _VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]+")
 #: RFC 3986: what may stand unescaped; QEMU's parser refuses the rest
 _RAW = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _SAFE_IN_PATH = "/:@!$&'()*+,;=~"
+#: what a URI cannot carry to QEMU: NUL, and bytes of a file name that are no text
+_NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 def parse_host(text: str) -> str:
@@ -83,9 +85,13 @@ def _decode(text: str, part: str) -> str:
         decoded = unquote_to_bytes(text).decode("utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"the {part} {text!r} is not UTF-8 when unescaped") from None
-    if "\0" in decoded:
-        raise ValueError(f"the {part} {text!r} holds a NUL")
-    return decoded
+    return _require_text(decoded, part)
+
+
+def _require_text(text: str, part: str) -> str:
+    if _NOT_TEXT.search(text):
+        raise ValueError(f"the {part} {text!r} holds a NUL or is not UTF-8")
+    return text
 
 
 def _socket_of(query: str) -> str:
@@ -115,14 +121,16 @@ class GlusterURI:
 
     def __post_init__(self) -> None:
         require_volume_name(self.volume)
-        if not self.path or self.path.startswith("/") or "\0" in self.path:
-            raise ValueError(f"image path {self.path!r} must be relative to the volume's root and not empty")
+        if not self.path or self.path.startswith("/") or self.path.endswith("/"):
+            raise ValueError(f"image path {self.path!r} must be relative to the volume's root, and a file's")
+        _require_text(self.path, "path")
+        _require_text(self.socket or "", "socket")
         if self.transport == "unix":
-            if self.host or self.port or not (self.socket or "").startswith("/"):
+            if self.host is not None or self.port is not None or not (self.socket or "").startswith("/"):
                 raise ValueError("transport unix takes the absolute path of a socket, and neither host nor port")
         elif self.transport not in ("tcp", "rdma"):
             raise ValueError(f"transport {self.transport!r} is not one of tcp, unix, rdma")
-        elif self.socket or not self.host or not self.port:
+        elif self.socket is not None or not self.host or not self.port:
             raise ValueError(f"transport {self.transport} takes a host and a port, and no socket")
         else:
             object.__setattr__(self, "host", parse_host(self.host))
@@ -202,6 +210,8 @@ class VolumeSpec:
         """`server:/volume[/directory]` (the slash before the volume may be missing); raises `ValueError`."""
         match = re.fullmatch(r"((?:\[[^\]]*\]|[^:\[\]])+):(.*)", text, re.DOTALL)
         try:
+            if text.partition("://")[0] in SCHEMES:
+                raise ValueError("it is a URI")
             if match is None:
                 raise ValueError("there is no ':' after the server; an IPv6 address stands in brackets")
             path = posixpath.normpath("/" + match[2]).strip("/")
