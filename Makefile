@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Every target installs what it needs by itself: system packages (scripts/packages.txt) and .cache/venv.
+
+SHELL := /bin/sh
+BIN := .cache/venv/bin
+TREE := .cache/collections
+DIST := .cache/dist
+VERSION := $(shell sed -n 's/^version: *//p' galaxy.yml)
+ARTIFACT := $(DIST)/gfapi-virt-$(VERSION).tar.gz
+
+# Tools find the virtualenv's other tools, and leave nothing outside .cache.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_HOME := $(CURDIR)/.cache/ansible
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv lab-packages ## from nothing to a guest on gfapi, with the lab left up to look around
+	lab/demo
+
+.PHONY: test
+test: ## the whole gate, cheapest first
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity build molecule
+
+.PHONY: lint
+lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
+
+.PHONY: ruff
+ruff: venv ## Python style and form
+	ruff check
+	ruff format --check
+
+.PHONY: format
+format: venv ## put Python files in form
+	ruff check --fix
+	ruff format
+
+.PHONY: mypy
+mypy: venv ## types
+	cd $(TREE) && mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.cache/mypy \
+		-p ansible_collections.gfapi.virt.plugins
+
+.PHONY: unit
+unit: venv ## unit tests: no root, no network, no gluster
+	pytest $(ARGS)
+
+.PHONY: changelog-lint
+changelog-lint: venv ## changelog fragments
+	antsibull-changelog lint
+
+.PHONY: ansible-lint
+ansible-lint: venv ## roles, playbooks, metadata, YAML
+	ansible-lint
+
+.PHONY: docs
+docs: venv ## documentation of modules and roles
+	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck .
+
+.PHONY: sanity
+sanity: ## ansible-test sanity, with every supported Python that the machine has
+	scripts/ansible-test sanity $(ARGS)
+
+.PHONY: build
+build: venv ## build the collection, and import it as Galaxy would
+	scripts/build $(ARTIFACT)
+
+.PHONY: molecule
+molecule: venv lab-packages ## scenarios on real hosts
+	molecule test --all
+
+.PHONY: bench
+bench: venv lab-packages ## measure what the documentation claims
+	tests/bench/run
+
+.PHONY: venv
+venv: ## only the virtualenv, .cache/venv
+	@scripts/venv
+
+.PHONY: lab-packages
+lab-packages:
+	@scripts/packages lab
+
+.PHONY: clean
+clean: ## remove the lab's hosts and images, and .cache; system packages stay, and are named
+	@if command -v podman >/dev/null; then lab/lab clean; fi
+	rm -rf .cache
+	@echo "These system packages were installed if they were missing, and stay:"
+	@scripts/packages --list tools lab | tr '\n' ' '; echo
