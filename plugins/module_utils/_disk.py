@@ -293,6 +293,12 @@ def _backing_element(layers: t.Sequence[Layer]) -> _xml.Element:
     )
 
 
+def alias_of(element: _xml.Element) -> str:
+    """libvirt's name for a running domain's `<disk>`, which QEMU's device carries too."""
+    alias = element.find("alias")
+    return "" if alias is None else alias.get("name", "")
+
+
 def bus_of(target: str) -> str | None:
     """The bus that libvirt takes for a target name when none is given."""
     return next((bus for prefix, bus in BUS_OF_PREFIX.items() if target.startswith(prefix)), None)

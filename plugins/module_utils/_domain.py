@@ -21,6 +21,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
 
 #: the machine types that name the newest of their kind
 MACHINE_ALIASES: t.Final = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+DEFAULT_MACHINES: t.Final = {"x86_64": "q35", "aarch64": "virt"}
 _UNIT_KIB: t.Final = {
     "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
     "GB": 1e9 / 1024, "G": 1024**2, "GiB": 1024**2, "TB": 1e12 / 1024, "T": 1024**3, "TiB": 1024**3,
@@ -159,6 +160,39 @@ def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     return names + (["relabelling"] if _is_relabelled(before) != _is_relabelled(after) else [])
 
 
+def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
+    """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
+    running, wanted = from_element(live), from_element(configured)
+    names = ("memory_kib", "vcpus", "machine", "kernel", "initrd", "cmdline")
+    fields = [name for name in names if getattr(running, name) != getattr(wanted, name)]
+    if [_guest_view(disk) for disk in running.disks or ()] != [_guest_view(disk) for disk in wanted.disks or ()]:
+        fields.append("disks")
+    if [nic.mac for nic in running.interfaces or ()] != [nic.mac for nic in wanted.interfaces or ()]:
+        fields.append("interfaces")
+    return fields
+
+
+def _guest_view(disk: Disk) -> tuple[object, ...]:
+    return (disk.target, disk.bus, disk.format, replace(disk.source, hosts=()))
+
+
+def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
+    """A domain that can be defined: what was not asked for is filled in. Raises `ValueError` without memory."""
+    if domain.memory_kib is None:
+        raise ValueError(f"domain {domain.name} does not exist yet and memory is not given; write memory: 2GiB")
+    kind = domain.type or ("kvm" if has_kvm else "qemu")
+    return replace(
+        domain,
+        type=kind,
+        vcpus=domain.vcpus or 1,
+        arch=domain.arch or arch,
+        machine=domain.machine or DEFAULT_MACHINES.get(domain.arch or arch),
+        # QEMU's own default CPU lacks what today's distributions ask for
+        cpu_mode=domain.cpu_mode or ("host-model" if kind == "kvm" else None),
+        boot=domain.boot or (None if domain.kernel else ("hd",)),
+    )
+
+
 def place_disks(wanted: t.Sequence[Disk], current: t.Sequence[Disk]) -> tuple[Disk, ...]:
     """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free."""
     taken = {disk.target for disk in wanted if disk.target}
@@ -272,8 +306,8 @@ def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) 
         if node is None:
             node = _xml.element("interface", {"type": interface.type})
             devices.append(node)
-            name = element.findtext("name", "")
-            interface = replace(interface, mac=interface.mac or stable_mac(name, index))
+            mac = interface.mac or stable_mac(element.findtext("name", ""), index)
+            interface = replace(interface, mac=mac, model=interface.model or "virtio")
         _write_interface(node, interface)
         kept.append(node)
     for node in present:
@@ -322,3 +356,37 @@ def parse_memory_kib(value: str | int) -> int:
     if kib < 1:
         raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
     return round(kib)
+
+
+def masked(element: _xml.Element) -> _xml.Element:
+    """A copy with the passwords of graphics and of TLS secrets hidden, for people's eyes."""
+    copy = _xml.clone(element)
+    for node in copy.iter("graphics"):
+        if node.get("passwd") is not None:
+            node.set("passwd", "********")
+    return copy
+
+
+def facts(configured: _xml.Element | None, live: _xml.Element | None) -> dict[str, t.Any]:
+    """Disks, interfaces and what a restart would bring, as modules return them."""
+    domain = Domain("") if configured is None else from_element(configured)
+    pending = [] if live is None or configured is None else pending_fields(live, configured)
+    return {
+        "disks": [disk_facts(disk) for disk in domain.disks or ()],
+        "interfaces": [vars(interface) for interface in domain.interfaces or ()],
+        "restart_required": [f"{field}: takes effect at the next start" for field in pending],
+    }
+
+
+def disk_facts(disk: Disk) -> dict[str, t.Any]:
+    """A disk as modules return it."""
+    source = disk.source
+    uris = list(source.uris)
+    return {
+        "target": disk.target,
+        "source": source.name or source.file or source.dev,
+        "uri": uris[0] if uris else None,
+        "uris": uris,
+        "format": disk.format,
+        "serial": disk.serial,
+    }

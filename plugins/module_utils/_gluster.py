@@ -45,6 +45,11 @@ class Gluster:
         remote = [f"--remote-host={remote_host}"] if remote_host else []
         return _only(name, self._call(f"read volume {name}", *remote, "volume", "info", name))
 
+    def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
+        """Every server of a volume that is mounted through `volfile_server`, that one first."""
+        volume = self.volume(name, remote_host=volfile_server)
+        return tuple(dict.fromkeys((volfile_server, *volume.servers)))
+
     def volume_and_options(self, name: str) -> tuple[Volume, dict[str, str]]:
         """A volume and every option in force on it, read by one process."""
         doing = f"read volume {name}"

@@ -1,0 +1,178 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: libvirt_vm_info
+short_description: Read libvirt domains, and the I/O path that each disk really takes
+version_added: 0.1.0
+description:
+  - Tells power state, disks and interfaces of domains.
+  - For each disk of a running domain it asks QEMU's own block graph which way the data goes, over gfapi or over a mount.
+    The XML says only what was asked for.
+author:
+  - gfapi.virt contributors (@gfapi-virt)
+extends_documentation_fragment:
+  - gfapi.virt._attributes.info
+  - gfapi.virt._attributes.actiongroup_libvirt
+  - gfapi.virt._libvirt
+requirements:
+  - libvirt-python
+  - lxml
+options:
+  names:
+    description:
+      - Domains to read; all of them if left out. One that does not exist is left out of the result.
+    type: list
+    elements: str
+seealso:
+  - module: gfapi.virt.libvirt_vm
+  - name: QEMU QMP reference
+    description: Upstream reference of query-block and query-named-block-nodes.
+    link: https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html
+"""
+
+EXAMPLES = r"""
+- name: What runs on this host
+  gfapi.virt.libvirt_vm_info:
+  register: host
+
+- name: How the disks of VM web are reached
+  gfapi.virt.libvirt_vm_info:
+    names: [web]
+  register: web
+
+- name: Every disk of VM web goes through gfapi
+  ansible.builtin.assert:
+    that: item.io_path == 'gfapi'
+    quiet: true
+  loop: "{{ web.vms | map(attribute='disks') | flatten }}"
+"""
+
+RETURN = r"""
+vms:
+  description: The domains, by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the domain.
+      type: str
+      returned: success
+      sample: web
+    uuid:
+      description: UUID of the domain.
+      type: str
+      returned: success
+      sample: 420f72ed-f354-40bb-96f0-fb2dd96d8517
+    state:
+      description: Power state.
+      type: str
+      returned: success
+      sample: running
+    autostart:
+      description: Whether the domain starts with its host.
+      type: bool
+      returned: success
+    disks:
+      description:
+        - The disks, those of the running domain if it runs.
+        - C(io_path) is V(gfapi), V(fuse) (a file on a gluster mount), V(file), V(block), V(other), or none where the
+          domain does not run.
+        - C(servers) are the gluster servers that QEMU was given.
+      type: list
+      elements: dict
+      returned: success
+      sample:
+        - target: vda
+          source: vmstore/f3a1/images/6b1c/9d20
+          uri: gluster://gluster1/vmstore/f3a1/images/6b1c/9d20
+          uris: ["gluster://gluster1/vmstore/f3a1/images/6b1c/9d20"]
+          format: qcow2
+          serial: 6b1c
+          io_path: gfapi
+          servers: [gluster1]
+    interfaces:
+      description: The network interfaces.
+      type: list
+      elements: dict
+      returned: success
+      sample: [{type: network, source: default, mac: "52:54:00:04:e6:22", model: virtio}]
+    restart_required:
+      description: What differs between the running domain and its configuration, and so takes a restart.
+      type: list
+      elements: str
+      returned: success
+      sample: []
+"""
+
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain
+from ansible_collections.gfapi.virt.plugins.module_utils._command import run
+from ansible_collections.gfapi.virt.plugins.module_utils._io_path import FUSE_TYPE, IOPath, io_path
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+
+ARGUMENT_SPEC = {
+    "names": {"type": "list", "elements": "str"},
+    "uri": {"type": "str", "default": "qemu:///system"},
+}
+
+
+def disks_of(libvirt: Libvirt, record: DomainRecord, fuse_mounts: t.Sequence[str]) -> list[dict[str, t.Any]]:
+    """The disks with their I/O path."""
+    if record.live is None:
+        return [with_path(_disk.from_element(disk), None) for disk in record.inactive.iterfind("devices/disk")]
+    devices = libvirt.qmp(record.name, "query-block")
+    nodes = libvirt.qmp(record.name, "query-named-block-nodes")
+    return [
+        with_path(
+            _disk.from_element(disk),
+            io_path(_disk.alias_of(disk), devices, nodes, fuse_mounts),
+        )
+        for disk in record.live.iterfind("devices/disk")
+    ]
+
+
+def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
+    """A disk as the module returns it."""
+    return {
+        **_domain.disk_facts(disk),
+        "io_path": path.kind if path else None,
+        "servers": list(path.servers) if path else [],
+    }
+
+
+def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
+    """The domains asked for."""
+    names = params["names"]
+    records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
+    fuse_mounts = [mount.mount_point for mount in mounts.table() if mount.type == FUSE_TYPE]
+    return {
+        "vms": [
+            {
+                "name": record.name,
+                "uuid": record.uuid,
+                "state": record.state,
+                "autostart": record.autostart,
+                **_domain.facts(record.inactive, record.live),
+                "disks": disks_of(libvirt, record, fuse_mounts),
+            }
+            for record in records
+        ]
+    }
+
+
+def main() -> None:
+    run_info(
+        lambda params: read(params, Libvirt(params["uri"]), Mounts(run)), ARGUMENT_SPEC, libraries=["lxml", "libvirt"]
+    )
+
+
+if __name__ == "__main__":
+    main()
