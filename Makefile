@@ -18,7 +18,7 @@ help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: venv lab-packages ## from nothing to a guest on gfapi, with the lab left up to look around
+demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 	lab/demo
 
 .PHONY: test
@@ -69,7 +69,7 @@ build: venv ## build the collection, and import it as Galaxy would
 
 .PHONY: molecule
 molecule: venv lab-packages ## scenarios on real hosts
-	molecule test --all
+	molecule test --all --destroy=never
 
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims

@@ -9,6 +9,7 @@ import typing as t
 from xml.etree import ElementTree
 
 import pytest
+
 from conftest import HOST, VOLUME, image_path
 
 GIB = 1024**3
