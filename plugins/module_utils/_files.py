@@ -1,0 +1,256 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: files and directories by descriptor, so that no symbolic link is followed, and all or nothing.
+
+Root works here on a tree that a less trusted user (36:36) owns; paths are therefore walked one name at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+
+#: uid and gid
+Owner = tuple[int, int]
+
+_DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+#: a rename onto a directory that is there says one or the other
+ALREADY_THERE: t.Final = (errno.EEXIST, errno.ENOTEMPTY)
+MENDS: t.Final = {
+    errno.ENOSPC: "free space or add bricks to the volume",
+    errno.EDQUOT: "raise the quota or free space",
+    errno.ENOTCONN: "the mount has lost its volume; is it started? gfapi.virt.glusterfs_domain mounts it again",
+    errno.ESTALE: "it changed on the volume meanwhile; run again",
+    errno.EROFS: "the volume is mounted or served read-only; see its quorum (gluster volume heal VOLUME info)",
+    errno.EACCES: "run as root",
+    errno.EPERM: "run as root",
+    errno.ELOOP: "a symbolic link is in the way, and none is followed here",
+}
+
+
+@contextlib.contextmanager
+def explained(doing: str) -> t.Iterator[None]:
+    """Turns an `OSError` inside into a `StorageError`: `cannot <doing>: <the system's words>; <mend>`."""
+    try:
+        yield
+    except OSError as exc:
+        mend = MENDS.get(exc.errno or 0)
+        raise StorageError(f"cannot {doing}: {exc.strerror or exc}" + (f"; {mend}" if mend else "")) from exc
+
+
+class Directory:
+    """An open directory; every name is one step below it. Use it as a context, or `close` it."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self.descriptor = descriptor
+        #: for programs and messages
+        self.path = path
+
+    @classmethod
+    def open(cls, path: str) -> Directory:
+        return cls(os.open(path, _DIRECTORY), path)
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def child(self, name: str) -> Directory:
+        return Directory(os.open(name, _DIRECTORY, dir_fd=self.descriptor), os.path.join(self.path, name))
+
+    def below(self, path: str) -> Directory:
+        """The directory some steps down; itself, opened once more, for an empty path."""
+        current = Directory(os.dup(self.descriptor), self.path)
+        for step in filter(None, path.split("/")):
+            with current:
+                current = current.child(step)
+        return current
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.descriptor))
+
+    def is_there(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def make(self, name: str, mode: int, owner: Owner) -> Directory:
+        """A new directory, open."""
+        os.mkdir(name, 0o700, dir_fd=self.descriptor)
+        made = self.child(name)
+        made.own(mode, owner)
+        return made
+
+    def own(self, mode: int, owner: Owner) -> None:
+        os.fchown(self.descriptor, *owner)
+        os.fchmod(self.descriptor, mode)
+
+    def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """A descriptor of a regular file."""
+        # without O_NONBLOCK a pipe put there would hold us for ever
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, f"{name} is no regular file")
+        return descriptor
+
+    def new_file(self, name: str, mode: int, owner: Owner) -> int:
+        """A descriptor of a file that was not there."""
+        descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=self.descriptor)
+        os.fchown(descriptor, *owner)
+        os.fchmod(descriptor, mode)
+        return descriptor
+
+    def read(self, name: str, limit_bytes: int, offset: int = 0) -> bytes:
+        descriptor = self.open_file(name)
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(offset)
+            return file.read(limit_bytes)
+
+    def write_new(self, name: str, text: str, mode: int, owner: Owner) -> None:
+        """A new file with that text, on disk when this returns."""
+        with os.fdopen(self.new_file(name, mode, owner), "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def replace_text(self, name: str, text: str, mode: int, owner: Owner) -> None:
+        """The file's text anew: readers see the old one or the new one, after a crash too."""
+        fresh = f".{name}.{secrets.token_hex(4)}"
+        try:
+            self.write_new(fresh, text, mode, owner)
+            os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(fresh, dir_fd=self.descriptor)
+            raise
+        self.sync()
+
+    def sync(self) -> None:
+        os.fsync(self.descriptor)
+
+    def move(self, name: str, destination: Directory, new_name: str) -> bool:
+        """Rename a directory; `False` if one with something in it is there already."""
+        try:
+            os.rename(name, new_name, src_dir_fd=self.descriptor, dst_dir_fd=destination.descriptor)
+        except OSError as exc:
+            if exc.errno in ALREADY_THERE:
+                return False
+            raise
+        destination.sync()
+        return True
+
+    def remove_tree(self, name: str) -> None:
+        """Remove a directory and all below it; what is gone already is well."""
+        try:
+            with self.child(name) as directory:
+                for entry in directory.names():
+                    directory.remove(entry)
+            os.rmdir(name, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            pass
+
+    def remove(self, name: str) -> None:
+        """Remove a file, a link (not what it points to) or a whole directory."""
+        try:
+            kind = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(kind):
+                self.remove_tree(name)
+            else:
+                os.unlink(name, dir_fd=self.descriptor)
+        except FileNotFoundError:
+            pass
+
+
+#: VDSM looks for names that begin with no dot
+_STAGING: t.Final = ".gfapi-virt-"
+_LOCK: t.Final = "lock"
+
+
+@contextlib.contextmanager
+def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
+    """A new directory in which to build what is renamed into place when whole; gone at the end.
+
+    What killed runs left under the same key is removed first. A run holds a lock in its directory while it lives
+    (gluster passes it on to the other hosts), so a directory whose lock is free has lost its owner.
+    """
+    prefix = f"{_STAGING}{key}-"
+    _sweep(parent, prefix)
+    directory, lock = _locked_directory(parent, prefix)
+    try:
+        with directory:
+            yield directory
+    finally:
+        with contextlib.suppress(OSError):
+            parent.remove_tree(os.path.basename(directory.path))
+        os.close(lock)
+
+
+def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
+    while True:
+        name = prefix + secrets.token_hex(4)
+        directory = parent.make(name, 0o700, (os.getuid(), os.getgid()))
+        try:
+            lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
+            _try_lock(lock)
+        except (FileNotFoundError, BlockingIOError):
+            # another run took it for a dead one's between two of our steps
+            directory.close()
+            continue
+        if directory.is_there(_LOCK):
+            return directory, lock
+        os.close(lock)
+        directory.close()
+
+
+def _sweep(parent: Directory, prefix: str) -> None:
+    for name in parent.names():
+        if name.startswith(prefix):
+            with contextlib.suppress(OSError):
+                _remove_if_ownerless(parent, name)
+
+
+def _remove_if_ownerless(parent: Directory, name: str) -> None:
+    with parent.child(name) as directory:
+        if not directory.is_there(_LOCK):
+            parent.remove_tree(name)
+            return
+        lock = directory.open_file(_LOCK, os.O_RDWR)
+    try:
+        _try_lock(lock)
+        parent.remove_tree(name)
+    finally:
+        os.close(lock)
+
+
+def _try_lock(descriptor: int) -> None:
+    """Raises `BlockingIOError` while another open file has it."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def pad(descriptor: int, multiple: int) -> int:
+    """Lengthen a file to a multiple, and its length then; it can only grow, even where QEMU is allocating at its end.
+
+    QEMU's gluster driver cannot read the last bytes of a file whose length is not a multiple of 512.
+    """
+    size_bytes = os.fstat(descriptor).st_size
+    excess = size_bytes % multiple
+    if excess:
+        os.posix_fallocate(descriptor, size_bytes + multiple - excess - 1, 1)
+    return os.fstat(descriptor).st_size

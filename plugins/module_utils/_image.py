@@ -1,0 +1,301 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A disk image in a storage domain: sizes, `.meta` files and what qemu-img and a qcow2 header tell. Pure: no I/O.
+
+The format of `.meta` is oVirt's (VDSM's lib/vdsm/storage/volumemetadata.py): lines `KEY=VALUE` sorted by key, UTF-8,
+the last line `EOF`, 512 bytes at most. oVirt's "volume", one layer of an image, is called image volume here.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import struct
+import typing as t
+import uuid
+from dataclasses import dataclass, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    IMAGES,
+    NO_UUID,
+    is_uuid,
+    require_name,
+    require_printable,
+)
+
+#: sizes are rounded up to this: gfapi may crash on others (glusterfs #3429), and so does VDSM
+BLOCK_BYTES: t.Final = 4096
+META_LIMIT_BYTES: t.Final = 512
+#: VDSM cuts a longer description off without a word
+DESCRIPTION_LIMIT: t.Final = 210
+#: what `.meta` calls the formats
+FORMATS: t.Final = {"raw": "RAW", "qcow2": "COW"}
+#: VDSM removes such directories whenever it loads the storage domain
+REMOVED_PREFIX: t.Final = "_remove_me_"
+
+_SIZE = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*(?:([KMGTP])(?:I?B)?|B)?", re.IGNORECASE)
+_EXPONENTS: t.Final = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+
+
+def parse_size(value: str | int) -> int:
+    """`10GiB`, `10G`, `10GB`, `512 M`, `1.5T` or a number of bytes → bytes; 1024-based, rounded up to 4096.
+
+    Raises `ValueError` for anything else, and for nothing at all.
+    """
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None or isinstance(value, bool):
+        raise ValueError(f"size {value!r} is not a number of bytes or a text such as 10GiB or 512M")
+    whole, fraction, unit = match.groups()
+    scale = 1024 ** _EXPONENTS[unit.upper()] if unit else 1
+    size_bytes = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction or "")
+    if not 0 < size_bytes < 2**63 - BLOCK_BYTES:
+        raise ValueError(f"size {value!r} is out of range; it must be more than nothing and less than 8 EiB")
+    return padded(size_bytes)
+
+
+def padded(size_bytes: int) -> int:
+    """The next multiple of 4096."""
+    return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def size_text(size_bytes: int) -> str:
+    """Bytes for a person: in the largest unit that needs no fraction, `10 GiB`."""
+    for unit, exponent in reversed(_EXPONENTS.items()):
+        if size_bytes and size_bytes % 1024**exponent == 0:
+            return f"{size_bytes // 1024**exponent} {unit}iB"
+    return f"{size_bytes} bytes"
+
+
+def image_uuid_of(storage_domain_uuid: str, name: str) -> str:
+    """The uuid that every run on every host gives the image of that name: uuid5 of the two."""
+    return str(uuid.uuid5(uuid.UUID(storage_domain_uuid), name))
+
+
+def base_volume_uuid_of(image_uuid: str) -> str:
+    """The uuid of an image's first image volume: uuid5 of the image's and `base`."""
+    return str(uuid.uuid5(uuid.UUID(image_uuid), "base"))
+
+
+def describe(name: str, note: str) -> str:
+    """DESCRIPTION as oVirt's Engine writes it; raises `ValueError` when name and note do not fit."""
+    require_name(name, "disk")
+    require_printable(note, f"the description of disk {name!r}")
+    text = json.dumps({"DiskAlias": name, "DiskDescription": note}, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > DESCRIPTION_LIMIT:
+        excess = len(text) - DESCRIPTION_LIMIT
+        raise ValueError(f"the name and description of disk {name!r} are {excess} characters too long for its .meta")
+    return text
+
+
+@dataclass(frozen=True)
+class ImageVolume:
+    """One layer of an image: what `<uuid>.meta` says, and the uuid that its name gives.
+
+    `format` is QEMU's word; `parent_uuid` is `None` for the base; `description` is DESCRIPTION as it stands, and
+    `created_at` is in seconds of the epoch. `other` holds keys that are not modelled, so that rewriting keeps them.
+    """
+
+    uuid: str
+    image_uuid: str
+    storage_domain_uuid: str
+    description: str
+    format: str
+    capacity_bytes: int
+    created_at: int
+    preallocated: bool = False
+    parent_uuid: str | None = None
+    role: str = "LEAF"
+    legality: str = "LEGAL"
+    disk_type: str = "DATA"
+    generation: int = 0
+    sequence: int = 0
+    other: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def base(cls, storage_domain_uuid: str, name: str, *, note: str, **values: t.Any) -> ImageVolume:
+        """The only layer of a new image."""
+        image_uuid = image_uuid_of(storage_domain_uuid, name)
+        volume = cls(
+            base_volume_uuid_of(image_uuid), image_uuid, storage_domain_uuid, description=describe(name, note), **values
+        )
+        volume.to_text()  # raises where it does not fit
+        return volume
+
+    @property
+    def alias(self) -> str:
+        """The disk's name; empty where DESCRIPTION holds none."""
+        return _described(self.description, "DiskAlias")
+
+    @property
+    def note(self) -> str:
+        """The disk's description in words."""
+        return _described(self.description, "DiskDescription")
+
+    def resized(self, capacity_bytes: int) -> ImageVolume:
+        return replace(self, capacity_bytes=capacity_bytes)
+
+    @classmethod
+    def from_text(cls, volume_uuid: str, text: str) -> ImageVolume:
+        """`.meta` → value, as VDSM reads it; raises `ValueError` naming the key that is missing or wrong."""
+        keys = _meta_keys(text)
+        size = keys.pop("SIZE", None)  # blocks of 512 bytes, before version 5
+        if "CAP" not in keys and size is not None:
+            keys["CAP"] = str(_number("SIZE", size) * 512)
+        try:
+            word, parent, kind = keys.pop("FORMAT"), keys.pop("PUUID"), keys.pop("TYPE")
+            return cls(
+                uuid=volume_uuid,
+                image_uuid=keys.pop("IMAGE"),
+                storage_domain_uuid=keys.pop("DOMAIN"),
+                description=keys.pop("DESCRIPTION"),
+                format=_format_of(word),
+                capacity_bytes=_number("CAP", keys.pop("CAP")),
+                created_at=_number("CTIME", keys.pop("CTIME")),
+                preallocated=kind == "PREALLOCATED",
+                parent_uuid=None if parent == NO_UUID else parent,
+                role=keys.pop("VOLTYPE"),
+                legality=keys.pop("LEGALITY"),
+                disk_type=keys.pop("DISKTYPE"),
+                generation=_number("GEN", keys.pop("GEN", "0")),
+                sequence=_number("SEQ", keys.pop("SEQ", "0")),
+                other=tuple(sorted(keys.items())),
+            )
+        except KeyError as exc:
+            raise ValueError(f"there is no {exc.args[0]}") from None
+
+    def to_text(self) -> str:
+        """The file's whole text; raises `ValueError` when it is over 512 bytes."""
+        keys = {
+            **dict(self.other),
+            "CAP": str(self.capacity_bytes),
+            "CTIME": str(self.created_at),
+            "DESCRIPTION": require_printable(self.description, "DESCRIPTION"),
+            "DISKTYPE": self.disk_type,
+            "DOMAIN": self.storage_domain_uuid,
+            "FORMAT": FORMATS[self.format],
+            "GEN": str(self.generation),
+            "IMAGE": self.image_uuid,
+            "LEGALITY": self.legality,
+            "PUUID": self.parent_uuid or NO_UUID,
+            "SEQ": str(self.sequence),
+            "TYPE": "PREALLOCATED" if self.preallocated else "SPARSE",
+            "VOLTYPE": self.role,
+        }
+        text = "".join(f"{key}={value}\n" for key, value in sorted(keys.items())) + "EOF\n"
+        excess = len(text.encode()) - META_LIMIT_BYTES
+        if excess > 0:
+            raise ValueError(
+                f"the name and description of disk {self.alias!r} are {excess} bytes too long for its .meta"
+            )
+        return text
+
+
+def _meta_keys(text: str) -> dict[str, str]:
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if line.startswith("EOF"):
+            break
+        lines.append(line)
+    parts = (line.partition("=") for line in lines if "=" in line)
+    return {key.strip(): value.strip() for key, _equals, value in parts}
+
+
+def _number(key: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise ValueError(f"{key} {text!r} is not a number")
+    return int(text)
+
+
+def _format_of(word: str) -> str:
+    for image_format, known in FORMATS.items():
+        if word == known:
+            return image_format
+    raise ValueError(f"FORMAT {word!r} is not one of {', '.join(FORMATS.values())}")
+
+
+def _described(description: str, key: str) -> str:
+    try:
+        value = json.loads(description)
+    except ValueError:
+        return ""
+    text = value.get(key, "") if isinstance(value, dict) else ""
+    return text if isinstance(text, str) else ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A disk image: its image volumes, the leaf first and the base last."""
+
+    uuid: str
+    volumes: tuple[ImageVolume, ...]
+
+    @classmethod
+    def from_volumes(cls, uuid: str, volumes: t.Iterable[ImageVolume]) -> Image:
+        """The image volumes of one directory in order; raises `ValueError` where they are no single chain."""
+        by_uuid = {volume.uuid: volume for volume in volumes}
+        parents = {volume.parent_uuid for volume in by_uuid.values()}
+        leaves = [volume for volume in by_uuid.values() if volume.uuid not in parents]
+        if len(leaves) != 1:
+            raise ValueError(f"image {uuid} has {len(leaves)} image volumes that no other builds on, not one")
+        chain = [leaves[0]]
+        while chain[-1].parent_uuid is not None:
+            parent = by_uuid.get(chain[-1].parent_uuid)
+            if parent is None or parent in chain:
+                raise ValueError(f"image volume {chain[-1].uuid} of image {uuid} has no parent {chain[-1].parent_uuid}")
+            chain.append(parent)
+        return cls(uuid, tuple(chain))
+
+    @property
+    def leaf(self) -> ImageVolume:
+        return self.volumes[0]
+
+    @property
+    def name(self) -> str:
+        return self.leaf.alias
+
+    @property
+    def format(self) -> str:
+        return self.leaf.format
+
+    def path_of(self, volume: ImageVolume) -> str:
+        """Where one of its image volumes lies, relative to the root of the mount."""
+        # an image made from a template holds a link to the template's image volume, whose .meta names the template
+        return posixpath.join(self.leaf.storage_domain_uuid, IMAGES, self.uuid, volume.uuid)
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What `qemu-img info --output=json` says of a file."""
+
+    format: str
+    virtual_size_bytes: int
+    actual_size_bytes: int
+    backing_file: str | None = None
+    backing_format: str | None = None
+
+
+def parse_info(text: str) -> ImageInfo:
+    """The output of `qemu-img info --output=json` (QEMU's QAPI ImageInfo)."""
+    info = json.loads(text)
+    return ImageInfo(
+        format=info["format"],
+        virtual_size_bytes=info["virtual-size"],
+        actual_size_bytes=info["actual-size"],
+        backing_file=info.get("backing-filename"),
+        backing_format=info.get("backing-filename-format"),
+    )
+
+
+def virtual_size_in(header: bytes) -> int:
+    """The virtual size in the first 32 bytes of a qcow2 file (QEMU's docs/interop/qcow2); raises `ValueError`."""
+    if len(header) < 32 or header[:4] != b"QFI\xfb":
+        raise ValueError("it is no qcow2 image: its first bytes are not those of one")
+    return int(struct.unpack(">Q", header[24:32])[0])
+
+
+def is_image_directory(name: str) -> bool:
+    """Whether a name in `images` is an image's."""
+    return is_uuid(name)

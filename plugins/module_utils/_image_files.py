@@ -1,0 +1,197 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: the files of images, in the open `images` directory of a storage domain."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, pad, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._image import (
+    BLOCK_BYTES,
+    REMOVED_PREFIX,
+    Image,
+    ImageVolume,
+    is_image_directory,
+    virtual_size_in,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+
+META: t.Final = ".meta"
+WHOLE: t.Final = "whole"
+#: above the limit of 512 bytes, to see that a file breaks it
+META_READ_BYTES: t.Final = 4096
+DIRECTORY_MODE: t.Final = 0o755
+DATA_MODE: t.Final = 0o660
+META_MODE: t.Final = 0o644
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a storage domain: by uuid, what is wrong with the unreadable ones, and half removed ones."""
+
+    images: t.Mapping[str, Image] = field(default_factory=dict)
+    faults: t.Mapping[str, str] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(image.name for image in self.images.values() if image.name)
+
+    def image(self, name: str) -> Image | None:
+        """The image of that name, or of that uuid; raises `StorageError` when several have the name."""
+        found = [image for image in self.images.values() if image.name == name]
+        if len(found) > 1:
+            uuids = ", ".join(image.uuid for image in found)
+            raise StorageError(f"{len(found)} disks are called {name!r}: images {uuids}; give the uuid")
+        return found[0] if found else self.images.get(name)
+
+    def sharers(self, image: Image) -> list[str]:
+        """The other images that hold a link to an image volume of this one (made from it as a template)."""
+        ours = {volume.uuid for volume in image.volumes}
+        return sorted(
+            other.name or other.uuid
+            for other in self.images.values()
+            if other.uuid != image.uuid and ours & {volume.uuid for volume in other.volumes}
+        )
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the guest sees, what the image takes, and how long the leaf's file is."""
+
+    virtual_bytes: int
+    actual_bytes: int
+    length_bytes: int
+
+
+class ImageFiles:
+    """Reads, makes, grows and deletes images. Every method gets the open `images` directory."""
+
+    def __init__(self, qemu_img: QemuImg, owner: Owner) -> None:
+        self._qemu_img = qemu_img
+        self._owner = owner
+
+    def read(self, images: Directory) -> Listing:
+        """All images."""
+        found: dict[str, Image] = {}
+        faults: dict[str, str] = {}
+        names = images.names()
+        for name in filter(is_image_directory, names):
+            try:
+                volumes = _volumes_in(images, name)
+                if volumes:
+                    found[name] = Image.from_volumes(name, volumes)
+            except (ValueError, NotADirectoryError) as exc:
+                faults[name] = str(exc)
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+        removed = (name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
+        return Listing(found, faults, frozenset(removed))
+
+    def sizes(self, images: Directory, image: Image) -> Sizes:
+        """How large an image is; a qcow2 header is read here, since a qemu-img an image would cost more than all else."""
+        with images.child(image.uuid) as directory:
+            descriptor = directory.open_file(image.leaf.uuid)
+            with os.fdopen(descriptor, "rb") as file:
+                length = os.fstat(descriptor).st_size
+                virtual = virtual_size_in(file.read(32)) if image.format == "qcow2" else length
+            actual = sum(
+                os.stat(volume.uuid, dir_fd=directory.descriptor, follow_symlinks=False).st_blocks * 512
+                for volume in image.volumes
+            )
+        return Sizes(virtual, actual, length)
+
+    def create(self, images: Directory, volume: ImageVolume) -> bool:
+        """Make an image of one image volume; `False` if another run made it first. An image that is there stays."""
+        with staging(images, volume.image_uuid) as stage:
+            with stage.make(WHOLE, DIRECTORY_MODE, self._owner) as directory:
+                self._make_data(directory, volume)
+                directory.write_new(volume.uuid + META, volume.to_text(), META_MODE, self._owner)
+                directory.sync()
+            return stage.move(WHOLE, images, volume.image_uuid)
+
+    def _make_data(self, directory: Directory, volume: ImageVolume) -> None:
+        descriptor = directory.new_file(volume.uuid, DATA_MODE, self._owner)
+        try:
+            if volume.format == "qcow2":
+                path = posixpath.join(directory.path, volume.uuid)
+                self._qemu_img.create_qcow2(path, volume.capacity_bytes, preallocated=volume.preallocated)
+            elif volume.preallocated:
+                os.posix_fallocate(descriptor, 0, volume.capacity_bytes)
+            else:
+                os.ftruncate(descriptor, volume.capacity_bytes)
+                # as qemu-img does: alignment is probed on allocated bytes
+                os.pwrite(descriptor, bytes(BLOCK_BYTES), 0)
+            pad(descriptor, BLOCK_BYTES)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
+        """Make a raw image's file at least that long; safe while a VM uses it."""
+        with _leaf(images, image) as descriptor:
+            length = os.fstat(descriptor).st_size
+            if length < size_bytes:
+                start = length if image.leaf.preallocated else size_bytes - 1
+                os.posix_fallocate(descriptor, start, size_bytes - start)
+                os.fsync(descriptor)
+
+    def resize_qcow2(self, images: Directory, image: Image, size_bytes: int) -> None:
+        """Grow a qcow2 image that no VM uses."""
+        path = posixpath.join(images.path, image.uuid, image.leaf.uuid)
+        self._qemu_img.resize_qcow2(path, size_bytes, preallocated=image.leaf.preallocated)
+
+    def pad(self, images: Directory, image: Image) -> None:
+        """Mend the length of the leaf's file."""
+        with _leaf(images, image) as descriptor:
+            pad(descriptor, BLOCK_BYTES)
+
+    def write_meta(self, images: Directory, image: Image, volume: ImageVolume) -> None:
+        """Replace the `.meta` of one of an image's image volumes."""
+        with images.child(image.uuid) as directory:
+            directory.replace_text(volume.uuid + META, volume.to_text(), META_MODE, self._owner)
+
+    def delete(self, images: Directory, uuid: str) -> None:
+        """Remove an image, also one whose removal was interrupted."""
+        removed = REMOVED_PREFIX + uuid
+        images.remove_tree(removed)
+        if images.is_there(uuid):
+            images.move(uuid, images, removed)
+            images.remove_tree(removed)
+
+
+def now() -> int:
+    """CTIME of an image made now."""
+    return int(time.time())
+
+
+@contextlib.contextmanager
+def _leaf(images: Directory, image: Image) -> t.Iterator[int]:
+    with images.child(image.uuid) as directory:
+        descriptor = directory.open_file(image.leaf.uuid, os.O_RDWR)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _volumes_in(images: Directory, uuid: str) -> list[ImageVolume]:
+    with images.child(uuid) as directory:
+        names = [name for name in directory.names() if name.endswith(META) and not name.startswith(".")]
+        return [_volume(directory, name) for name in names]
+
+
+def _volume(directory: Directory, name: str) -> ImageVolume:
+    try:
+        return ImageVolume.from_text(name[: -len(META)], directory.read(name, META_READ_BYTES).decode())
+    except ValueError as exc:
+        raise ValueError(f"{directory.path}/{name}: {exc}") from None

@@ -1,0 +1,272 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: gluster mounts. The mount table, mount.glusterfs and its log, umount, and whether a mount answers.
+
+mount.glusterfs (10.3) reads an IPv6 volfile server without brackets and backup servers with them, and says little
+when it fails: the client's log holds the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec, format_host
+
+TABLE: t.Final = "/proc/self/mounts"
+LOGS: t.Final = "/var/log/glusterfs"
+#: where volumes are looked at that are not mounted
+VISITS: t.Final = "/run/gfapi-virt"
+BACKUP_OPTION: t.Final = "backup-volfile-servers"
+DEAD: t.Final = "Transport endpoint is not connected"
+ANSWER_TIMEOUT_S: t.Final = 8
+#: a client with backup servers tries each of them
+MOUNT_TIMEOUT_S: t.Final = 60
+UNMOUNT_TIMEOUT_S: t.Final = 30
+
+_OPTION = re.compile(r"[A-Za-z0-9_-]+(=[^\s,]+)?")
+_LOG_LINE = re.compile(r"\[[0-9- :.+]+\] E (?:\[MSGID: [0-9]+\] )?\[[^\]]*\] [^ ]*: (.*)")
+_LOG_DETAILS = re.compile(r"\s*\[(?:\{[^\]]*)?\]\s*$")
+#: words of the log → mend
+MENDS: t.Final = (
+    ("failed to fetch volume file", "does {server} serve a volume {volume}? see gluster volume list"),
+    ("failed to get the port number", "start it: gluster volume start {volume}"),
+    ("first lookup on root failed", "are its bricks up? see gluster volume status {volume}"),
+    ("DNS resolution failed", "name a server that resolves on this host"),
+    ("failed to fetch subvol", "is there a directory /{directory} on volume {volume}?"),
+)
+UNREACHABLE: t.Final = "is glusterd running on {server}, and does this host reach its port 24007?"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A gluster mount as the table has it: of several servers it names the first."""
+
+    spec: VolumeSpec
+    point: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """How large the volume behind a mount is, and how much of it is free."""
+
+    size_bytes: int
+    free_bytes: int
+
+
+def parse_table(text: str) -> tuple[Mount, ...]:
+    """The gluster mounts in `/proc/self/mounts`, in the order they were made."""
+    rows = (line.split(" ") for line in text.splitlines())
+    return tuple(
+        Mount(_spec_in_table(_unescape(row[0])), _unescape(row[1]))
+        for row in rows
+        if len(row) > 2 and row[2] == "fuse.glusterfs" and ":" in row[0]
+    )
+
+
+def _spec_in_table(text: str) -> VolumeSpec:
+    # an IPv6 server stands there without brackets; the last colon is the one before the volume
+    server, _colon, location = text.rpartition(":")
+    volume, _slash, directory = location.strip("/").partition("/")
+    return VolumeSpec((server,), volume.removesuffix(".rdma"), directory)
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
+    """The options as asked for, and the spec's further servers as backups unless the user named some.
+
+    Raises `ValueError` for what mount.glusterfs would split or refuse.
+    """
+    for option in options:
+        if not _OPTION.fullmatch(option):
+            raise ValueError(f"mount option {option!r} is not name or name=value without blanks and commas")
+    backups = [format_host(server) for server in spec.servers[1:]]
+    if not backups or any(option.startswith(f"{BACKUP_OPTION}=") for option in options):
+        return list(options)
+    return [*options, f"{BACKUP_OPTION}={':'.join(backups)}"]
+
+
+def last_error(log: str) -> str:
+    """The last error in a client's log, without time and place; empty if there is none."""
+    errors = [match[1] for match in map(_LOG_LINE.fullmatch, log.splitlines()) if match]
+    return _LOG_DETAILS.sub("", errors[-1]).strip() if errors else ""
+
+
+def mend_for(log: str, spec: VolumeSpec) -> str:
+    """What to do about the errors in a client's log."""
+    text = next((mend for words, mend in MENDS if words in log), UNREACHABLE)
+    return text.format(server=" or ".join(spec.servers), volume=spec.volume, directory=spec.directory)
+
+
+class Mounts:
+    """The gluster mounts of this host."""
+
+    def __init__(self, run_program: Run = run, *, table: str = TABLE, logs: str = LOGS, visits: str = VISITS) -> None:
+        self._run = run_program
+        self._table = table
+        self._logs = logs
+        self._visits = visits
+
+    def table(self) -> tuple[Mount, ...]:
+        with explained(f"read the mount table {self._table}"):
+            return parse_table(_text_of(self._table))
+
+    def at(self, point: str) -> Mount | None:
+        """The gluster mount on that directory."""
+        return next((mount for mount in reversed(self.table()) if mount.point == point), None)
+
+    def read_space(self, point: str) -> Space | None:
+        """The space of the volume, asked of its bricks by a child process that may hang instead of us.
+
+        `None` for a mount whose client or volume is gone; raises `StorageError` when there is no answer in time.
+        """
+        try:
+            done = self._run(["stat", "-f", "-c", "%S %b %a", point], timeout_s=ANSWER_TIMEOUT_S)
+        except CommandError as exc:
+            raise StorageError(
+                f"mount {point} does not answer within {ANSWER_TIMEOUT_S} s; are the servers of its volume up?"
+            ) from exc
+        if DEAD in done.stderr:
+            return None
+        if done.returncode != 0:
+            raise StorageError(f"cannot read mount {point}: {done.words}")
+        block, blocks, free = (int(word) for word in done.stdout.split())
+        return Space(block * blocks, block * free)
+
+    def require_answer(self, point: str) -> Space:
+        """The same, but a dead mount is an error too."""
+        space = self.read_space(point)
+        if space is None:
+            raise StorageError(f"mount {point} is dead: {DEAD}; gfapi.virt.glusterfs_domain mounts it again")
+        return space
+
+    def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = ()) -> None:
+        """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log."""
+        is_ours = _make_directory(point)
+        words = mount_options(spec, options)
+        log = self._log_of(point, words)
+        position = _size_of(log)
+        source = f"{spec.servers[0]}:/{spec.location}"
+        argv = ["mount", "-t", "glusterfs", *(["-o", ",".join(words)] if words else []), source, point]
+        try:
+            done = self._run(argv, timeout_s=MOUNT_TIMEOUT_S)
+        except CommandError as exc:
+            self._end_client(point)
+            raise _failure(spec, point, str(exc), log, position) from exc
+        if done.returncode != 0 or self.at(point) is None:
+            if is_ours:
+                with contextlib.suppress(OSError):
+                    os.rmdir(point)
+            raise _failure(spec, point, done.words, log, position)
+
+    def unmount(self, point: str) -> None:
+        """Unmount and remove the directory; raises `StorageError` naming the processes that hold it."""
+        done = self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
+        if done.returncode != 0:
+            holders = ", ".join(read_holders(point)[:5])
+            suffix = f"; in use by {holders}" if holders else ""
+            raise StorageError(f"cannot unmount {point}: {done.words}{suffix}")
+        with contextlib.suppress(OSError):
+            os.rmdir(point)
+
+    @contextlib.contextmanager
+    def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:
+        """The volume on a mount point of our own, for as long as the context lasts: to look at what is on it."""
+        self._end_visits()
+        point = os.path.join(self._visits, str(os.getpid()))
+        self.mount(spec, point, options)
+        try:
+            yield point
+        finally:
+            self.unmount(point)
+
+    def _end_visits(self) -> None:
+        """Unmount what killed runs left."""
+        for mount in self.table():
+            folder, pid = os.path.split(mount.point)
+            if folder == self._visits and not os.path.exists(f"/proc/{pid}"):
+                with contextlib.suppress(StorageError):
+                    self.unmount(mount.point)
+
+    def _log_of(self, point: str, options: t.Sequence[str]) -> str:
+        named = [option.partition("=")[2] for option in options if option.startswith("log-file=")]
+        return named[-1] if named else os.path.join(self._logs, f"{point.strip('/').replace('/', '-')}.log")
+
+    @staticmethod
+    def _end_client(point: str) -> None:
+        """End the client that we started for that directory and that goes on trying by itself."""
+        for pid, words in _processes():
+            if os.path.basename(words[0]) == "glusterfs" and words[-1] == point:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGTERM)
+
+
+def _make_directory(point: str) -> bool:
+    """Make a mount point where there is none; whether it was made."""
+    with explained(f"make mount point {point}"):
+        if os.path.isdir(point):
+            return False
+        os.makedirs(point)
+        return True
+
+
+def _failure(spec: VolumeSpec, point: str, words: str, log: str, position: int) -> StorageError:
+    """What mount said, the last error that its client logged, and the mend."""
+    try:
+        text = _text_of(log, position)
+    except OSError:
+        text = ""
+    reason = last_error(text)
+    logged = f"; {log} says: {reason}" if reason else ""
+    return StorageError(f"cannot mount {spec} on {point}: {words}{logged}; {mend_for(text, spec)}")
+
+
+def read_holders(point: str) -> list[str]:
+    """The processes with a file open below a directory, as `name (pid)`; nothing is asked of the mount itself."""
+    holders = []
+    for pid, words in _processes():
+        if any(path == point or path.startswith(f"{point}/") for path in _open_paths(pid)):
+            holders.append(f"{os.path.basename(words[0])} ({pid})")
+    return holders
+
+
+def _open_paths(pid: int) -> t.Iterator[str]:
+    links = [f"/proc/{pid}/cwd", f"/proc/{pid}/root"]
+    with contextlib.suppress(OSError):
+        links.extend(f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd"))
+    for link in links:
+        with contextlib.suppress(OSError):
+            yield os.readlink(link)
+
+
+def _processes() -> t.Iterator[tuple[int, list[str]]]:
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                words = _text_of(f"/proc/{name}/cmdline").rstrip("\0").split("\0")
+                yield int(name), words
+
+
+def _text_of(path: str, position: int = 0) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        file.seek(position)
+        return file.read()
+
+
+def _size_of(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
