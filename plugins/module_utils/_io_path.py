@@ -17,7 +17,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 
 #: QEMU's protocol drivers → the path; any other is `other`
 DRIVER_PATHS: t.Final = {"gluster": "gfapi", "host_device": "block"}
-FUSE_TYPE: t.Final = "fuse.glusterfs"
 
 
 @dataclass(frozen=True)

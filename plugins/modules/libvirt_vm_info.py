@@ -113,7 +113,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
-from ansible_collections.gfapi.virt.plugins.module_utils._io_path import FUSE_TYPE, IOPath, io_path
+from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
@@ -152,7 +152,7 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
     """The domains asked for."""
     names = params["names"]
     records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
-    fuse_mounts = [mount.mount_point for mount in mounts.table() if mount.type == FUSE_TYPE]
+    fuse_mounts = [mount.point for mount in mounts.read_all()]
     return {
         "vms": [
             {

@@ -1,0 +1,140 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: what this host has. Starts small programs, reads small files, changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, LibvirtError, MissingLibraryError
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
+
+#: vdsm's group, and so that of every oVirt storage domain
+STORAGE_GID: t.Final = 36
+SYSTEM_PYTHON: t.Final = "/usr/bin/python3"
+QEMU_CONF: t.Final = "/etc/libvirt/qemu.conf"
+QEMU_USERS: t.Final = ("libvirt-qemu", "qemu")
+GLUSTERD_VOL: t.Final = "/etc/glusterfs/glusterd.vol"
+#: the option's default became `on` here, and no restart is needed any more
+INSECURE_BY_DEFAULT: t.Final = Version((3, 7, 3))
+TIMEOUT_S: t.Final = 20
+
+
+@dataclass(frozen=True)
+class QemuUser:
+    """The user that libvirt runs QEMU as, with every group it is in."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+class Host:
+    """This host."""
+
+    def __init__(self, run_program: Run = run, *, uri: str = "qemu:///system") -> None:
+        self._run = run_program
+        self._uri = uri
+
+    def version_of(self, *argv: str) -> Version | None:
+        """The version that a program prints; `None` if it is missing."""
+        with contextlib.suppress(CommandError):
+            return Version.find(self._run(argv, timeout_s=TIMEOUT_S).stdout)
+        return None
+
+    def gluster_driver(self) -> tuple[bool, str]:
+        """Whether QEMU loads its gluster block driver, and its own words if not.
+
+        Neither a version nor `qemu-img --help` nor QMP's schema tells: a modular QEMU lists the driver with the file
+        gone. Asking for its options loads it and connects to nothing.
+        """
+        try:
+            done = self._run(["qemu-img", "create", "-f", "qcow2", "-o", "help", "gluster://x/y/z"], timeout_s=TIMEOUT_S)
+        except CommandError as exc:
+            return False, str(exc)
+        return done.returncode == 0, "" if done.returncode == 0 else done.words
+
+    def libvirt_versions(self) -> tuple[Version | None, Version | None, str]:
+        """Version of libvirt and of its QEMU, and why they could not be asked.
+
+        Raises `MissingLibraryError` where the system's Python has the library and this one has not.
+        """
+        try:
+            library, hypervisor = Libvirt(self._uri).version()
+        except MissingLibraryError as exc:
+            if self.has_library("libvirt"):
+                raise
+            return None, None, f"{exc}; install python3-libvirt"
+        except LibvirtError as exc:
+            return None, None, str(exc)
+        return Version.find(library), Version.find(hypervisor or ""), ""
+
+    def has_library(self, name: str) -> bool:
+        """Whether this Python or the system's has a library."""
+        if importlib.util.find_spec(name):
+            return True
+        with contextlib.suppress(CommandError):
+            return self._run([SYSTEM_PYTHON, "-c", f"import {name}"], timeout_s=TIMEOUT_S).returncode == 0
+        return False
+
+    def has_program(self, name: str) -> bool:
+        return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
+
+    def glusterd_runs(self) -> bool:
+        """Whether the local glusterd answers."""
+        try:
+            return self._run(["gluster", "--mode=script", "volume", "list"], timeout_s=TIMEOUT_S).returncode == 0
+        except CommandError:
+            return False
+
+    def qemu_user(self) -> QemuUser | None:
+        """The user from qemu.conf, else the one that the distribution's package made."""
+        configured = re.search(r'^\s*user\s*=\s*"\+?([^"]+)"', _read(QEMU_CONF), re.MULTILINE)
+        for name in (configured[1],) if configured else QEMU_USERS:
+            with contextlib.suppress(KeyError):
+                entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+                groups = tuple(sorted(set(os.getgrouplist(entry.pw_name, entry.pw_gid))))
+                return QemuUser(entry.pw_name, entry.pw_uid, entry.pw_gid, groups)
+        return None
+
+    def storage_group(self) -> str | None:
+        """The name of the group with gid 36."""
+        with contextlib.suppress(KeyError):
+            return grp.getgrgid(STORAGE_GID).gr_name
+        return None
+
+    def kvm(self, user: QemuUser | None) -> tuple[bool, bool]:
+        """Whether there is a /dev/kvm, and whether the qemu user may open it."""
+        try:
+            found = os.stat("/dev/kvm")
+        except OSError:
+            return False, False
+        as_group = user is not None and found.st_gid in user.groups and found.st_mode & 0o060 == 0o060
+        as_owner = user is not None and found.st_uid == user.uid and found.st_mode & 0o600 == 0o600
+        return True, as_group or as_owner or found.st_mode & 0o006 == 0o006
+
+    def configured_insecure_rpc(self) -> str | None:
+        """`rpc-auth-allow-insecure` as glusterd.vol has it; `None` if it has no such line."""
+        match = re.search(r"^\s*option\s+rpc-auth-allow-insecure\s+(\S+)", _read(GLUSTERD_VOL), re.MULTILINE)
+        return match[1] if match else None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
