@@ -28,7 +28,11 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 
 
 def parse(text: str) -> Element:
-    """The root element. Entities are not expanded and nothing is fetched; raises `ValueError` if not well-formed."""
+    """The root element; raises `ValueError` if the text is not well-formed.
+
+    A document type is refused, so no entity is ever expanded, and nothing is fetched: neither gluster nor libvirt
+    writes one.
+    """
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True, remove_comments=False)
     try:
         root = etree.fromstring(text.encode("utf-8", "surrogateescape"), parser)
@@ -36,6 +40,8 @@ def parse(text: str) -> Element:
         raise ValueError(f"malformed XML: {exc}") from None
     if root is None:
         raise ValueError("malformed XML: no element in it")
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise ValueError("malformed XML: it has a document type, which is refused")
     return root
 
 
@@ -60,7 +66,8 @@ def to_text(root: Element) -> str:
 
 def clone(root: Element) -> Element:
     """A copy that shares nothing."""
-    return etree.fromstring(etree.tostring(root), etree.XMLParser(remove_blank_text=True, resolve_entities=False))
+    text = etree.tostring(root, with_tail=False)
+    return etree.fromstring(text, etree.XMLParser(remove_blank_text=True, resolve_entities=False))
 
 
 def require_printable(text: str) -> str:
@@ -135,7 +142,7 @@ class Field:
         if attribute:
             del node.attrib[attribute]
         parent = node.getparent()
-        if steps and parent is not None and not (attribute and (node.attrib or len(node))):
+        if steps and parent is not None and not (attribute and (node.attrib or len(node) or node.text)):
             parent.remove(node)
 
 
