@@ -71,9 +71,10 @@ def run(
     for warning in dict.fromkeys(warning for item in items for warning in item.warnings):
         module.warn(warning)
     progress = [_Progress(item) for item in items]
-    if not module.check_mode:
+    real = not module.check_mode
+    if real:
         _carry_out(progress, stop=module.params.get("on_error", "stop") == "stop")
-    results = [entry.result(real=not module.check_mode) for entry in progress]
+    results = [entry.result(real=real) for entry in progress]
     result: Result = {
         "changed": any(entry["changed"] for entry in results),
         "actions": [action for entry in results for action in entry["actions"]],

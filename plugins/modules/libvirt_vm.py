@@ -525,9 +525,9 @@ def plan_vm(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) ->
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
-        changed = _domain.differing_fields(current.inactive, after)
-        if changed:
-            actions.append(Action(f"change {', '.join(changed)} of domain {name}", lambda: libvirt.define(after)))
+        fields = _domain.differing_fields(current.inactive, after)
+        if fields:
+            actions.append(Action(f"change {', '.join(fields)} of domain {name}", lambda: libvirt.define(after)))
     autostart = bool(current and current.autostart)
     if desired.autostart not in (None, autostart):
         word = "enable" if desired.autostart else "disable"
