@@ -157,6 +157,7 @@ def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     """The names of what differs between two `<domain>`s, in the model's order; `relabelling` for the seclabel."""
     left, right = vars(from_element(before)), vars(from_element(after))
     names = [name for name in left if left[name] != right[name]]
+    names = [name.removesuffix("_kib") for name in names]
     return names + (["relabelling"] if _is_relabelled(before) != _is_relabelled(after) else [])
 
 
@@ -374,7 +375,7 @@ def facts(configured: _xml.Element | None, live: _xml.Element | None) -> dict[st
     return {
         "disks": [disk_facts(disk) for disk in domain.disks or ()],
         "interfaces": [vars(interface) for interface in domain.interfaces or ()],
-        "restart_required": [f"{field}: takes effect at the next start" for field in pending],
+        "restart_required": [f"{field.removesuffix('_kib')}: takes effect at the next start" for field in pending],
     }
 
 

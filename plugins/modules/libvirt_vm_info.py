@@ -152,7 +152,7 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
     """The domains asked for."""
     names = params["names"]
     records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
-    fuse_mounts = [mount.point for mount in mounts.read_all()]
+    fuse_mounts = [mount.point for mount in mounts.table()]
     return {
         "vms": [
             {
