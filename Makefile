@@ -69,7 +69,8 @@ build: venv ## build the collection, and import it as Galaxy would
 
 .PHONY: molecule
 molecule: venv lab-packages ## scenarios on real hosts
-	molecule test --all --destroy=never
+	molecule reset --all
+	MOLECULE_COMMAND_BORDERS=false molecule test --all --destroy=never
 
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims
