@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 import threading
 import time
 import typing as t
@@ -71,6 +72,11 @@ class Libvirt:
         if not HAS_LIBVIRT:
             raise MissingLibraryError("libvirt")
         self.uri = uri
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the URI names another host, whose files this one does not see."""
+        return bool(re.match(r"[a-z]+(\+[a-z]+)?://[^/]", self.uri))
 
     @functools.cached_property
     def _connection(self) -> t.Any:

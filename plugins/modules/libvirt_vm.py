@@ -353,10 +353,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, Interface
+from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 
 DISK_SPEC = {
@@ -612,7 +614,17 @@ def item_for(libvirt: Libvirt, desired: Desired) -> Item:
     return Item(name, plan, facts(name, state_after(current, desired), current, configured), read)
 
 
-def make_items(params: Params, libvirt: Libvirt, images: ImageSources) -> Item | list[Item]:
+def require_driver(host: Host, items: t.Sequence[Item]) -> None:
+    """Raises `ValueError` before anything is changed where a gluster disk would be used and QEMU lacks the driver."""
+    users = [item.name for item in items if item.plan.changed and any(disk["uri"] for disk in item.predicted["disks"])]
+    present, words = host.gluster_driver() if users else (True, "")
+    if not present:
+        raise ValueError(
+            f"domain {', '.join(users)}: QEMU on this host has no gluster block driver ({words}); install {DRIVER_PACKAGES}"
+        )
+
+
+def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Host) -> Item | list[Item]:
     """Parameters → the domains with their plans, everything looked up before anything is changed."""
     wanted = params["vms"] if params["vms"] is not None else [params]
     desired = [desired_from(vm, images, params["storage_domain"]) for vm in wanted]
@@ -621,12 +633,14 @@ def make_items(params: Params, libvirt: Libvirt, images: ImageSources) -> Item |
     if doubled:
         raise ValueError(f"domain {', '.join(doubled)} is listed twice in vms; list each once")
     items = [replace(item_for(libvirt, one), warnings=tuple(images.warnings)) for one in desired]
+    if not libvirt.is_remote:
+        require_driver(host, items)
     return items if params["vms"] is not None else items[0]
 
 
 def main() -> None:
     run(
-        lambda params: make_items(params, Libvirt(params["uri"]), ImageSources.on_host(params["mount_root"])),
+        lambda params: make_items(params, Libvirt(params["uri"]), ImageSources.on_host(params["mount_root"]), Host()),
         ARGUMENT_SPEC,
         one="vm",
         many="vms",
