@@ -58,6 +58,8 @@ def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: s
             start_new_session=True,
         )
     except OSError as exc:
+        if cwd is not None and exc.filename == cwd:
+            raise CommandError(f"cannot run {argv[0]} in {cwd}: {exc.strerror}") from exc
         raise CommandError(f"cannot run {argv[0]}: {exc.strerror}; install it or mend PATH") from exc
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
@@ -66,5 +68,8 @@ def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: s
         # a child that waits for a hung mount cannot be ended, and shall not hold us
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=5)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(OSError):
+                t.cast("t.IO[str]", pipe).close()
         raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
     return Completed(process.returncode, stdout, stderr)
