@@ -97,6 +97,10 @@ class Directory:
         made.own(mode, owner)
         return made
 
+    def owner(self) -> Owner:
+        status = os.fstat(self.descriptor)
+        return status.st_uid, status.st_gid
+
     def own(self, mode: int, owner: Owner) -> None:
         os.fchown(self.descriptor, *owner)
         os.fchmod(self.descriptor, mode)

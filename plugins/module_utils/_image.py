@@ -267,6 +267,15 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What the guest sees, what the image takes, and how long the leaf's file is."""
+
+    virtual_bytes: int
+    actual_bytes: int
+    length_bytes: int
+
+
+@dataclass(frozen=True)
 class ImageInfo:
     """What `qemu-img info --output=json` says of a file."""
 

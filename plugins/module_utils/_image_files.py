@@ -20,6 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     REMOVED_PREFIX,
     Image,
     ImageVolume,
+    Sizes,
     is_image_directory,
     virtual_size_in,
 )
@@ -64,21 +65,11 @@ class Listing:
         )
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What the guest sees, what the image takes, and how long the leaf's file is."""
-
-    virtual_bytes: int
-    actual_bytes: int
-    length_bytes: int
-
-
 class ImageFiles:
-    """Reads, makes, grows and deletes images. Every method gets the open `images` directory."""
+    """Reads, makes, grows and deletes images. Every method gets the open `images` directory, whose owner owns all."""
 
-    def __init__(self, qemu_img: QemuImg, owner: Owner) -> None:
+    def __init__(self, qemu_img: QemuImg) -> None:
         self._qemu_img = qemu_img
-        self._owner = owner
 
     def read(self, images: Directory) -> Listing:
         """All images."""
@@ -98,7 +89,7 @@ class ImageFiles:
         return Listing(found, faults, frozenset(removed))
 
     def sizes(self, images: Directory, image: Image) -> Sizes:
-        """How large an image is; a qcow2 header is read here, since a qemu-img an image would cost more than all else."""
+        """How large an image is; a qcow2 header is read here, for a qemu-img an image would cost most of a run."""
         with images.child(image.uuid) as directory:
             descriptor = directory.open_file(image.leaf.uuid)
             with os.fdopen(descriptor, "rb") as file:
@@ -113,14 +104,15 @@ class ImageFiles:
     def create(self, images: Directory, volume: ImageVolume) -> bool:
         """Make an image of one image volume; `False` if another run made it first. An image that is there stays."""
         with staging(images, volume.image_uuid) as stage:
-            with stage.make(WHOLE, DIRECTORY_MODE, self._owner) as directory:
-                self._make_data(directory, volume)
-                directory.write_new(volume.uuid + META, volume.to_text(), META_MODE, self._owner)
+            owner = images.owner()
+            with stage.make(WHOLE, DIRECTORY_MODE, owner) as directory:
+                self._make_data(directory, volume, owner)
+                directory.write_new(volume.uuid + META, volume.to_text(), META_MODE, owner)
                 directory.sync()
             return stage.move(WHOLE, images, volume.image_uuid)
 
-    def _make_data(self, directory: Directory, volume: ImageVolume) -> None:
-        descriptor = directory.new_file(volume.uuid, DATA_MODE, self._owner)
+    def _make_data(self, directory: Directory, volume: ImageVolume, owner: Owner) -> None:
+        descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
         try:
             if volume.format == "qcow2":
                 path = posixpath.join(directory.path, volume.uuid)
@@ -158,7 +150,7 @@ class ImageFiles:
     def write_meta(self, images: Directory, image: Image, volume: ImageVolume) -> None:
         """Replace the `.meta` of one of an image's image volumes."""
         with images.child(image.uuid) as directory:
-            directory.replace_text(volume.uuid + META, volume.to_text(), META_MODE, self._owner)
+            directory.replace_text(volume.uuid + META, volume.to_text(), META_MODE, images.owner())
 
     def delete(self, images: Directory, uuid: str) -> None:
         """Remove an image, also one whose removal was interrupted."""

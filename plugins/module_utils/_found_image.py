@@ -1,0 +1,103 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An image that was found on a mount, and where its layers lie on the mount and in the Gluster volume. Pure: no I/O."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, Sizes
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
+
+
+@dataclass(frozen=True)
+class MountedStorageDomain:
+    """A storage domain and the mount that it was found on."""
+
+    storage_domain: StorageDomain
+    mount: Mount
+
+    @property
+    def name(self) -> str:
+        return self.storage_domain.name
+
+    @property
+    def path(self) -> str:
+        return posixpath.join(self.mount.point, self.storage_domain.uuid)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One image volume as a file: on the mount, and within the Gluster volume."""
+
+    path: str
+    volume_path: str
+    format: str
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image that is there: where each layer lies, and how large it is."""
+
+    place: MountedStorageDomain
+    image: Image
+    #: the leaf first, the base last
+    layers: tuple[Layer, ...]
+    virtual_size_bytes: int
+    actual_size_bytes: int
+    #: of the leaf's file
+    length_bytes: int
+
+    @classmethod
+    def at(cls, place: MountedStorageDomain, image: Image, sizes: Sizes) -> FoundImage:
+        directory = place.mount.spec.directory
+        paths = [(image.path_of(volume), volume.format) for volume in image.volumes]
+        layers = tuple(
+            Layer(posixpath.join(place.mount.point, path), posixpath.join(directory, path), image_format)
+            for path, image_format in paths
+        )
+        return cls(place, image, layers, sizes.virtual_bytes, sizes.actual_bytes, sizes.length_bytes)
+
+    @property
+    def name(self) -> str:
+        return self.image.name
+
+    @property
+    def image_uuid(self) -> str:
+        return self.image.uuid
+
+    @property
+    def volume_uuid(self) -> str:
+        return self.image.leaf.uuid
+
+    @property
+    def format(self) -> str:
+        return self.image.format
+
+    @property
+    def path(self) -> str:
+        return self.layers[0].path
+
+    @property
+    def volume_path(self) -> str:
+        """The path inside the Gluster volume."""
+        return self.layers[0].volume_path
+
+    @property
+    def backing(self) -> tuple[Layer, ...]:
+        """What the image builds on, nearest first; nothing for an image that stands alone."""
+        return self.layers[1:]
+
+    @property
+    def volume(self) -> str:
+        """The Gluster volume."""
+        return self.place.mount.spec.volume
+
+    @property
+    def server(self) -> str:
+        """The volfile server of the mount."""
+        return self.place.mount.spec.servers[0]

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: the files of a storage domain, on a mount that answers.
+
+It appears and goes by one rename of a whole directory, so a killed run leaves nothing that looks like a storage domain,
+and of two hosts that make it at the same moment one wins and the other finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import typing as t
+import uuid as uuids
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    LAYOUT,
+    METADATA,
+    StorageDomain,
+    is_uuid,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+#: a link whose target is the uuid that all hosts agree on; made exclusively, so the first one decides
+CLAIM: t.Final = ".gfapi-virt-uuid"
+REMOVED: t.Final = ".gfapi-virt-removed-"
+WHOLE: t.Final = "whole"
+#: far above any metadata file; VDSM reads 4096 bytes of it
+METADATA_LIMIT: t.Final = 1 << 20
+
+
+def read(point: str) -> StorageDomain | None:
+    """The storage domain on a mount that answers; `None` if none, `StorageError` for a bad one or several."""
+    with explained(f"read what is on {point}"), Directory.open(point) as root:
+        found = [name for name in root.names() if _holds_storage_domain(root, name)]
+        if not found:
+            return None
+        if len(found) > 1:
+            raise StorageError(f"{point} holds {len(found)} storage domains, one is allowed: {', '.join(found)}")
+        return _storage_domain_in(root, found[0])
+
+
+def read_owner(point: str) -> Owner:
+    """Who owns the root of the mount."""
+    with explained(f"read the owner of {point}"):
+        status = os.stat(point)
+        return status.st_uid, status.st_gid
+
+
+def own(point: str, owner: Owner) -> None:
+    """Give the root of the mount away."""
+    with explained(f"set the owner of {point}"):
+        os.chown(point, *owner)
+
+
+def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDomain:
+    """Make a storage domain, or find the one that another host makes at this moment."""
+    with explained(f"lay out storage domain {name} on {point}"), Directory.open(point) as root:
+        made = StorageDomain.new(_claimed_uuid(root), name, spec)
+        with staging(root, "storage-domain") as stage:
+            _build(stage, made, owner)
+            stage.move(WHOLE, root, made.uuid)
+    return require_named(point, name)
+
+
+def require_named(point: str, name: str) -> StorageDomain:
+    """The storage domain on a mount; raises `StorageError` if there is none or another."""
+    found = read(point)
+    if found is None or found.name != name:
+        there = f"storage domain {found.name} ({found.uuid})" if found else "no storage domain"
+        raise StorageError(f"{point} holds {there}, not {name}")
+    return found
+
+
+def leftovers(point: str) -> list[str]:
+    """What interrupted removals left on a mount."""
+    with explained(f"read what is on {point}"), Directory.open(point) as root:
+        return [name for name in root.names() if name.startswith(REMOVED)]
+
+
+def remove(point: str, uuid: str | None) -> None:
+    """Remove a storage domain with all its images, and what earlier removals left."""
+    with explained(f"remove storage domain {uuid} from {point}"), Directory.open(point) as root:
+        if uuid and not root.move(uuid, root, REMOVED + uuid):
+            root.remove_tree(REMOVED + uuid)
+            root.move(uuid, root, REMOVED + uuid)
+        root.remove(CLAIM)
+        for name in root.names():
+            if name.startswith(REMOVED):
+                root.remove_tree(name)
+
+
+def _holds_storage_domain(root: Directory, name: str) -> bool:
+    # VDSM takes any directory with a dom_md for one and makes no other beside it
+    if name.startswith("."):
+        return False
+    with contextlib.suppress(NotADirectoryError), root.child(name) as directory:
+        return directory.is_there("dom_md")
+    return False
+
+
+def _storage_domain_in(root: Directory, uuid: str) -> StorageDomain:
+    path = posixpath.join(root.path, uuid, METADATA)
+    folder, name = posixpath.split(METADATA)
+    try:
+        with root.below(f"{uuid}/{folder}") as directory:
+            found = StorageDomain.from_text(directory.read(name, METADATA_LIMIT).decode())
+    except FileNotFoundError:
+        raise StorageError(
+            f"{path} is missing: a storage domain that was never finished; take {root.path}/{uuid} away if it holds"
+            " nothing of yours"
+        ) from None
+    except ValueError as exc:
+        raise StorageError(f"{path} is not usable: {exc}") from exc
+    if found.uuid != uuid:
+        raise StorageError(f"{path} is not usable: SDUUID is {found.uuid}, its directory {uuid}")
+    return found
+
+
+def _claimed_uuid(root: Directory) -> str:
+    """The uuid for the storage domain to be made: ours, if no other host was first."""
+    with contextlib.suppress(FileExistsError):
+        os.symlink(str(uuids.uuid4()), CLAIM, dir_fd=root.descriptor)
+    claimed = os.readlink(CLAIM, dir_fd=root.descriptor)
+    if not is_uuid(claimed):
+        raise StorageError(f"{root.path}/{CLAIM} names {claimed!r}, not a uuid; take it away")
+    return claimed
+
+
+def _build(stage: Directory, storage_domain: StorageDomain, owner: Owner) -> None:
+    """The whole tree of a storage domain, under `whole`."""
+    for entry in LAYOUT:
+        folder, name = posixpath.split(posixpath.join(WHOLE, entry.path).rstrip("/"))
+        with stage.below(folder) as parent:
+            if entry.text is None:
+                parent.make(name, entry.mode, owner).close()
+            else:
+                parent.write_new(name, entry.text(storage_domain), entry.mode, owner)
+            parent.sync()
