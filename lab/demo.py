@@ -189,6 +189,7 @@ def address() -> str:
 
 
 def main() -> None:
+    os.environ["CONTAINERS_CONF"] = str(ROOT / "lab" / "containers.conf")
     started, packages, virtualenv = (float(argument) for argument in sys.argv[1:4])
     seconds = {"system packages": packages - started, "virtualenv": virtualenv - packages}
     seconds["lab image"] = timed("Image of the lab's host", ["lab/lab", "image", "--variant", "bare"])

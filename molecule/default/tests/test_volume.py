@@ -18,21 +18,27 @@ def normal(value: str) -> str:
     return SYNONYMS.get(value, value)
 
 
+def ask(system: t.Any, *command: str) -> ElementTree.Element:
+    return ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", "volume", *command))
+
+
 @pytest.fixture(scope="module")
 def in_force(system: t.Any) -> dict[str, str]:
-    answer = ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", "volume", "get", VOLUME, "all"))
-    return {option.findtext("Option", ""): normal(option.findtext("Value") or "") for option in answer.iter("Opt")}
+    """Every option's value: `get all`, which leaves out user.*, and what `info` lists as set."""
+    got = {row.findtext("Option"): row.findtext("Value") for row in ask(system, "get", VOLUME, "all").iter("Opt")}
+    listed = {row.findtext("name"): row.findtext("value") for row in ask(system, "info", VOLUME).iter("option")}
+    return {name or "": normal(value or "") for name, value in (got | listed).items()}
 
 
 def test_volume_is_replica_3_and_started(system: t.Any) -> None:
-    info = ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", "volume", "info", VOLUME))
+    info = ask(system, "info", VOLUME)
     assert info.findtext(".//volume/statusStr") == "Started"
     assert info.findtext(".//volume/typeStr") == "Replicate"
     assert info.findtext(".//volume/replicaCount") == "3"
 
 
 def test_all_bricks_are_online(system: t.Any) -> None:
-    status = ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", "volume", "status", VOLUME))
+    status = ask(system, "status", VOLUME)
     bricks = [node for node in status.iter("node") if (node.findtext("path") or "").startswith("/bricks/")]
     assert [brick.findtext("status") for brick in bricks] == ["1", "1", "1"]
 

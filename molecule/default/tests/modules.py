@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs one module of the collection on the scenario's host, as `ansible` does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import typing as t
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+ANSIBLE = str(Path(sys.executable).with_name("ansible"))
+
+
+class Modules:
+    """`modules.run("gfapi_disk", name="a")` → the module's result; a failed module is a result too."""
+
+    def __init__(self, inventory: Path, host: str) -> None:
+        self.inventory = inventory
+        self.host = host
+
+    def run(self, module: str, *, check: bool = False, variables: dict[str, str] | None = None, **args: t.Any) -> t.Any:
+        words = [ANSIBLE, self.host, "-i", str(self.inventory), "-m", f"gfapi.virt.{module}", "-a", json.dumps(args)]
+        words += ["--check"] if check else []
+        words += ["--diff", *(f"-e{name}={value}" for name, value in (variables or {}).items())]
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([*words, "--tree", folder], cwd=ROOT, capture_output=True, text=True, timeout=300)
+            try:
+                return json.loads(Path(folder, self.host).read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                raise AssertionError(done.stdout + done.stderr) from None
+
+    def done(self, module: str, **args: t.Any) -> t.Any:
+        """The result of a run that must succeed."""
+        result = self.run(module, **args)
+        assert not result.get("failed"), result["msg"]
+        return result
+
+    def as_promised(self, module: str, **args: t.Any) -> t.Any:
+        """Check mode, the run, and the run again: the check says what the run does, the second run does nothing."""
+        planned = self.done(module, check=True, **args)
+        result = self.done(module, **args)
+        again = self.done(module, **args)
+        assert planned["actions"] == result["actions"]
+        assert planned["changed"] == result["changed"]
+        assert (again["actions"], again["changed"]) == ([], False)
+        return result
+
+    def refused(self, module: str, **args: t.Any) -> str:
+        """The message of a run that must fail before it changes anything, in check mode and for real."""
+        result = self.run(module, **args)
+        assert result.get("failed"), f"{module} took {args}"
+        assert not result.get("changed"), result
+        assert "\n" not in result["msg"]
+        return t.cast(str, result["msg"])
