@@ -19,7 +19,9 @@ else:
     HAS_LXML = True
 
 if t.TYPE_CHECKING:
-    from lxml.etree import _Element as Element
+    from lxml.etree import _Element
+
+    Element = _Element
 else:
     Element = t.Any
 
