@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import importlib.util
+import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -41,7 +42,7 @@ def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:
     packages = ", ".join(PACKAGES[name] for name in missing)
     module.fail_json(
         msg=f"the Python library {', '.join(missing)} is missing on this host; install {packages}"
-        f" (looked with {module.params.get('ansible_python_interpreter') or 'the current Python'} and {SYSTEM_PYTHONS[0]})"
+        f" (looked with {', '.join(dict.fromkeys((sys.executable, *SYSTEM_PYTHONS)))})"
     )
 
 
@@ -111,7 +112,7 @@ def run_info(
         module.fail_json(msg=_one_line(exc))
     for warning in result.pop("warnings", ()):
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**{"changed": False, **result})
 
 
 class _Progress:
@@ -146,7 +147,10 @@ class _Progress:
 
 
 def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
-    """Every item's actions: up to the first that waits in turn, the rest of all items side by side."""
+    """Every item's actions: up to the first that waits in turn, the rest of all items side by side.
+
+    After a failure `stop` holds back every item whose turn, or place among those that wait, had not come.
+    """
     waiting: list[tuple[_Progress, tuple[Action, ...]]] = []
     for entry in progress:
         now, later = entry.item.plan.split()
@@ -155,9 +159,15 @@ def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
             return
         if later and not entry.error:
             waiting.append((entry, later))
+
+    def carry_out_rest(job: tuple[_Progress, tuple[Action, ...]]) -> None:
+        entry, later = job
+        if not (stop and any(other.error for other in progress)):
+            entry.carry_out(later)
+
     if waiting:
         with concurrent.futures.ThreadPoolExecutor(min(len(waiting), MAX_WAITING)) as pool:
-            list(pool.map(lambda job: job[0].carry_out(job[1]), waiting))
+            list(pool.map(carry_out_rest, waiting))
 
 
 def _one_line(exc: Exception) -> str:
