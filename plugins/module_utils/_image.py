@@ -28,6 +28,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 
 #: sizes are rounded up to this: gfapi may crash on others (glusterfs #3429), and so does VDSM
 BLOCK_BYTES: t.Final = 4096
+#: QEMU opens an image with cache=none only if its length is a multiple of this
+SECTOR_BYTES: t.Final = 512
 META_LIMIT_BYTES: t.Final = 512
 #: VDSM cuts a longer description off without a word
 DESCRIPTION_LIMIT: t.Final = 210
@@ -59,6 +61,11 @@ def parse_size(value: str | int) -> int:
 def padded(size_bytes: int) -> int:
     """The next multiple of 4096."""
     return -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def is_padded(length_bytes: int) -> bool:
+    """Whether QEMU's gluster driver can read a file of that length to its end."""
+    return length_bytes % SECTOR_BYTES == 0
 
 
 def size_text(size_bytes: int) -> str:

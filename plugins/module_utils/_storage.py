@@ -70,9 +70,7 @@ class Storage:
         place = self.find(wanted)
         if found is None:
             known = ", ".join(self.listing(place).names[:10]) or "no disk"
-            raise StorageError(
-                f"there is no disk {name!r} in storage domain {place.name} ({place.path}); it has {known}"
-            )
+            raise StorageError(f"storage domain {place.name} ({place.path}) has no disk {name!r}; it has {known}")
         illegal = [volume.uuid for volume in found.image.volumes if volume.legality != "LEGAL"]
         if illegal:
             raise StorageError(f"disk {name!r} in storage domain {place.name} is not usable: {illegal[0]} is not LEGAL")
@@ -105,10 +103,11 @@ class Storage:
             self._files.pad(images, image)
             self._files.write_meta(images, image, image.leaf.resized(size_bytes))
 
-    def pad(self, found: FoundImage) -> None:
-        """Mend the length of an image's file, which an interrupted run may have left odd."""
-        with self._changing(found.place, f"mend the length of disk {found.name}") as images:
+    def mend(self, found: FoundImage) -> None:
+        """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
+        with self._changing(found.place, f"finish growing disk {found.name}") as images:
             self._files.pad(images, found.image)
+            self._files.write_meta(images, found.image, found.image.leaf.resized(found.virtual_size_bytes))
 
     def write_meta(self, found: FoundImage, leaf: ImageVolume) -> None:
         """Replace what `.meta` says of an image's leaf."""

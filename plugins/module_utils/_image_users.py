@@ -1,0 +1,70 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: images of a storage domain, and the libvirt domains of this host that use them."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, ImageUser, Libvirt
+
+#: one of them serves every local libvirt that runs QEMU
+DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
+
+
+class ImageUsers:
+    """Asks libvirt once, and only when something would be grown or removed.
+
+    A host without a libvirt daemon runs no domains, so nothing is asked there, not even for the Python library.
+    """
+
+    def __init__(self, uri: str, *, daemons: t.Sequence[str] = DAEMONS) -> None:
+        self._uri = uri
+        self._daemons = daemons
+        self._records: tuple[DomainRecord, ...] | None = None
+
+    def of(self, image_uuid: str) -> tuple[ImageUser, ...]:
+        """The domains with a disk whose chain holds an image, running ones first."""
+        return self._with(f"/images/{image_uuid}/")
+
+    def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
+        """The domains with a disk whose chain holds any image of a storage domain, running ones first."""
+        return self._with(f"/{storage_domain_uuid}/images/")
+
+    def _with(self, part: str) -> tuple[ImageUser, ...]:
+        users = [
+            ImageUser(record.name, record.live is not None, target)
+            for record in self._domains()
+            for target in dict.fromkeys(
+                target
+                for configuration in (record.live, record.inactive)
+                if configuration is not None
+                for target in _targets(configuration, part)
+            )
+        ]
+        return tuple(sorted(users, key=lambda user: not user.running))
+
+    def block_resize(self, user: ImageUser, size_bytes: int) -> None:
+        """Grow the disk of a running domain, the image included."""
+        Libvirt(self._uri).block_resize(user.name, user.target, size_bytes)
+
+    def _domains(self) -> tuple[DomainRecord, ...]:
+        if self._records is None:
+            here = not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
+            self._records = Libvirt(self._uri).domains() if here else ()
+        return self._records
+
+
+def _targets(configuration: _xml.Element, part: str) -> list[str]:
+    """The targets of a domain's disks that name a file or network source with that part, at any layer."""
+    found = []
+    for disk in configuration.iterfind("devices/disk"):
+        names = (f"{source.get('name', '')} {source.get('file', '')}" for source in disk.iter("source"))
+        if any(part in name for name in names):
+            target = disk.find("target")
+            found.append("" if target is None else target.get("dev", ""))
+    return found

@@ -1,0 +1,511 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gfapi_disk
+short_description: Keep a disk image in a storage domain
+version_added: 0.1.0
+description:
+  - Creates, grows and deletes disk images of a storage domain, and returns what a VM needs to reach them through
+    libgfapi.
+  - Images are made through the mount, which takes a fraction of a second; through C(gluster://) it would take 20 to 30.
+  - An image appears as a whole or not at all. One that is there is never truncated, and never shrunk.
+  - The uuid of an image is made from its storage domain and its name, so that every run on every host means the same.
+  - Takes one disk, or a list of them in O(disks). The storage domain is looked at once, whatever the number.
+author:
+  - gfapi.virt contributors (@gfapi-virt)
+extends_documentation_fragment:
+  - gfapi.virt._attributes
+  - gfapi.virt._attributes.actiongroup_both
+  - gfapi.virt._libvirt
+requirements:
+  - qemu-img (for V(qcow2))
+  - lxml
+  - libvirt-python (to grow or delete a disk on a host with libvirt)
+options:
+  disks:
+    description:
+      - Several disks, each with the options that a single one has.
+    type: list
+    elements: dict
+    suboptions: &disk
+      name:
+        description:
+          - Name of the disk, oVirt's alias. Any text in one line; with O(description) it must fit into 210
+            characters of JSON.
+          - The uuid of an image names it too, as long as no disk has that name.
+        type: str
+        required: true
+      size:
+        description:
+          - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
+            up to 4096.
+          - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
+          - A smaller one is refused.
+        type: str
+      format:
+        description:
+          - Format of the image. A new one is V(qcow2) if none is given; one that is there is never converted.
+        type: str
+        choices: [qcow2, raw]
+      preallocation:
+        description:
+          - Whether a new image's space is reserved when it is made.
+        type: str
+        choices: ['off', full]
+        default: 'off'
+      description:
+        description:
+          - What the disk is for. Left alone if not given.
+        type: str
+      storage_domain:
+        description:
+          - Storage domain by name, uuid or mount point. It must be mounted on this host.
+        type: str
+      state:
+        description:
+          - V(present) has it made if there is none.
+          - V(absent) deletes it. Refused while a libvirt domain of this host, running or not, uses it.
+        type: str
+        choices: [present, absent]
+        default: present
+  # a single disk takes the same options
+  <<: *disk
+  name:
+    description:
+      - Name of the disk.
+    type: str
+  storage_domain:
+    description:
+      - Storage domain by name, uuid or mount point. It must be mounted on this host. With O(disks), that of the
+        disks that name none.
+    type: str
+  mount_root:
+    description:
+      - Directory below which storage domains are mounted.
+    type: path
+    default: /rhev/data-center/mnt/glusterSD
+  on_error:
+    description:
+      - Whether to go on with the other disks of O(disks) after one failed.
+    type: str
+    choices: [stop, continue]
+    default: stop
+seealso:
+  - module: gfapi.virt.glusterfs_domain
+  - module: gfapi.virt.libvirt_vm
+  - name: QEMU's gluster driver
+    description: The URIs that this module returns.
+    link: https://www.qemu.org/docs/master/system/qemu-block-drivers.html#glusterfs-disk-images
+"""
+
+EXAMPLES = r"""
+- name: Disk web-root of 20 GiB is there
+  gfapi.virt.gfapi_disk:
+    storage_domain: vmstore
+    name: web-root
+    size: 20GiB
+
+- name: Three disks are there
+  gfapi.virt.gfapi_disk:
+    storage_domain: vmstore
+    disks:
+      - {name: db-root, size: 20GiB}
+      - {name: db-data, size: 200GiB, format: raw, preallocation: full}
+      - {name: db-log, size: 50GiB, description: Write-ahead log}
+
+- name: Disk db-data has 300 GiB, and the running VM sees it
+  gfapi.virt.gfapi_disk:
+    storage_domain: vmstore
+    name: db-data
+    size: 300GiB
+
+- name: Disk web-root is gone
+  gfapi.virt.gfapi_disk:
+    storage_domain: vmstore
+    name: web-root
+    state: absent
+
+- name: QEMU opens disk web-root through gfapi
+  gfapi.virt.gfapi_disk:
+    storage_domain: vmstore
+    name: web-root
+  register: web_root
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be in check mode, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: [create qcow2 disk web-root of 20 GiB in storage domain vmstore]
+disk:
+  description: The disk after the run, when a single one was asked for.
+  returned: when O(name) is given
+  type: dict
+  contains: &disk
+    name:
+      description: Name of the disk.
+      type: str
+      returned: always
+      sample: web-root
+    storage_domain:
+      description: Name of its storage domain.
+      type: str
+      returned: always
+      sample: vmstore
+    state:
+      description: V(present) or V(absent).
+      type: str
+      returned: always
+      sample: present
+    description:
+      description: What the disk is for.
+      type: str
+      returned: when present
+      sample: ""
+    image_uuid:
+      description: UUID of the image, and serial number of the disk.
+      type: str
+      returned: when present
+      sample: 6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11
+    volume_uuid:
+      description: UUID of the image volume, the file's name.
+      type: str
+      returned: when present
+      sample: 9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2
+    path:
+      description: The file on the mount.
+      type: str
+      returned: when present
+      sample: "/rhev/data-center/mnt/glusterSD/gluster1:_vmstore/5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/\
+        6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11/9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"
+    uri:
+      description: QEMU's URI of it, through the volfile server.
+      type: str
+      returned: when present
+      sample: "gluster://gluster1/vmstore/5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/\
+        6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11/9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"
+    uris:
+      description: The same through each server of the volume, the volfile server first.
+      type: list
+      elements: str
+      returned: when present
+    blockdev:
+      description: Arguments for QEMU's C(blockdev-add), with all servers. Put C(json:) before it for a file name.
+      type: dict
+      returned: when present
+      sample:
+        driver: qcow2
+        file:
+          driver: gluster
+          volume: vmstore
+          path: 5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11/9d2070d1
+          server: [{type: inet, host: gluster1, port: "24007"}]
+    disk_xml:
+      description: A C(<disk>) for libvirt with target V(vda).
+      type: str
+      returned: when present
+    format:
+      description: V(qcow2) or V(raw).
+      type: str
+      returned: when present
+      sample: qcow2
+    virtual_size_bytes:
+      description: Size that the guest sees.
+      type: int
+      returned: when present
+      sample: 21474836480
+    actual_size_bytes:
+      description: Space that the image takes, with all layers; V(0) before it is made.
+      type: int
+      returned: when present
+      sample: 200704
+disks:
+  description: The disks after the run, in the order of O(disks), each with C(changed) and C(actions), and on failure
+    C(failed) and C(msg).
+  returned: when O(disks) is given
+  type: list
+  elements: dict
+  contains: *disk
+"""
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
+from ansible_collections.gfapi.virt.plugins.module_utils._image import (
+    Image,
+    ImageVolume,
+    Sizes,
+    describe,
+    image_uuid_of,
+    is_padded,
+    parse_size,
+    size_text,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT, VERSION
+
+DISK_SPEC = {
+    "name": {"type": "str", "required": True},
+    "size": {"type": "str"},
+    "format": {"type": "str", "choices": ["qcow2", "raw"]},
+    "preallocation": {"type": "str", "choices": ["off", "full"], "default": "off"},
+    "description": {"type": "str"},
+    "storage_domain": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+ARGUMENT_SPEC = {
+    **DISK_SPEC,
+    "name": {"type": "str"},
+    "disks": {"type": "list", "elements": "dict", "options": DISK_SPEC},
+    "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "uri": {"type": "str", "default": "qemu:///system"},
+    "on_error": {"type": "str", "choices": ["stop", "continue"], "default": "stop"},
+}
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One disk as it is asked for, in normal form; `None` leaves what is there."""
+
+    storage_domain: str
+    name: str
+    state: str
+    size_bytes: int | None
+    format: str | None
+    preallocated: bool
+    note: str | None
+
+
+def desired_from(disk: Params, storage_domain: str | None) -> Desired:
+    """One disk's parameters in normal form; raises `ValueError` for a name that does not fit."""
+    name, place = disk["name"], disk["storage_domain"] or storage_domain
+    if not place:
+        raise ValueError(f"disk {name!r}: name the storage domain that it belongs in (storage_domain)")
+    describe(name, disk["description"] or "")
+    return Desired(
+        storage_domain=place,
+        name=name,
+        state=disk["state"],
+        size_bytes=None if disk["size"] is None else parse_size(disk["size"]),
+        format=disk["format"],
+        preallocated=disk["preallocation"] == "full",
+        note=disk["description"],
+    )
+
+
+def plan_new(storage: Storage, place: MountedStorageDomain, desired: Desired) -> tuple[Plan, FoundImage]:
+    """The plan for a disk that is not there, and the image that it will be."""
+    name, image_format = desired.name, desired.format or "qcow2"
+    if desired.size_bytes is None:
+        raise ValueError(f"there is no disk {name!r} in storage domain {place.name}; give the size to make it with")
+    require_room(storage, place, desired)
+    volume = ImageVolume.base(
+        place.storage_domain.uuid,
+        name,
+        note=desired.note or "",
+        format=image_format,
+        capacity_bytes=desired.size_bytes,
+        created_at=now(),
+        preallocated=desired.preallocated,
+    )
+    planned = FoundImage.at(place, Image(volume.image_uuid, (volume,)), Sizes(desired.size_bytes, 0, 0))
+    words = f"create {image_format} disk {name} of {size_text(desired.size_bytes)} in storage domain {place.name}"
+    return Plan({}, shown(planned), (Action(words, lambda: storage.create(place, volume)),)), planned
+
+
+def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
+    """Raises `StorageError` where an image of ours cannot be made."""
+    if place.storage_domain.version != VERSION:
+        raise StorageError(
+            f"storage domain {place.name} is of version {place.storage_domain.version};"
+            f" disks are made in version {VERSION} only"
+        )
+    image_uuid = image_uuid_of(place.storage_domain.uuid, desired.name)
+    listing = storage.listing(place)
+    taken = listing.images.get(image_uuid)
+    if taken:
+        raise StorageError(
+            f"image {image_uuid} in storage domain {place.name} was made as disk {desired.name!r} and is called"
+            f" {taken.name!r} now; rename it back or give its uuid"
+        )
+    if image_uuid in listing.faults:
+        raise StorageError(f"disk {desired.name!r} in storage domain {place.name}: {listing.faults[image_uuid]}")
+    free_bytes = storage.space(place).free_bytes
+    if desired.preallocated and (desired.size_bytes or 0) > free_bytes:
+        raise StorageError(
+            f"disk {desired.name!r} of {desired.size_bytes} bytes does not fit into storage domain {place.name}:"
+            f" {free_bytes} bytes are free; free space, add bricks, or leave preallocation off"
+        )
+
+
+def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> tuple[Plan, FoundImage]:
+    """The plan for a disk that is there, and the image that it will be."""
+    require_fit(found, desired)
+    actions = []
+    after = found
+    leaf = found.image.leaf
+    if desired.note is not None and desired.note != leaf.note:
+        leaf = replace(leaf, description=describe(found.name, desired.note))
+        leaf.to_text()  # raises where it does not fit
+        described = replace(found, image=replace(found.image, volumes=(leaf, *found.image.volumes[1:])))
+        actions.append(Action(f"describe disk {found.name}", lambda: storage.write_meta(found, described.image.leaf)))
+        found = after = described
+    if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes:
+        actions.append(grow_action(storage, users, found, desired.size_bytes))
+        after = replace(found, virtual_size_bytes=desired.size_bytes)
+    elif leaf.capacity_bytes != found.virtual_size_bytes or not is_padded(found.length_bytes):
+        actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
+    return Plan(shown(found), shown(after), tuple(actions)), after
+
+
+def require_fit(found: FoundImage, desired: Desired) -> None:
+    """Raises `ValueError` for what no run does: convert, shrink."""
+    if desired.format not in (None, found.format):
+        raise ValueError(
+            f"disk {found.name!r} is {found.format}, not {desired.format}; an image is never converted in place"
+        )
+    if desired.size_bytes is not None and desired.size_bytes < found.virtual_size_bytes:
+        raise ValueError(
+            f"disk {found.name!r} has {found.virtual_size_bytes} bytes and would lose data with {desired.size_bytes};"
+            " a disk is never shrunk"
+        )
+
+
+def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_bytes: int) -> Action:
+    """Grow through the VM that runs on the image, or the file where none does."""
+    running = [user for user in users.of(found.image_uuid) if user.running]
+    if len(running) > 1:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, running))}; one that several VMs run on is not grown"
+        )
+    resize_live = (lambda: users.block_resize(running[0], size_bytes)) if running else None
+    live = f" live in domain {running[0].name}" if running else ""
+    words = f"grow disk {found.name} from {size_text(found.virtual_size_bytes)} to {size_text(size_bytes)}{live}"
+    return Action(words, lambda: storage.grow(found, size_bytes, resize_live=resize_live))
+
+
+def plan_absent(
+    storage: Storage, users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired
+) -> Plan:
+    """Delete the image, or what an interrupted deletion left of it."""
+    image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
+    words = f"delete disk {desired.name} from storage domain {place.name}"
+    if found is None:
+        if image_uuid not in storage.listing(place).removed:
+            return Plan({}, {})
+        words = f"delete what an interrupted deletion left of disk {desired.name} in storage domain {place.name}"
+    else:
+        require_unused(storage, users, found)
+    delete = Action(words, lambda: storage.delete(place, image_uuid))
+    return Plan(shown(found) if found else {}, {}, (delete,))
+
+
+def require_unused(storage: Storage, users: ImageUsers, found: FoundImage) -> None:
+    """Raises `StorageError` naming who uses an image."""
+    using = users.of(found.image_uuid)
+    if using:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, using))};"
+            " undefine the domain or take the disk out first"
+        )
+    sharers = storage.listing(found.place).sharers(found.image)
+    if sharers:
+        raise StorageError(f"disk {found.name!r} is the template of {', '.join(sharers)}; delete them first")
+
+
+def shown(found: FoundImage) -> dict[str, t.Any]:
+    """A disk for the diff."""
+    return {
+        "name": found.name,
+        "format": found.format,
+        "virtual_size_bytes": found.virtual_size_bytes,
+        "description": found.image.leaf.note,
+    }
+
+
+def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
+    """What the module returns about a disk."""
+    hosts = servers.of(found.volume, volfile_server=found.server)
+    source = _disk.DiskSource.gluster(found.volume, found.volume_path, hosts)
+    backing = tuple(
+        _disk.Layer(_disk.DiskSource.gluster(found.volume, layer.volume_path, hosts), layer.format)
+        for layer in found.backing
+    )
+    disk = _disk.gluster_disk(source, found.format, target="vda", serial=found.image_uuid, backing=backing)
+    return {
+        **shown(found),
+        "storage_domain": found.place.name,
+        "state": "present",
+        "image_uuid": found.image_uuid,
+        "volume_uuid": found.volume_uuid,
+        "path": found.path,
+        "uri": source.uris[0],
+        "uris": list(source.uris),
+        "blockdev": _disk.to_blockdev(source, found.format),
+        "disk_xml": _xml.to_text(_disk.to_element(disk)),
+        "actual_size_bytes": found.actual_size_bytes,
+    }
+
+
+def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired) -> Item:
+    """One disk with its plan."""
+    place = storage.find(desired.storage_domain)
+    found = storage.find_image(desired.storage_domain, desired.name)
+    if desired.state == "absent":
+        plan = plan_absent(storage, users, place, found, desired)
+        return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
+    if found is None:
+        plan, after = plan_new(storage, place, desired)
+    else:
+        plan, after = plan_existing(storage, users, found, desired)
+
+    def read() -> dict[str, t.Any]:
+        return facts(storage.require_image(desired.storage_domain, desired.name), servers)
+
+    return Item(desired.name, plan, facts(after, servers), read)
+
+
+def make_items(params: Params, storage: Storage, servers: Servers, users: ImageUsers) -> Item | list[Item]:
+    """Parameters → the disks with their plans, everything looked up before anything is changed."""
+    wanted = params["disks"] if params["disks"] is not None else [params]
+    desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
+    keys = [(one.storage_domain, one.name) for one in desired]
+    doubled = sorted({name for place, name in keys if keys.count((place, name)) > 1})
+    if doubled:
+        raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
+    items = [item_for(storage, servers, users, one) for one in desired]
+    items = [replace(item, warnings=tuple(servers.warnings)) for item in items]
+    return items if params["disks"] is not None else items[0]
+
+
+def main() -> None:
+    run(
+        lambda params: make_items(
+            params, Storage(mount_root=params["mount_root"]), Servers(Gluster()), ImageUsers(params["uri"])
+        ),
+        ARGUMENT_SPEC,
+        one="disk",
+        many="disks",
+        libraries=["lxml"],
+        mutually_exclusive=[("name", "disks")],
+        required_one_of=[("name", "disks")],
+    )
+
+
+if __name__ == "__main__":
+    main()
