@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`playbooks/site.yml` on a lab host, as AWX runs it: every value text, as a check and as a run.
+
+Set GFAPI_LAB_INVENTORY to the inventory of a lab in which molecule/default converged:
+
+    GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.gfapi.virt.tests.runner import job
+
+CONVERGE = job.ROOT / "molecule/default/converge.yml"
+GUEST = "/var/lib/gfapi-lab/guest"
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Path:
+    """The lab. In CI it has to be there; elsewhere what was not run is named."""
+    given = os.environ.get("GFAPI_LAB_INVENTORY", "")
+    path = Path(given).resolve()
+    if given and path.is_file():
+        return path
+    said = f"GFAPI_LAB_INVENTORY names no inventory of a lab ({given or 'not set'}): site.yml was not run under ansible-runner"
+    if os.environ.get("CI"):
+        pytest.fail(said)
+    pytest.skip(said)
+
+
+@pytest.fixture(scope="module")
+def node(inventory: Path) -> str:
+    return job.group(inventory, "gluster_nodes")[0]
+
+
+@pytest.fixture
+def site(tmp_path: Path, inventory: Path) -> t.Callable[..., job.Job]:
+    """Run site.yml and see that it passes."""
+
+    def run(answers: t.Mapping[str, str], *, check: bool) -> job.Job:
+        result = job.run_site(tmp_path / uuid.uuid4().hex, inventory, answers, check=check)
+        assert result.failures == []
+        assert result.status == "successful", result.output
+        assert result.summary["check_mode"] is check
+        return result
+
+    return run
+
+
+def assert_proven(summary: t.Mapping[str, t.Any], machine: str) -> None:
+    """The machine runs, and QEMU said that it reaches all its disks through libgfapi."""
+    vm = next(vm for vm in summary["vms"] if vm["name"] == machine)
+    assert vm["state"] == "running"
+    assert vm["disks"]
+    assert {disk["io_path"] for disk in vm["disks"]} == {"gfapi"}
+
+
+def test_what_molecule_converged_is_as_asked_in_text_too(site: t.Callable[..., job.Job], node: str) -> None:
+    written = CONVERGE.read_text().replace("{{ groups.gluster_nodes[0] }}", node)
+    assert "{{" not in written
+    answers = job.survey(yaml.safe_load(written)[0]["vars"])
+    for check in (True, False):
+        result = site(answers, check=check)
+        assert result.changed == set()
+        assert result.planned == set()
+        assert_proven(result.summary, "guest1")
+
+
+@pytest.fixture
+def new(inventory: Path, node: str, tmp_path: Path) -> t.Iterator[tuple[str, dict[str, str]]]:
+    """A name that the lab has not seen, and the answers that make a volume, a storage domain and a machine of that name."""
+    name = f"survey-{uuid.uuid4().hex[:6]}"
+    answers = {
+        "gluster_volume_prep_volume": name,
+        "gluster_volume_prep_bricks": [f"{node}:/bricks/{name}-{number}" for number in (1, 2, 3)],
+        "gluster_volume_prep_force": True,
+        "gluster_volume_prep_options": {"features.shard-block-size": "64MB", "cluster.eager-lock": True},
+        "gluster_storage_domain_name": name,
+        "gluster_storage_domain_volume": name,
+        "gluster_storage_domain_servers": [node],
+        "vm_gfapi_storage_domain": name,
+        "vm_gfapi_disks": f"- name: {name}\n  size: 64MiB\n",
+        "vm_gfapi_vms": [
+            {
+                "name": name,
+                "state": "running",
+                "virt_type": "qemu",
+                "memory": "256",
+                "vcpus": "1",
+                "kernel": f"{GUEST}/vmlinuz",
+                "initrd": f"{GUEST}/initrd.img",
+                "disks": [{"name": name}],
+            }
+        ],
+    }
+    yield name, job.survey(answers)
+    gone = f"virsh destroy {name}; virsh undefine {name}; umount /rhev/data-center/mnt/glusterSD/*:_{name}"
+    job.run_shell(tmp_path / "hypervisors", inventory, "hypervisors", gone)
+    gone = (
+        f"gluster --mode=script volume stop {name}; gluster --mode=script volume delete {name}; rm -rf /bricks/{name}-*"
+    )
+    job.run_shell(tmp_path / "nodes", inventory, "gluster_nodes", gone)
+
+
+def test_a_new_volume_with_its_machine(site: t.Callable[..., job.Job], new: tuple[str, dict[str, str]]) -> None:
+    name, answers = new
+    assert all(isinstance(answer, str) for answer in answers.values())
+
+    foreseen = site(answers, check=True)
+    done = site(answers, check=False)
+    assert foreseen.changed
+    assert foreseen.changed <= done.changed
+    assert done.changed <= foreseen.changed | foreseen.planned
+    assert foreseen.summary["planned"] == f"the creation of volume {name}"
+    assert_proven(done.summary, name)
+
+    for check in (True, False):
+        again = site(answers, check=check)
+        assert again.changed == set()
+        assert again.planned == set()
+        assert_proven(again.summary, name)

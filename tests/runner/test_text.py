@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What people type into a survey for a list or a dictionary, and what the roles make of it. Needs no lab."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from pathlib import Path
+
+import ansible_runner
+import pytest
+from ansible_collections.gfapi.virt.tests.runner import job
+
+BRICKS = ["h1:/b/1", "h2:/b/1"]
+VMS = [{"name": "web", "disks": [{"name": "web"}]}]
+# variable, what was typed, what it means
+TYPED: tuple[tuple[str, object, object], ...] = (
+    ("gluster_volume_prep_bricks", BRICKS, BRICKS),
+    ("gluster_volume_prep_bricks", "", []),
+    ("gluster_volume_prep_bricks", "h1:/b/1", ["h1:/b/1"]),
+    ("gluster_volume_prep_bricks", " h1:/b/1 ,h2:/b/1, ", BRICKS),
+    ("gluster_volume_prep_bricks", '["h1:/b/1", "h2:/b/1"]', BRICKS),
+    ("gluster_volume_prep_bricks", "- h1:/b/1\n- h2:/b/1\n", BRICKS),
+    ("gluster_volume_prep_bricks", "fd00::1:/b/1", ["fd00::1:/b/1"]),
+    ("gluster_volume_prep_presets", "virt_store,group:mine", ["virt_store", "group:mine"]),
+    ("gluster_volume_prep_options", {}, {}),
+    ("gluster_volume_prep_options", "", {}),
+    ("gluster_volume_prep_options", '{"user.note": "a: b"}', {"user.note": "a: b"}),
+    (
+        "gluster_volume_prep_options",
+        "storage.owner-uid: 36\nfeatures.shard: on\n",
+        {"storage.owner-uid": 36, "features.shard": True},
+    ),
+    ("gluster_storage_domain_servers", "::1, gluster2", ["::1", "gluster2"]),
+    ("gluster_storage_domain_mount_options", "ro,log-level=DEBUG", ["ro", "log-level=DEBUG"]),
+    ("vm_gfapi_disks", "", []),
+    ("vm_gfapi_disks", "- {name: a, size: 1GiB}", [{"name": "a", "size": "1GiB"}]),
+    ("vm_gfapi_vms", VMS, VMS),
+    ("vm_gfapi_vms", json.dumps(VMS), VMS),
+    ("vm_gfapi_vms", "- name: web\n  disks:\n    - name: web\n", VMS),
+)
+
+
+def playbook() -> list[dict[str, t.Any]]:
+    """One play for each line of the table: the role's own variables, and what they come to."""
+    return [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "tasks": [
+                {"ansible.builtin.include_vars": str(job.ROOT / "roles" / role_of(name) / "vars/main.yml")},
+                {
+                    "ansible.builtin.debug": {"msg": f"{{{{ __{name} }}}}"},
+                    "name": f"line {number}",
+                    "vars": {name: typed},
+                },
+            ],
+        }
+        for number, (name, typed, _meant) in enumerate(TYPED)
+    ]
+
+
+def role_of(variable: str) -> str:
+    return next(role for role in job.ROLES if variable.startswith(f"{role}_"))
+
+
+@pytest.fixture(scope="module")
+def meant(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    folder: Path = tmp_path_factory.mktemp("text")
+    run = ansible_runner.run(
+        private_data_dir=str(folder),
+        playbook=playbook(),
+        inventory="localhost ansible_connection=local",
+        envvars=job.environment(),
+        quiet=True,
+    )
+    events = (event for event in run.events if event["event"] == "runner_on_ok")
+    return {event["event_data"]["task"]: event["event_data"]["res"].get("msg") for event in events}
+
+
+@pytest.mark.parametrize("number", range(len(TYPED)), ids=[f"{name}={typed!r}" for name, typed, _meant in TYPED])
+def test_typed(number: int, meant: dict[str, object]) -> None:
+    assert meant[f"line {number}"] == TYPED[number][2]
