@@ -92,7 +92,7 @@ def from_element(element: _xml.Element) -> Domain:
         **_xml.read_fields(FIELDS, element),
         memory_kib=_memory_kib(element.find("memory")),
         boot=tuple(boot.get("dev", "") for boot in element.iterfind("os/boot")),
-        cpu_mode=None if element.find("cpu") is None else element.find("cpu").get("mode", "custom"),
+        cpu_mode=next((cpu.get("mode", "custom") for cpu in element.iterfind("cpu")), None),
         disks=tuple(_disk.from_element(disk) for disk in _disk_elements(element)),
         interfaces=tuple(_interface_from(interface) for interface in element.iterfind("devices/interface")),
     )
@@ -239,9 +239,10 @@ def _prefix_of(bus: str | None) -> str:
 
 
 def _memory_kib(element: _xml.Element | None) -> int | None:
-    if element is None or not (element.text or "").strip():
+    text = "" if element is None else (element.text or "").strip()
+    if element is None or not text:
         return None
-    return round(int(element.text) * _UNIT_KIB.get(element.get("unit", "KiB"), 1))
+    return round(int(text) * _UNIT_KIB.get(element.get("unit", "KiB"), 1))
 
 
 def _replace(element: _xml.Element, new: _xml.Element) -> None:
@@ -253,10 +254,10 @@ def _replace(element: _xml.Element, new: _xml.Element) -> None:
 
 
 def _write_boot(element: _xml.Element, devices: t.Sequence[str]) -> None:
-    node = element.find("os")
-    for boot in node.findall("boot"):
-        node.remove(boot)
-    node.extend([_xml.element("boot", {"dev": device}) for device in devices])
+    for node in element.findall("os"):
+        for boot in node.findall("boot"):
+            node.remove(boot)
+        node.extend([_xml.element("boot", {"dev": device}) for device in devices])
 
 
 def _disk_elements(element: _xml.Element) -> list[_xml.Element]:
@@ -353,7 +354,7 @@ def parse_memory_kib(value: str | int) -> int:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT])?(?:i?B)?\s*", str(value), re.IGNORECASE)
     if match is None:
         raise ValueError(f"memory {value!r} is not a size; write 2GiB, 512MiB or a number of MiB")
-    kib = float(match[1]) * 1024 ** "KMGT".index((match[2] or "M").upper())
+    kib = float(match[1]) * 1024.0 ** "KMGT".index((match[2] or "M").upper())
     if kib < 1:
         raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
     return round(kib)

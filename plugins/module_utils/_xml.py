@@ -63,7 +63,7 @@ def to_text(root: Element) -> str:
     """The tree as text, indented by two spaces, children in the order they stand."""
     copy = clone(root)
     etree.indent(copy)
-    return t.cast(str, etree.tostring(copy, encoding="unicode")) + "\n"
+    return etree.tostring(copy, encoding="unicode") + "\n"
 
 
 def clone(root: Element) -> Element:
