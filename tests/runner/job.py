@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("gluster_volume_prep", "gluster_storage_domain", "vm_gfapi")
-Step = t.Tuple[str, str]  # role and task file
+Step = tuple[str, str]  # role and task file
 
 
 def as_text(value: object) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ansible_collections.gfapi.virt.tests.runner import job
 
 CONVERGE = job.ROOT / "molecule/default/converge.yml"
@@ -28,7 +29,7 @@ def inventory() -> Path:
     path = Path(given).resolve()
     if given and path.is_file():
         return path
-    said = f"GFAPI_LAB_INVENTORY names no inventory of a lab ({given or 'not set'}): site.yml was not run under ansible-runner"
+    said = f"GFAPI_LAB_INVENTORY ({given or 'not set'}) names no lab: site.yml was not run under ansible-runner"
     if os.environ.get("CI"):
         pytest.fail(said)
     pytest.skip(said)
@@ -74,7 +75,7 @@ def test_what_molecule_converged_is_as_asked_in_text_too(site: t.Callable[..., j
 
 @pytest.fixture
 def new(inventory: Path, node: str, tmp_path: Path) -> t.Iterator[tuple[str, dict[str, str]]]:
-    """A name that the lab has not seen, and the answers that make a volume, a storage domain and a machine of that name."""
+    """A name that the lab has not seen, and the answers that make a volume, a storage domain and a machine of it."""
     name = f"survey-{uuid.uuid4().hex[:6]}"
     answers = {
         "gluster_volume_prep_volume": name,

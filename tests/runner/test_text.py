@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ansible_runner
 import pytest
+
 from ansible_collections.gfapi.virt.tests.runner import job
 
 BRICKS = ["h1:/b/1", "h2:/b/1"]
