@@ -62,7 +62,8 @@ class Host:
         gone. Asking for its options loads it and connects to nothing.
         """
         try:
-            done = self._run(["qemu-img", "create", "-f", "qcow2", "-o", "help", "gluster://x/y/z"], timeout_s=TIMEOUT_S)
+            argv = ["qemu-img", "create", "-f", "qcow2", "-o", "help", "gluster://x/y/z"]
+            done = self._run(argv, timeout_s=TIMEOUT_S)
         except CommandError as exc:
             return False, str(exc)
         return done.returncode == 0, "" if done.returncode == 0 else done.words

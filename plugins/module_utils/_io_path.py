@@ -19,6 +19,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 DRIVER_PATHS: t.Final = {"gluster": "gfapi", "host_device": "block"}
 
 
+Answer = dict[str, t.Any]
+
+
 @dataclass(frozen=True)
 class IOPath:
     """`gfapi`, `fuse`, `file`, `block` or `other`, and for gfapi the servers that QEMU was given."""
@@ -27,7 +30,9 @@ class IOPath:
     servers: tuple[str, ...] = ()
 
 
-def io_path(alias: str, devices: t.Sequence[dict[str, t.Any]], nodes: t.Sequence[dict[str, t.Any]], fuse_mounts: t.Iterable[str]) -> IOPath | None:
+def io_path(
+    alias: str, devices: t.Sequence[Answer], nodes: t.Sequence[Answer], fuse_mounts: t.Iterable[str]
+) -> IOPath | None:
     """The path of the disk with a libvirt alias; `None` if QEMU has no such device or nothing is in it.
 
     `devices` is the answer to `query-block`, `nodes` that to `query-named-block-nodes`; `fuse_mounts` are the mount
@@ -47,7 +52,7 @@ def io_path(alias: str, devices: t.Sequence[dict[str, t.Any]], nodes: t.Sequence
     return IOPath("other")
 
 
-def _names(device: dict[str, t.Any]) -> list[str]:
+def _names(device: Answer) -> list[str]:
     # -blockdev: /machine/peripheral/virtio-disk0/virtio-backend, or the bare alias (scsi); -drive: drive-virtio-disk0
     names = str(device.get("qdev", "")).split("/")
     return [*names, str(device.get("device", "")).replace("drive-", "", 1)]

@@ -102,8 +102,8 @@ class Libvirt:
         """Whether libvirt can start KVM domains of this architecture."""
         with _asking("ask libvirt for the host's capabilities"):
             capabilities = _xml.parse(self._connection.getCapabilities())
-        kinds = (d.get("type") for a in capabilities.iterfind("guest/arch") if a.get("name") == arch for d in a.iterfind("domain"))
-        return "kvm" in kinds
+        guests = [guest for guest in capabilities.iterfind("guest/arch") if guest.get("name") == arch]
+        return any(kind.get("type") == "kvm" for guest in guests for kind in guest.iterfind("domain"))
 
     def version(self) -> tuple[str, str | None]:
         """libvirt's version, and that of its QEMU if it has one."""
@@ -245,7 +245,7 @@ def _version_text(number: int) -> str:
     return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _run_event_loop() -> None:
     """Keepalive needs an event loop; libvirt wants it before the first connection, and its own errors off stderr."""
     libvirt.registerErrorHandler(lambda _context, _error: None, None)

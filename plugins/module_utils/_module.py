@@ -20,8 +20,8 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item
 
-Params = t.Dict[str, t.Any]
-Result = t.Dict[str, t.Any]
+Params = dict[str, t.Any]
+Result = dict[str, t.Any]
 
 #: Debian's package of each library; Fedora and EL name them alike
 PACKAGES: t.Final = {"lxml": "python3-lxml", "libvirt": "python3-libvirt"}

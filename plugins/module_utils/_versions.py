@@ -41,10 +41,11 @@ class Requirement:
         if found is None:
             return f"{self.tool} was not found; {self.minimum} or newer is needed {self.why}; install {self.install}"
         if found < self.minimum:
-            return f"{self.tool} {found} is too old; {self.minimum} or newer is needed {self.why}; upgrade {self.install}"
+            old = f"{self.tool} {found} is too old"
+            return f"{old}; {self.minimum} or newer is needed {self.why}; upgrade {self.install}"
         return None
 
 
 #: the minima of oVirt's feature page; libvirt takes several servers a disk since 2.1.0, QEMU since 2.7
-QEMU: t.Final = Requirement("QEMU", Version((1, 3)), "for its gluster block driver", "qemu-system-x86 (Debian) or qemu-kvm")
-LIBVIRT: t.Final = Requirement("libvirt", Version((1, 0, 1)), "for gluster disks", "libvirt-daemon-system (Debian) or libvirt")
+QEMU: t.Final = Requirement("QEMU", Version((1, 3)), "for its gluster driver", "qemu-system-x86 (Debian) or qemu-kvm")
+LIBVIRT: t.Final = Requirement("libvirt", Version((1, 0, 1)), "for gluster disks", "libvirt-daemon-system or libvirt")

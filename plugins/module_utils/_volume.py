@@ -69,7 +69,7 @@ def _volume_from(node: _xml.Element) -> Volume:
         status=node.findtext("statusStr", ""),
         replica=int(node.findtext("replicaCount", "1")),
         bricks=tuple(_brick_from(brick) for brick in node.iterfind("bricks/brick")),
-        options={option.findtext("name", ""): option.findtext("value", "") for option in node.iterfind("options/option")},
+        options={row.findtext("name", ""): row.findtext("value", "") for row in node.iterfind("options/option")},
     )
 
 

@@ -150,7 +150,9 @@ def desired_options(
 ) -> dict[str, str]:
     """Full option name → text, what was asked for by name winning over the preset."""
     known = {*in_force, *preset}
-    named = {volume_options.full_name(name, known): volume_options.to_text(name, value) for name, value in asked.items()}
+    named = {
+        volume_options.full_name(name, known): volume_options.to_text(name, value) for name, value in asked.items()
+    }
     if len(named) < len(asked):
         raise ValueError(f"options of volume {volume.name}: the same option is given twice, by its full and short name")
     return {**preset, **named}

@@ -453,7 +453,7 @@ def disk_from(entry: Params, images: ImageSources, storage_domain: str | None) -
         )
     where = entry["uri"] or entry["file"]
     if not entry["format"]:
-        raise ValueError(f"disk {where}: name its format (raw or qcow2); it is not guessed, because a guest can forge it")
+        raise ValueError(f"disk {where}: name its format (raw or qcow2); a guest can forge what would be guessed")
     if entry["uri"]:
         source = DiskSource.from_uri(GlusterURI.parse(where))
         return gluster_disk(source, entry["format"], target=target or "", bus=bus, cache=cache, discard=discard)
@@ -620,7 +620,8 @@ def require_driver(host: Host, items: t.Sequence[Item]) -> None:
     present, words = host.gluster_driver() if users else (True, "")
     if not present:
         raise ValueError(
-            f"domain {', '.join(users)}: QEMU on this host has no gluster block driver ({words}); install {DRIVER_PACKAGES}"
+            f"domain {', '.join(users)}: QEMU on this host has no gluster block driver ({words});"
+            f" install {DRIVER_PACKAGES}"
         )
 
 

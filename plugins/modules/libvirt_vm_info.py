@@ -10,8 +10,8 @@ short_description: Read libvirt domains, and the I/O path that each disk really 
 version_added: 0.1.0
 description:
   - Tells power state, disks and interfaces of domains.
-  - For each disk of a running domain it asks QEMU's own block graph which way the data goes, over gfapi or over a mount.
-    The XML says only what was asked for.
+  - For each disk of a running domain it asks QEMU's own block graph which way the data goes, over gfapi or over a
+    mount. The XML says only what was asked for.
 author:
   - gfapi.virt contributors (@gfapi-virt)
 extends_documentation_fragment:

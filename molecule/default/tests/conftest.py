@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import testinfra
+from modules import Modules
 
 INVENTORY = Path(__file__).parents[3] / ".cache/lab/default/inventory.yml"
 HOST = "gfapi-lab-default-1"
@@ -90,6 +91,11 @@ def host() -> t.Any:
 @pytest.fixture(scope="session")
 def system(host: t.Any) -> System:
     return System(host)
+
+
+@pytest.fixture(scope="session")
+def modules() -> Modules:
+    return Modules(INVENTORY, HOST)
 
 
 @pytest.fixture(scope="session")
