@@ -331,9 +331,7 @@ def _write_interface(node: _xml.Element, interface: Interface) -> None:
 
 
 def _is_relabelled(element: _xml.Element) -> bool:
-    return not any(
-        label.get("model") == "dac" and label.get("type") == "none" for label in element.findall("seclabel")
-    )
+    return not any(label.get("model") == "dac" and label.get("type") == "none" for label in element.findall("seclabel"))
 
 
 def _refuse_relabelling(element: _xml.Element) -> None:
