@@ -31,7 +31,7 @@ options:
       - Several disks, each with the options that a single one has.
     type: list
     elements: dict
-    suboptions: &disk
+    suboptions:
       name:
         description:
           - Name of the disk, oVirt's alias. Any text in one line; with O(description) it must fit into 210
@@ -39,39 +39,40 @@ options:
           - The uuid of an image names it too, as long as no disk has that name.
         type: str
         required: true
-      size:
-        description:
-          - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
-            up to 4096.
-          - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
-          - A smaller one is refused.
-        type: str
-      format:
-        description:
-          - Format of the image. A new one is V(qcow2) if none is given; one that is there is never converted.
-        type: str
-        choices: [qcow2, raw]
-      preallocation:
-        description:
-          - Whether a new image's space is reserved when it is made.
-        type: str
-        choices: ['off', full]
-        default: 'off'
-      description:
-        description:
-          - What the disk is for. Left alone if not given.
-        type: str
       storage_domain:
         description:
           - Storage domain by name, uuid or mount point. It must be mounted on this host.
         type: str
-      state:
+      <<: &disk
+        size:
+          description:
+            - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
+              up to 4096.
+            - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
+            - A smaller one is refused.
+          type: str
+        format:
+          description:
+            - Format of the image. A new one is V(qcow2) if none is given; one that is there is never converted.
+          type: str
+          choices: [qcow2, raw]
+        preallocation:
+          description:
+            - Whether a new image's space is reserved when it is made.
+          type: str
+          choices: ['off', full]
+          default: 'off'
         description:
-          - V(present) has it made if there is none.
-          - V(absent) deletes it. Refused while a libvirt domain of this host, running or not, uses it.
-        type: str
-        choices: [present, absent]
-        default: present
+          description:
+            - What the disk is for. Left alone if not given.
+          type: str
+        state:
+          description:
+            - V(present) has it made if there is none.
+            - V(absent) deletes it. Refused while a libvirt domain of this host, running or not, uses it.
+          type: str
+          choices: [present, absent]
+          default: present
   # a single disk takes the same options
   <<: *disk
   name:

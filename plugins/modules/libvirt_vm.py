@@ -32,174 +32,175 @@ options:
       - Several domains, each with the options that a single one has.
     type: list
     elements: dict
-    suboptions: &vm
+    suboptions:
       name:
         description:
           - Name of the domain.
         type: str
         required: true
-      state:
-        description:
-          - V(present) defines the domain and leaves its power state alone.
-          - V(running) starts it too, or resumes it when it is paused.
-          - V(shut_off) asks the guest to power off and waits for it.
-          - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).
-        type: str
-        choices: [present, running, shut_off, absent]
-        default: present
-      memory:
-        description:
-          - Memory, as in V(2GiB) or V(512MiB). A bare number is MiB.
-          - Needed when the domain is first defined.
-        type: str
-      vcpus:
-        description:
-          - Number of virtual CPUs. A new domain gets one if none is given.
-        type: int
-      cpu_mode:
-        description:
-          - CPU mode. A new KVM domain gets V(host-model) if none is given.
-        type: str
-        choices: [host-model, host-passthrough, maximum]
-      machine:
-        description:
-          - Machine type. V(q35) and V(pc) mean the newest of their kind and leave a versioned one of the same kind be.
-          - A new x86_64 domain gets V(q35) if none is given.
-        type: str
-      virt_type:
-        description:
-          - V(auto) takes KVM for a new domain where libvirt offers it, and leaves an existing domain as it is.
-        type: str
-        choices: [auto, kvm, qemu]
-        default: auto
-      kernel:
-        description:
-          - Kernel file on the hypervisor, for direct boot.
-        type: path
-      initrd:
-        description:
-          - Initial RAM disk on the hypervisor, for direct boot.
-        type: path
-      cmdline:
-        description:
-          - Kernel command line, for direct boot.
-        type: str
-      boot:
-        description:
-          - What to boot from, in order. A new domain without O(kernel) boots from its first disk.
-        type: list
-        elements: str
-        choices: [hd, network, cdrom]
-      disks:
-        description:
-          - All disks of the domain. A disk that is not listed is taken out of the configuration, its image stays.
-          - Leave it out to leave the disks alone. CD-ROM and floppy drives are never touched.
-          - Each disk is named by O(vms[].disks[].name), O(vms[].disks[].uri) or O(vms[].disks[].file).
-        type: list
-        elements: dict
-        suboptions:
-          storage_domain:
-            description:
-              - Storage domain of the image, by name, uuid or mount point; else the one of the whole task.
-            type: str
-          name:
-            description:
-              - Name of an image in the storage domain.
-            type: str
-          uri:
-            description:
-              - Gluster URI of an image outside any storage domain, C(gluster://server/volume/path).
-            type: str
-          file:
-            description:
-              - Path of an image file on the hypervisor, for a disk that does not go through gfapi.
-            type: path
-          format:
-            description:
-              - Format of the image. Known for an image of a storage domain, needed otherwise, because a format found by
-                looking at the first bytes can be forged by the guest.
-            type: str
-            choices: [raw, qcow2]
-          target:
-            description:
-              - Target, as in V(vda). A disk without one keeps that of the same image, or gets the next free one.
-            type: str
-          bus:
-            description:
-              - Bus. By default the one that the target stands for, and V(virtio) without a target.
-            type: str
-            choices: [virtio, scsi, sata, ide, usb]
-          cache:
-            description:
-              - Cache mode. V(none) and V(directsync) bypass the page cache of the servers too.
-            type: str
-            choices: [none, writeback, writethrough, directsync, unsafe]
-            default: none
-          discard:
-            description:
-              - Whether what the guest trims is given back.
-            type: str
-            choices: [unmap, ignore]
-            default: unmap
-      interfaces:
-        description:
-          - All network interfaces of the domain, matched by MAC address where given, else by position.
-          - Leave it out to leave them alone.
-        type: list
-        elements: dict
-        suboptions:
-          type:
-            description:
-              - Kind of interface.
-            type: str
-            choices: [network, bridge, user]
-            default: network
-          source:
-            description:
-              - Name of the libvirt network or of the bridge. V(user) takes none.
-            type: str
-          mac:
-            description:
-              - MAC address. A new interface without one gets one made from the domain's name and its position.
-            type: str
-          model:
-            description:
-              - Model. A new interface gets V(virtio) if none is given.
-            type: str
-      serial_log:
-        description:
-          - File on the hypervisor that the serial console is logged to, from each start anew.
-          - Below C(/var/log/libvirt/qemu) it is rotated with libvirt's own logs.
-        type: path
-      autostart:
-        description:
-          - Whether the domain starts with its host.
-        type: bool
-      shutdown_timeout:
-        description:
-          - Seconds to wait for the guest to power off.
-        type: int
-        default: 120
-      force_stop:
-        description:
-          - End a domain that did not power off in time, and allow O(state=absent) for a running one.
-        type: bool
-        default: false
-      wait_for:
-        description:
-          - What to wait for after a start. Needs O(serial_log), here or in the domain, and a local O(uri).
-        type: dict
-        suboptions:
-          console:
-            description:
-              - Regular expression for a line on the serial console.
-            type: str
-            required: true
-          timeout:
-            description:
-              - Seconds to wait for the line.
-            type: int
-            default: 120
+      <<: &vm
+        state:
+          description:
+            - V(present) defines the domain and leaves its power state alone.
+            - V(running) starts it too, or resumes it when it is paused.
+            - V(shut_off) asks the guest to power off and waits for it.
+            - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).
+          type: str
+          choices: [present, running, shut_off, absent]
+          default: present
+        memory:
+          description:
+            - Memory, as in V(2GiB) or V(512MiB). A bare number is MiB.
+            - Needed when the domain is first defined.
+          type: str
+        vcpus:
+          description:
+            - Number of virtual CPUs. A new domain gets one if none is given.
+          type: int
+        cpu_mode:
+          description:
+            - CPU mode. A new KVM domain gets V(host-model) if none is given.
+          type: str
+          choices: [host-model, host-passthrough, maximum]
+        machine:
+          description:
+            - Machine type. V(q35) and V(pc) mean the newest of their kind and leave a versioned one of that kind be.
+            - A new x86_64 domain gets V(q35) if none is given.
+          type: str
+        virt_type:
+          description:
+            - V(auto) takes KVM for a new domain where libvirt offers it, and leaves an existing domain as it is.
+          type: str
+          choices: [auto, kvm, qemu]
+          default: auto
+        kernel:
+          description:
+            - Kernel file on the hypervisor, for direct boot.
+          type: path
+        initrd:
+          description:
+            - Initial RAM disk on the hypervisor, for direct boot.
+          type: path
+        cmdline:
+          description:
+            - Kernel command line, for direct boot.
+          type: str
+        boot:
+          description:
+            - What to boot from, in order. A new domain without O(kernel) boots from its first disk.
+          type: list
+          elements: str
+          choices: [hd, network, cdrom]
+        disks:
+          description:
+            - All disks of the domain. A disk that is not listed is taken out of the configuration, its image stays.
+            - Leave it out to leave the disks alone. CD-ROM and floppy drives are never touched.
+            - Each disk is named by O(vms[].disks[].name), O(vms[].disks[].uri) or O(vms[].disks[].file).
+          type: list
+          elements: dict
+          suboptions:
+            storage_domain:
+              description:
+                - Storage domain of the image, by name, uuid or mount point; else the one of the whole task.
+              type: str
+            name:
+              description:
+                - Name of an image in the storage domain.
+              type: str
+            uri:
+              description:
+                - Gluster URI of an image outside any storage domain, C(gluster://server/volume/path).
+              type: str
+            file:
+              description:
+                - Path of an image file on the hypervisor, for a disk that does not go through gfapi.
+              type: path
+            format:
+              description:
+                - Format of the image. Known for an image of a storage domain, needed otherwise, because a format found
+                  by looking at the first bytes can be forged by the guest.
+              type: str
+              choices: [raw, qcow2]
+            target:
+              description:
+                - Target, as in V(vda). A disk without one keeps that of the same image, or gets the next free one.
+              type: str
+            bus:
+              description:
+                - Bus. By default the one that the target stands for, and V(virtio) without a target.
+              type: str
+              choices: [virtio, scsi, sata, ide, usb]
+            cache:
+              description:
+                - Cache mode. V(none) and V(directsync) bypass the page cache of the servers too.
+              type: str
+              choices: [none, writeback, writethrough, directsync, unsafe]
+              default: none
+            discard:
+              description:
+                - Whether what the guest trims is given back.
+              type: str
+              choices: [unmap, ignore]
+              default: unmap
+        interfaces:
+          description:
+            - All network interfaces of the domain, matched by MAC address where given, else by position.
+            - Leave it out to leave them alone.
+          type: list
+          elements: dict
+          suboptions:
+            type:
+              description:
+                - Kind of interface.
+              type: str
+              choices: [network, bridge, user]
+              default: network
+            source:
+              description:
+                - Name of the libvirt network or of the bridge. V(user) takes none.
+              type: str
+            mac:
+              description:
+                - MAC address. A new interface without one gets one made from the domain's name and its position.
+              type: str
+            model:
+              description:
+                - Model. A new interface gets V(virtio) if none is given.
+              type: str
+        serial_log:
+          description:
+            - File on the hypervisor that the serial console is logged to, from each start anew.
+            - Below C(/var/log/libvirt/qemu) it is rotated with libvirt's own logs.
+          type: path
+        autostart:
+          description:
+            - Whether the domain starts with its host.
+          type: bool
+        shutdown_timeout:
+          description:
+            - Seconds to wait for the guest to power off.
+          type: int
+          default: 120
+        force_stop:
+          description:
+            - End a domain that did not power off in time, and allow O(state=absent) for a running one.
+          type: bool
+          default: false
+        wait_for:
+          description:
+            - What to wait for after a start. Needs O(serial_log), here or in the domain, and a local O(uri).
+          type: dict
+          suboptions:
+            console:
+              description:
+                - Regular expression for a line on the serial console.
+              type: str
+              required: true
+            timeout:
+              description:
+                - Seconds to wait for the line.
+              type: int
+              default: 120
   # a single domain takes the same options
   <<: *vm
   name:
