@@ -104,11 +104,13 @@ def run_site(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, che
         envvars=environment(),
         quiet=True,
     )
-    return Job(run.status, run.stdout.read(), tuple(run.events))
+    with run.stdout as output:
+        return Job(run.status, output.read(), tuple(run.events))
 
 
 def run_shell(folder: Path, inventory: Path, group: str, command: str) -> None:
     """A command on the hosts of a group, whatever comes of it."""
+    folder.mkdir()
     ansible_runner.run(
         private_data_dir=str(folder),
         inventory=str(inventory),
