@@ -28,9 +28,10 @@ class Modules:
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([*words, "--tree", folder], cwd=ROOT, capture_output=True, text=True, timeout=300)
             try:
-                return json.loads(Path(folder, self.host).read_text(encoding="utf-8"))
+                result = json.loads(Path(folder, self.host).read_text(encoding="utf-8"))
             except FileNotFoundError:
                 raise AssertionError(done.stdout + done.stderr) from None
+        return {**result, "failed": done.returncode != 0}  # the file does not tell
 
     def done(self, module: str, **args: t.Any) -> t.Any:
         """The result of a run that must succeed."""
