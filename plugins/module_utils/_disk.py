@@ -87,7 +87,10 @@ class DiskSource:
         require_volume_name(volume)
         if not path or path.startswith("/") or path.endswith("/"):
             raise ValueError(f"image path {path!r} must name a file, relative to the volume's root")
-        _xml.require_printable(path)
+        for text in (path, *(host.socket or "" for host in hosts)):
+            if any(ord(character) < 32 for character in _xml.require_printable(text)):
+                # seen on 9.0: libvirt prints it raw, so the XML that it gives back names another file
+                raise ValueError(f"{text!r} holds a line end, a tab or the like, which libvirt turns into a blank")
         return cls(protocol="gluster", name=f"{volume}/{path}", hosts=hosts)
 
     @property

@@ -111,8 +111,9 @@ class Field:
         node = root.find("/".join(steps)) if steps else root
         if self.flag:
             return True if node is not None else None
-        value = None if node is None else node.get(attribute) if attribute else node.text
-        return self.absent if not value else self.kind(value.strip())
+        # blanks round a text may be of somebody's editor; those in an attribute are part of it
+        value = None if node is None else node.get(attribute) if attribute else (node.text or "").strip()
+        return self.kind(value) if value else self.absent
 
     def write(self, root: Element, value: t.Any) -> None:
         """Put the value there, making what lies on the way.

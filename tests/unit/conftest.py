@@ -16,6 +16,6 @@ from hypothesis import settings
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "gfapi-virt-hypothesis"))
 
-settings.register_profile("gate", max_examples=40, derandomize=True, database=None, deadline=None)
+settings.register_profile("gate", max_examples=25, derandomize=True, database=None, deadline=None)
 settings.register_profile("search", max_examples=3000, database=None, deadline=None)
 settings.load_profile("gate")

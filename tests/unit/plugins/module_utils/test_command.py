@@ -72,7 +72,9 @@ def test_program_runs_in_the_folder_given(tmp_path: Path) -> None:
 
 
 def test_missing_program_is_named_with_the_mend() -> None:
-    with pytest.raises(CommandError, match=r"^cannot run gfapi-none: No such file or directory; install it or mend PATH$"):
+    with pytest.raises(
+        CommandError, match=r"^cannot run gfapi-none: No such file or directory; install it or mend PATH$"
+    ):
         run(["gfapi-none", "--version"])
 
 

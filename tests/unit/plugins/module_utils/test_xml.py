@@ -203,6 +203,11 @@ def test_attribute_goes_and_the_text_beside_it_stays() -> None:
     assert _xml.to_text(root) == "<domain>\n  <memory>1024</memory>\n</domain>\n"
 
 
+def test_blanks_round_a_text_go_and_those_in_an_attribute_stay() -> None:
+    root = _xml.parse("<a b=' x '>\n  y\n  <c/></a>")
+    assert (Field("f", "@b").read(root), Field("f", ".").read(root)) == (" x ", "y")
+
+
 def test_number_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="invalid literal for int"):
         Field("f", "@port", kind=int).read(_xml.parse("<host port='x'/>"))
