@@ -38,8 +38,8 @@ def survey(answers: t.Mapping[str, object]) -> dict[str, str]:
             "main"
         ]["options"]
         text.update({name: as_text(spec["default"]) for name, spec in options.items() if "default" in spec})
-    # what one role tells the next is not asked in a survey
-    told = {name for name in text if name.endswith("_planned_after")}
+    plays = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
+    told = {name for play in plays for name in play.get("vars", {})}  # by the playbook itself, so nobody is asked
     return {name: value for name, value in text.items() if name not in told} | {
         n: as_text(v) for n, v in answers.items()
     }

@@ -85,7 +85,6 @@ def new(inventory: Path, node: str, tmp_path: Path) -> t.Iterator[tuple[str, dic
         "gluster_storage_domain_name": name,
         "gluster_storage_domain_volume": name,
         "gluster_storage_domain_servers": [node],
-        "vm_gfapi_storage_domain": name,
         "vm_gfapi_disks": f"- name: {name}\n  size: 64MiB\n",
         "vm_gfapi_vms": [
             {
@@ -121,8 +120,6 @@ def test_a_new_volume_with_its_machine(site: t.Callable[..., job.Job], new: tupl
     assert foreseen.summary["planned"] == f"the creation of volume {name}"
     assert_proven(done.summary, name)
 
-    for check in (True, False):
-        again = site(answers, check=check)
-        assert again.changed == set()
-        assert again.planned == set()
-        assert_proven(again.summary, name)
+    again = site(answers, check=False)
+    assert again.changed == set()
+    assert_proven(again.summary, name)
