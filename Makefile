@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity build molecule
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule runner runner
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
@@ -63,6 +63,10 @@ docs: venv ## documentation of modules and roles
 sanity: ## ansible-test sanity, with every supported Python that the machine has
 	scripts/ansible-test sanity $(ARGS)
 
+.PHONY: unit-oldest
+unit-oldest: ## unit tests of what runs on hosts, with Python 3.9
+	scripts/ansible-test units-oldest
+
 .PHONY: build
 build: venv ## build the collection, and import it as Galaxy would
 	scripts/build $(ARTIFACT)
@@ -71,6 +75,14 @@ build: venv ## build the collection, and import it as Galaxy would
 molecule: venv lab-packages ## scenarios on real hosts
 	molecule reset --all
 	MOLECULE_COMMAND_BORDERS=false molecule test --all --destroy=never
+
+.PHONY: runner
+runner: venv ## site.yml as AWX runs it, on the host that molecule/default left
+	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner $(ARGS)
+
+.PHONY: runner
+runner: venv ## site.yml as AWX runs it, on the host that the scenario left
+	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner
 
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims
