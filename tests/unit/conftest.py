@@ -12,10 +12,18 @@ from __future__ import annotations
 import os
 import tempfile
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.path.join(tempfile.gettempdir(), "gfapi-virt-hypothesis"))
 
-settings.register_profile("gate", max_examples=25, derandomize=True, database=None, deadline=None)
+# how long an example takes is the machine's business
+settings.register_profile(
+    "gate",
+    max_examples=25,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile("search", max_examples=3000, database=None, deadline=None)
 settings.load_profile("gate")
