@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule runner runner
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule runner
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
@@ -79,10 +79,6 @@ molecule: venv lab-packages ## scenarios on real hosts
 .PHONY: runner
 runner: venv ## site.yml as AWX runs it, on the host that molecule/default left
 	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner $(ARGS)
-
-.PHONY: runner
-runner: venv ## site.yml as AWX runs it, on the host that the scenario left
-	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner
 
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims
