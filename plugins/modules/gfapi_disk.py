@@ -441,7 +441,7 @@ def shown(found: FoundImage) -> dict[str, t.Any]:
 
 def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
     """What the module returns about a disk."""
-    hosts = servers.of(found.volume, volfile_server=found.server)
+    hosts = servers.of(found.place.mount)
     source = _disk.DiskSource.gluster(found.volume, found.volume_path, hosts)
     backing = tuple(
         _disk.Layer(_disk.DiskSource.gluster(found.volume, layer.volume_path, hosts), layer.format)
