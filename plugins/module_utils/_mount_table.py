@@ -19,14 +19,13 @@ BACKUP_OPTION: t.Final = "backup-volfile-servers"
 
 _OPTION = re.compile(r"[A-Za-z0-9_-]+(=[^\s,]+)?")
 _LOG_LINE = re.compile(r"\[[0-9- :.+]+\] E (?:\[MSGID: [0-9]+\] )?\[[^\]]*\] [^ ]*: (.*)")
-_LOG_DETAILS = re.compile(r"\s*\[(?:\{[^\]]*)?\]\s*$")
 #: words of the log → mend
 MENDS: t.Final = (
     ("failed to fetch volume file", "does {server} serve a volume {volume}? see gluster volume list"),
     ("failed to get the port number", "start it: gluster volume start {volume}"),
     ("first lookup on root failed", "are its bricks up? see gluster volume status {volume}"),
     ("DNS resolution failed", "name a server that resolves on this host"),
-    ("failed to fetch subvol", "is there a directory /{directory} on volume {volume}?"),
+    ("subdirectory for mount", "is there a directory /{directory} on volume {volume}?"),
 )
 UNREACHABLE: t.Final = "is glusterd running on {server}, and does this host reach its port 24007?"
 
@@ -85,7 +84,7 @@ def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
 def last_error(log: str) -> str:
     """The last error in a client's log, without time and place; empty if there is none."""
     errors = [match[1] for match in map(_LOG_LINE.fullmatch, log.splitlines()) if match]
-    return _LOG_DETAILS.sub("", errors[-1]).strip() if errors else ""
+    return errors[-1].strip().removesuffix("[]").strip() if errors else ""
 
 
 def mend_for(log: str, spec: VolumeSpec) -> str:

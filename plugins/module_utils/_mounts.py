@@ -31,8 +31,10 @@ TABLE: t.Final = "/proc/self/mounts"
 LOGS: t.Final = "/var/log/glusterfs"
 #: where volumes are looked at that are not mounted
 VISITS: t.Final = "/run/gfapi-virt"
+#: one log for all of them, which gluster's own logrotate rule covers
+VISIT_LOG: t.Final = "gfapi-virt-look.log"
 DEAD: t.Final = "Transport endpoint is not connected"
-ANSWER_TIMEOUT_S: t.Final = 8
+ANSWER_TIMEOUT_S: t.Final = 5
 #: a client with backup servers tries each of them
 MOUNT_TIMEOUT_S: t.Final = 60
 UNMOUNT_TIMEOUT_S: t.Final = 30
@@ -114,7 +116,7 @@ class Mounts:
         """The volume on a mount point of our own, for as long as the context lasts: to look at what is on it."""
         self._end_visits()
         point = os.path.join(self._visits, str(os.getpid()))
-        self.mount(spec, point, options)
+        self.mount(spec, point, [f"log-file={os.path.join(self._logs, VISIT_LOG)}", *options])
         try:
             yield point
         finally:
@@ -157,8 +159,9 @@ def _failure(spec: VolumeSpec, point: str, words: str, log: str, position: int) 
     except OSError:
         text = ""
     reason = last_error(text)
+    said = words.partition(" Check the log file")[0].rstrip(".")
     logged = f"; {log} says: {reason}" if reason else ""
-    return StorageError(f"cannot mount {spec} on {point}: {words}{logged}; {mend_for(text, spec)}")
+    return StorageError(f"cannot mount {spec} on {point}: {said}{logged}; {mend_for(text, spec)}")
 
 
 def read_holders(point: str) -> list[str]:

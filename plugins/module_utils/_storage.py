@@ -166,8 +166,5 @@ class Storage:
             return StorageError(f"{len(matches)} storage domains are called {wanted!r}: {uuids}; give the uuid")
         known = ", ".join(place.name for place in seen) or "none"
         where = "there" if wanted.startswith("/") else f"below {self._mount_root}"
-        also = "".join(f"; {fault}" for fault in faults)
-        return StorageError(
-            f"no storage domain {wanted!r} is mounted {where} on this host (mounted: {known}){also};"
-            " gfapi.virt.glusterfs_domain mounts one"
-        )
+        mend = "; ".join(faults) or "gfapi.virt.glusterfs_domain mounts one"
+        return StorageError(f"no storage domain {wanted!r} is mounted {where} on this host (mounted: {known}); {mend}")

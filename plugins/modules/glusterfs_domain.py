@@ -258,7 +258,7 @@ class Current:
 
 def spec_from(params: Params) -> VolumeSpec:
     """The spec with all servers; raises `ValueError` where parts are missing or malformed."""
-    if params["spec"]:
+    if params["spec"] is not None:
         spec = VolumeSpec.parse(params["spec"])
         return replace(spec, servers=(*spec.servers, *params["servers"]))
     if not params["servers"]:
