@@ -22,7 +22,8 @@ from urllib.parse import quote, unquote_to_bytes
 DEFAULT_PORT = 24007
 SCHEMES: t.Final = {"gluster": "tcp", "gluster+tcp": "tcp", "gluster+unix": "unix", "gluster+rdma": "rdma"}
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+#: no underscore: `gluster peer probe` and libvirt's schema refuse it
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\.?")
 _VOLUME_NAME = re.compile(r"[A-Za-z0-9_-]+")
 #: RFC 3986: what may stand unescaped; QEMU's parser refuses the rest
 _RAW = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
@@ -45,7 +46,8 @@ def parse_host(text: str) -> str:
         except ValueError:
             raise ValueError(f"host {text!r} is not an IPv6 address") from None
     if not _HOST_NAME.fullmatch(bare):
-        raise ValueError(f"host {text!r} is neither a name nor an address")
+        mend = "; gluster and libvirt take no underscore in a host's name" if "_" in bare else ""
+        raise ValueError(f"host {text!r} is neither a name nor an address{mend}")
     return bare
 
 
