@@ -22,7 +22,8 @@ class Modules:
         self.host = host
 
     def run(self, module: str, *, check: bool = False, variables: dict[str, str] | None = None, **args: t.Any) -> t.Any:
-        words = [ANSIBLE, self.host, "-i", str(self.inventory), "-m", f"gfapi.virt.{module}", "-a", json.dumps(args)]
+        words = [ANSIBLE, self.host, "-i", str(self.inventory), "-m", f"gfapi.virt.{module}"]
+        words += ["-a", json.dumps(args)] if args else []
         words += ["--check"] if check else []
         words += ["--diff", *(f"-e{name}={value}" for name, value in (variables or {}).items())]
         with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ import typing as t
 import pytest
 from modules import Modules
 
-from conftest import HOST, System
+from conftest import HOST, MOUNT_POINT, System
 
 STORAGE_DOMAIN = "vms"
 VM = {"name": "never", "memory": "64MiB", "virt_type": "qemu"}
@@ -183,6 +183,8 @@ def test_glusterd_down(modules: Modules, system: System) -> None:
     finally:
         system.run("systemctl", "start", "glusterd")
         system.wait("glusterd answers", lambda: system.host.run("gluster volume list").rc == 0)
+        # the volume's only glusterd was away: its mounts are empty for a moment
+        system.wait("mount is back", lambda: system.host.run(f"ls -d {MOUNT_POINT}/*-*-*-*-*").rc == 0)
     assert "Connection failed" in words
     assert "systemctl start glusterd" in words
 
