@@ -71,9 +71,8 @@ class Gluster:
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
         """The one option that has its own command once the volume was started."""
         word = "enable" if enable else "disable"
-        self._transaction(
-            f"{word} granular-entry-heal on volume {name}", "volume", "heal", name, "granular-entry-heal", word
-        )
+        doing = f"{word} granular-entry-heal on volume {name}"
+        self._transaction(doing, "volume", "heal", name, "granular-entry-heal", word, xml=False)
 
     def group(self, name: str) -> dict[str, str]:
         """The options in one of this host's group files, which differ between releases of gluster."""
@@ -88,13 +87,16 @@ class Gluster:
         pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
         return {key.strip(): value.strip() for key, _equals, value in pairs}
 
-    def _transaction(self, doing: str, *words: str) -> None:
+    def _transaction(self, doing: str, *words: str, xml: bool = True) -> None:
         """A call that changes something; tried again while another transaction holds the lock."""
         started = time.monotonic()
         pause_s = 0.2
         while True:
             try:
-                self._call(doing, *words)
+                if xml:
+                    self._call(doing, *words)
+                else:
+                    self._call_text(doing, *words)
                 return
             except GlusterError as exc:
                 waited_s = time.monotonic() - started
@@ -108,6 +110,12 @@ class Gluster:
         (document,) = _documents(doing, self._program(doing, list(words)), count=1)
         _require_success(doing, document)
         return document
+
+    def _call_text(self, doing: str, *words: str) -> None:
+        """A call that prints text even with --xml, as `volume heal` does; its exit status tells."""
+        done = self._program(doing, list(words))
+        if done.returncode != 0:
+            raise _failure(doing, done.words or f"gluster ended with status {done.returncode} and said nothing")
 
     def _program(self, doing: str, words: t.Sequence[str], *, stdin: str = "") -> Completed:
         try:
