@@ -93,7 +93,7 @@ def describe(name: str, note: str) -> str:
     text = json.dumps({"DiskAlias": name, "DiskDescription": note}, ensure_ascii=False, separators=(",", ":"))
     if len(text) > DESCRIPTION_LIMIT:
         excess = len(text) - DESCRIPTION_LIMIT
-        raise ValueError(f"the name and description of disk {name!r} are {excess} characters too long for its .meta")
+        raise ValueError(f"the name and description of disk {name!r} are too long for its .meta by {excess} characters")
     return text
 
 
@@ -195,7 +195,7 @@ class ImageVolume:
         excess = len(text.encode()) - META_LIMIT_BYTES
         if excess > 0:
             raise ValueError(
-                f"the name and description of disk {self.alias!r} are {excess} bytes too long for its .meta"
+                f"the name and description of disk {self.alias!r} are too long for its .meta by {excess} bytes"
             )
         return text
 

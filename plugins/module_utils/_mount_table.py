@@ -82,8 +82,9 @@ def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
 
 
 def last_error(log: str) -> str:
-    """The last error in a client's log, without time and place; empty if there is none."""
+    """The last error in a client's log that tells the cause, else the last one; without time and place, maybe empty."""
     errors = [match[1] for match in map(_LOG_LINE.fullmatch, log.splitlines()) if match]
+    errors = [error for error in errors if any(words in error for words, _mend in MENDS)] or errors
     return errors[-1].strip().removesuffix("[]").strip() if errors else ""
 
 

@@ -105,11 +105,19 @@ class Mounts:
         """Unmount and remove the directory; raises `StorageError` naming the processes that hold it."""
         done = self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
         if done.returncode != 0:
-            holders = ", ".join(read_holders(point)[:5])
+            holders = ", ".join(self.read_holders(point)[:5])
             suffix = f"; in use by {holders}" if holders else ""
             raise StorageError(f"cannot unmount {point}: {done.words}{suffix}")
         with contextlib.suppress(OSError):
             os.rmdir(point)
+
+    def read_holders(self, point: str) -> list[str]:
+        """The processes with a file open below a directory, as `name (pid)`; nothing is asked of the mount itself."""
+        return [
+            f"{os.path.basename(words[0])} ({pid})"
+            for pid, words in _processes()
+            if any(path == point or path.startswith(f"{point}/") for path in _open_paths(pid))
+        ]
 
     @contextlib.contextmanager
     def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:
@@ -162,15 +170,6 @@ def _failure(spec: VolumeSpec, point: str, words: str, log: str, position: int) 
     said = words.partition(" Check the log file")[0].rstrip(".")
     logged = f"; {log} says: {reason}" if reason else ""
     return StorageError(f"cannot mount {spec} on {point}: {said}{logged}; {mend_for(text, spec)}")
-
-
-def read_holders(point: str) -> list[str]:
-    """The processes with a file open below a directory, as `name (pid)`; nothing is asked of the mount itself."""
-    holders = []
-    for pid, words in _processes():
-        if any(path == point or path.startswith(f"{point}/") for path in _open_paths(pid)):
-            holders.append(f"{os.path.basename(words[0])} ({pid})")
-    return holders
 
 
 def _open_paths(pid: int) -> t.Iterator[str]:

@@ -364,7 +364,9 @@ def plan_absent(mounts: Mounts, users: ImageUsers, current: Current, desired: De
         require_unused(found, users)
         holders = mounts.read_holders(point)
         if holders:
-            raise StorageError(f"storage domain {found.name} is in use by {', '.join(holders)} on {point}; end them first")
+            raise StorageError(
+                f"storage domain {found.name} is in use by {', '.join(holders)} on {point}; end them first"
+            )
     if found or current.leftovers:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Edges that keep real state, for tests: volumes are directories, and an image of qemu-img's is its header."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import typing as t
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+#: a new qcow2 of qemu-img has this odd length, whatever its size
+QCOW2_LENGTH = 196624
+SPACE = Space(size_bytes=100 << 30, free_bytes=40 << 30)
+
+
+class FakeMounts:
+    """Gluster mounts. A volume is a directory; to mount it is to move it to the mount point."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.mounted: dict[str, Mount] = {}
+        self.options: dict[str, tuple[str, ...]] = {}
+        self.dead: set[str] = set()
+        self.hung: set[str] = set()
+        self.holders: list[str] = []
+        self.space = SPACE
+
+    def make_volume(self, location: str) -> Path:
+        """A volume, or a directory on one, that can be mounted."""
+        path = self._volume(location)
+        path.mkdir(parents=True)
+        return path
+
+    def table(self) -> tuple[Mount, ...]:
+        return tuple(self.mounted.values())
+
+    def at(self, point: str) -> Mount | None:
+        return self.mounted.get(point)
+
+    def read_space(self, point: str) -> Space | None:
+        if point in self.hung:
+            raise StorageError(f"mount {point} does not answer within 5 s")
+        return None if point in self.dead else self.space
+
+    def require_answer(self, point: str) -> Space:
+        space = self.read_space(point)
+        if space is None:
+            raise StorageError(f"mount {point} is dead")
+        return space
+
+    def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = ()) -> None:
+        volume = self._volume(spec.location)
+        if not volume.is_dir():
+            raise StorageError(f"cannot mount {spec} on {point}: no such volume")
+        os.makedirs(os.path.dirname(point), exist_ok=True)
+        volume.rename(point)
+        self.mounted[point] = Mount(replace(spec, servers=spec.servers[:1]), point)
+        self.options[point] = tuple(options)
+
+    def unmount(self, point: str) -> None:
+        mount = self.mounted.pop(point)
+        self.dead.discard(point)
+        Path(point).rename(self._volume(mount.spec.location))
+
+    def read_holders(self, point: str) -> list[str]:
+        return self.holders
+
+    @contextlib.contextmanager
+    def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:
+        held = [mount.point for mount in self.table() if mount.spec.location == spec.location]
+        volume = held[0] if held else str(self._volume(spec.location))
+        if not os.path.isdir(volume):
+            raise StorageError(f"cannot mount {spec} on {volume}: no such volume")
+        self.dead.discard(volume)
+        yield volume
+        self.dead.update(held)
+
+    def _volume(self, location: str) -> Path:
+        return self._root / location.replace("/", "!")
+
+
+@dataclass
+class FakeQemuImg:
+    """qemu-img: writes the header of a qcow2 and counts its runs."""
+
+    runs: list[str] = field(default_factory=list)
+    error: StorageError | None = None
+
+    def create_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
+        self._run("create")
+        with open(path, "wb") as file:
+            file.write(b"QFI\xfb" + struct.pack(">I", 3) + bytes(16) + struct.pack(">Q", size_bytes))
+            file.truncate(QCOW2_LENGTH)
+
+    def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
+        self._run("resize")
+        with open(path, "r+b") as file:
+            file.seek(24)
+            file.write(struct.pack(">Q", size_bytes))
+            file.seek(0, os.SEEK_END)
+            file.write(b"grown")
+
+    def _run(self, what: str) -> None:
+        self.runs.append(what)
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class FakeImageUsers:
+    """Domains that use images; a live resize is only noted down."""
+
+    users: dict[str, list[ImageUser]] = field(default_factory=dict)
+    asked: int = 0
+    resized: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def of(self, image_uuid: str) -> tuple[ImageUser, ...]:
+        self.asked += 1
+        return tuple(self.users.get(image_uuid, ()))
+
+    def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
+        self.asked += 1
+        return tuple(user for users in self.users.values() for user in users)
+
+    def block_resize(self, user: ImageUser, size_bytes: int) -> None:
+        self.resized.append((user.name, user.target, size_bytes))
+
+
+class FakeServers:
+    """The servers of any volume."""
+
+    def __init__(self, *servers: str) -> None:
+        self._servers = servers
+        self.warnings: list[str] = []
+
+    def of(self, volume: str, *, volfile_server: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((volfile_server, *self._servers)))
+
+    def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
+        """As `Gluster` answers."""
+        return self.of(name, volfile_server=volfile_server)

@@ -1,0 +1,166 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, pad, staging
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+
+OWNER = (os.getuid(), os.getgid())
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    return Directory.open(str(tmp_path))
+
+
+def test_modes_do_not_depend_on_the_umask(directory: Directory, tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        directory.make("d", 0o755, OWNER).close()
+        directory.write_new("f", "text", 0o644, OWNER)
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+    assert (tmp_path / "f").read_text() == "text"
+
+
+def test_a_new_file_is_never_an_old_one(directory: Directory, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("precious")
+    with pytest.raises(FileExistsError):
+        directory.write_new("f", "text", 0o644, OWNER)
+    assert (tmp_path / "f").read_text() == "precious"
+
+
+def test_links_are_not_followed(directory: Directory, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "f").write_text("precious")
+    (tmp_path / "d").symlink_to(outside)
+    (tmp_path / "f").symlink_to(outside / "f")
+    with pytest.raises(OSError, match="d"):
+        directory.child("d")
+    with pytest.raises(OSError, match="f"):
+        directory.open_file("f")
+    directory.replace_text("f", "ours", 0o644, OWNER)
+    directory.remove("d")
+    assert (outside / "f").read_text() == "precious"
+    assert (tmp_path / "f").read_text() == "ours"
+    assert not (tmp_path / "f").is_symlink()
+
+
+def test_a_pipe_does_not_hold_us(directory: Directory, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(OSError, match="no regular file"):
+        directory.open_file("f")
+
+
+def test_a_full_directory_is_not_replaced_and_an_empty_one_is(directory: Directory, tmp_path: Path) -> None:
+    for name in ("a", "b", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        (tmp_path / name / "f").write_text(name)
+    assert not directory.move("a", directory, "b")
+    assert directory.move("a", directory, "empty")
+    assert (tmp_path / "b/f").read_text() == "b"
+    assert (tmp_path / "empty/f").read_text() == "a"
+
+
+def test_removing_what_is_gone_is_well(directory: Directory) -> None:
+    directory.remove_tree("none")
+    directory.remove("none")
+    assert directory.names() == []
+
+
+def test_text_is_the_old_or_the_new_one_wherever_it_is_killed(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        (tmp_path / "f").write_text("old")
+        killed = killed_at(point, lambda: Directory.open(str(tmp_path)).replace_text("f", "new", 0o644, OWNER))
+        assert (tmp_path / "f").read_text() in ("old", "new")
+        if not killed:
+            break
+        point += 1
+    assert point > 4
+    assert (tmp_path / "f").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; free space or add bricks"),
+        (errno.ENOTCONN, "Transport endpoint is not connected; the mount has lost its volume"),
+        (errno.EDQUOT, "Disk quota exceeded; raise the quota"),
+        (errno.EIO, "Input/output error$"),
+    ],
+)
+def test_errors_keep_the_words_of_the_system_and_say_the_mend(number: int, words: str) -> None:
+    with pytest.raises(StorageError, match=f"^cannot do it: {words}"), explained("do it"):
+        raise OSError(number, os.strerror(number))
+
+
+# --- staging --------------------------------------------------------------------------------------------------------
+
+
+def test_staging_leaves_nothing(directory: Directory, tmp_path: Path) -> None:
+    with staging(directory, "key") as stage:
+        stage.write_new("f", "x", 0o644, OWNER)
+        assert Path(stage.path).parent == tmp_path
+        assert Path(stage.path).name.startswith(".")
+    assert directory.names() == []
+
+
+def test_staging_leaves_nothing_after_an_error(directory: Directory) -> None:
+    with pytest.raises(RuntimeError), staging(directory, "key"):
+        raise RuntimeError
+    assert directory.names() == []
+
+
+def test_what_a_killed_run_left_is_taken_away_by_the_next_one_wherever_it_was_killed(tmp_path: Path) -> None:
+    def run() -> None:
+        with staging(Directory.open(str(tmp_path)), "key") as stage:
+            stage.write_new("f", "x", 0o644, OWNER)
+
+    point = 0
+    while killed_at(point, run):
+        run()
+        assert os.listdir(tmp_path) == []
+        point += 1
+    assert point > 6
+
+
+def test_what_a_living_run_builds_stays(directory: Directory, tmp_path: Path) -> None:
+    with staging(Directory.open(str(tmp_path)), "key") as first:
+        with staging(directory, "key"):
+            assert Path(first.path).is_dir()
+        first.write_new("f", "x", 0o644, OWNER)
+
+
+def test_other_keys_are_left_alone(directory: Directory, tmp_path: Path) -> None:
+    (tmp_path / ".gfapi-virt-other-1").mkdir()
+    with staging(directory, "key"):
+        pass
+    assert directory.names() == [".gfapi-virt-other-1"]
+
+
+# --- padding --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "padded"), [(0, 0), (1, 4096), (4096, 4096), (196624, 200704)])
+def test_padding_lengthens_and_keeps_the_bytes(tmp_path: Path, length: int, padded: int) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x" * length)
+    descriptor = os.open(path, os.O_RDWR)
+    assert pad(descriptor, 4096) == padded
+    os.close(descriptor)
+    assert path.read_bytes() == b"x" * length + bytes(padded - length)

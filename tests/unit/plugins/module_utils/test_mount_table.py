@@ -1,0 +1,108 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
+    Mount,
+    last_error,
+    mend_for,
+    mount_options,
+    parse_table,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+#: /proc/self/mounts of glusterfs 10.3 on Debian 12, with an IPv6 server, a directory and a blank added by hand
+TABLE = """\
+overlay / overlay rw,relatime,lowerdir=/a:/b 0 0
+gl1:/gv0 /mnt/a fuse.glusterfs rw,relatime,user_id=0,group_id=0,default_permissions,allow_other,max_read=131072 0 0
+2001:db8::10:/vm_s/sub/dir /mnt/b fuse.glusterfs rw 0 0
+gl1:gv0 /mnt/with\\040blank fuse.glusterfs rw 0 0
+gl1:/gv0.rdma /mnt/c fuse.glusterfs rw 0 0
+/dev/fuse /mnt/d fuse.other rw 0 0
+"""
+SPEC = VolumeSpec(("gl1", "2001:db8::11", "gl3"), "gv0", "sub")
+
+
+def test_gluster_mounts_are_read_from_the_table() -> None:
+    assert parse_table(TABLE) == (
+        Mount(VolumeSpec(("gl1",), "gv0"), "/mnt/a"),
+        Mount(VolumeSpec(("2001:db8::10",), "vm_s", "sub/dir"), "/mnt/b"),
+        Mount(VolumeSpec(("gl1",), "gv0"), "/mnt/with blank"),
+        Mount(VolumeSpec(("gl1",), "gv0"), "/mnt/c"),
+    )
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), min_size=1))
+def test_any_mount_point_is_read_back(point: str) -> None:
+    escaped = "".join(f"\\{ord(character):03o}" if character in " \t\n\\#" else character for character in point)
+    (mount,) = parse_table(f"gl1:/gv0 {escaped} fuse.glusterfs rw 0 0\n")
+    assert mount.point == point
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "options"),
+    [
+        (VolumeSpec(("gl1",), "v"), [], []),
+        (SPEC, [], ["backup-volfile-servers=[2001:db8::11]:gl3"]),
+        (SPEC, ["log-level=INFO"], ["log-level=INFO", "backup-volfile-servers=[2001:db8::11]:gl3"]),
+        (SPEC, ["backup-volfile-servers=gl9"], ["backup-volfile-servers=gl9"]),
+        (VolumeSpec(("gl1", "gl1"), "v"), ["ro"], ["ro"]),
+    ],
+)
+def test_further_servers_back_the_first_one_up(spec: VolumeSpec, asked: list[str], options: list[str]) -> None:
+    assert mount_options(spec, asked) == options
+
+
+@pytest.mark.parametrize("option", ["", "a b", "a,b", "a=b,c", "-o x", "a=b\nc", "a="])
+def test_what_would_be_split_is_refused(option: str) -> None:
+    with pytest.raises(ValueError, match="mount option"):
+        mount_options(SPEC, [option])
+
+
+# --- the client's log -----------------------------------------------------------------------------------------------
+
+LOGS = Path(__file__).parents[2] / "fixtures/glusterfs"
+
+
+@pytest.mark.parametrize(
+    ("log", "error", "mend"),
+    [
+        (
+            "no_volume",
+            "failed to fetch volume file (key:/nope)",
+            "does gl1 or 2001:db8::11 or gl3 serve a volume gv0? see gluster volume list",
+        ),
+        (
+            "stopped",
+            "first lookup on root failed (Transport endpoint is not connected)",
+            "start it: gluster volume start gv0",
+        ),
+        ("no_host", "DNS resolution failed on host nohost", "name a server that resolves on this host"),
+        (
+            "nobody_there",
+            "",
+            "is glusterd running on gl1 or 2001:db8::11 or gl3, and does this host reach its port 24007?",
+        ),
+        (
+            "no_directory",
+            'SETVOLUME on remote-host failed [{remote-error=subdirectory for mount "/nodir" is not found}, {errno=2},'
+            " {error=No such file or directory}]",
+            "is there a directory /sub on volume gv0?",
+        ),
+    ],
+)
+def test_the_log_tells_the_reason_and_the_mend(log: str, error: str, mend: str) -> None:
+    text = (LOGS / f"mount_{log}_10.3.log").read_text()
+    assert last_error(text) == error
+    assert mend_for(text, SPEC) == mend

@@ -1,0 +1,160 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+SPEC = VolumeSpec(("2001:db8::10", "gl2"), "gv0", "sub")
+ERROR_LINE = "[2026-11-22 15:46:42.8 +0000] E [x.c:1:f] 0-mgmt: failed to fetch volume file (key:/gv0)\n"
+
+
+class Host:
+    """A mount table, logs, and a `mount` that writes both."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.table = root / "mounts"
+        self.table.write_text("")
+        self.argvs: list[t.Sequence[str]] = []
+        self.answer = Completed(0, "", "")
+        self.error: CommandError | None = None
+        self.log_line = ""
+        self.mounts = Mounts(self.run, table=str(self.table), logs=str(root), visits=str(root / "visits"))
+
+    @property
+    def point(self) -> str:
+        return str(self.root / "point")
+
+    def run(
+        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+    ) -> Completed:
+        self.argvs.append(argv)
+        if self.error:
+            raise self.error
+        if argv[0] == "mount":
+            if self.log_line:
+                log = next((part[9:] for part in ",".join(argv).split(",") if part.startswith("log-file=")), None)
+                with open(log or f"{self.root}/{argv[-1].strip('/').replace('/', '-')}.log", "a") as file:
+                    file.write(self.log_line)
+            if self.answer.returncode == 0:
+                self.table.write_text(self.table.read_text() + f"{argv[-2]} {argv[-1]} fuse.glusterfs rw 0 0\n")
+        if argv[0] == "umount" and self.answer.returncode == 0:
+            lines = self.table.read_text().splitlines(keepends=True)
+            self.table.write_text("".join(line for line in lines if f" {argv[-1]} " not in line))
+        return self.answer
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def test_mounting_names_the_first_server_bare_and_the_others_in_an_option(host: Host) -> None:
+    host.mounts.mount(SPEC, host.point, ["log-level=INFO"])
+    options = "log-level=INFO,backup-volfile-servers=gl2"
+    assert host.argvs == [["mount", "-t", "glusterfs", "-o", options, "2001:db8::10:/gv0/sub", host.point]]
+    assert host.mounts.at(host.point) == Mount(VolumeSpec(("2001:db8::10",), "gv0", "sub"), host.point)
+
+
+def test_a_failed_mount_tells_the_new_error_in_the_log_and_takes_its_directory_away(host: Host) -> None:
+    log = host.root / f"{host.point.strip('/').replace('/', '-')}.log"
+    log.write_text("[2026-11-21 15:46:42.8 +0000] E [x.c:1:f] 0-mgmt: an old error\n")
+    host.log_line = ERROR_LINE
+    host.answer = Completed(1, "", "Mount failed. Check the log file  for more details.\n")
+    with pytest.raises(StorageError) as caught:
+        host.mounts.mount(SPEC, host.point)
+    assert str(caught.value) == (
+        f"cannot mount [2001:db8::10]:/gv0/sub on {host.point}: Mount failed; {log} says: failed to fetch volume file"
+        " (key:/gv0); does 2001:db8::10 or gl2 serve a volume gv0? see gluster volume list"
+    )
+    assert not os.path.exists(host.point)
+
+
+def test_a_failed_mount_leaves_a_directory_that_was_there(host: Host) -> None:
+    os.mkdir(host.point)
+    host.answer = Completed(1, "", "no")
+    with pytest.raises(StorageError, match="is glusterd running"):
+        host.mounts.mount(SPEC, host.point)
+    assert os.path.isdir(host.point)
+
+
+def test_a_mount_that_takes_too_long_is_ended_and_told(host: Host) -> None:
+    host.error = CommandError("mount: no answer within 60 s")
+    with pytest.raises(StorageError, match="cannot mount .*: mount: no answer within 60 s; is glusterd running"):
+        host.mounts.mount(SPEC, host.point)
+
+
+@pytest.mark.parametrize(
+    ("answer", "space"),
+    [
+        (Completed(0, "4096 100 40\n", ""), Space(409600, 163840)),
+        (Completed(1, "", "stat: cannot read: Transport endpoint is not connected"), None),
+    ],
+)
+def test_space_is_read_by_a_child_and_none_means_dead(host: Host, answer: Completed, space: Space | None) -> None:
+    host.answer = answer
+    assert host.mounts.read_space("/mnt") == space
+
+
+def test_a_dead_mount_and_a_hung_one_are_told_apart(host: Host) -> None:
+    host.answer = Completed(1, "", "stat: Transport endpoint is not connected")
+    with pytest.raises(StorageError, match="mount /mnt is dead: Transport endpoint"):
+        host.mounts.require_answer("/mnt")
+    host.error = CommandError("stat: no answer within 5 s")
+    with pytest.raises(StorageError, match="mount /mnt does not answer within 5 s"):
+        host.mounts.require_answer("/mnt")
+    host.error, host.answer = None, Completed(1, "", "stat: Permission denied")
+    with pytest.raises(StorageError, match="cannot read mount /mnt: stat: Permission denied"):
+        host.mounts.require_answer("/mnt")
+
+
+def test_unmounting_takes_the_directory_away(host: Host) -> None:
+    host.mounts.mount(SPEC, host.point)
+    host.mounts.unmount(host.point)
+    assert not os.path.exists(host.point)
+    assert host.mounts.table() == ()
+
+
+def test_a_busy_mount_is_refused_with_its_holders(host: Host) -> None:
+    os.mkdir(host.point)
+    host.answer = Completed(32, "", "umount: target is busy.")
+    with subprocess.Popen(["sleep", "60"], cwd=host.point) as holder:
+        with pytest.raises(StorageError, match=rf"target is busy.; in use by sleep \({holder.pid}\)"):
+            host.mounts.unmount(host.point)
+        holder.kill()
+
+
+def test_a_visit_ends_with_the_look_and_takes_away_what_killed_ones_left(host: Host) -> None:
+    os.makedirs(host.root / "visits/999999999")
+    host.table.write_text(f"gl1:/old {host.root}/visits/999999999 fuse.glusterfs rw 0 0\n")
+    with host.mounts.visit(SPEC) as point:
+        assert [mount.point for mount in host.mounts.table()] == [point]
+        assert point == str(host.root / "visits" / str(os.getpid()))
+    assert host.mounts.table() == ()
+    assert os.listdir(host.root / "visits") == []
+
+
+def test_visits_share_one_log(host: Host) -> None:
+    host.log_line, host.answer = ERROR_LINE, Completed(1, "", "failed.")
+    with pytest.raises(StorageError, match="gfapi-virt-look.log says: failed to fetch"), host.mounts.visit(SPEC):
+        pass
+    assert (host.root / "gfapi-virt-look.log").read_text() == ERROR_LINE
+
+
+def test_no_table_is_an_error_not_no_mounts(host: Host) -> None:
+    host.table.unlink()
+    with pytest.raises(StorageError, match="cannot read the mount table .*: No such file"):
+        host.mounts.table()

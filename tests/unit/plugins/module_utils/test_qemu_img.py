@@ -1,0 +1,77 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+
+#: qemu-img 7.2.22: `qemu-img create -q -f qcow2 x 1G; qemu-img info --output=json -U -f qcow2 x`
+INFO = """\
+{
+    "virtual-size": 1073741824,
+    "filename": "x",
+    "cluster-size": 65536,
+    "format": "qcow2",
+    "actual-size": 200704,
+    "format-specific": {"type": "qcow2", "data": {"compat": "1.1"}},
+    "dirty-flag": false
+}
+"""
+
+
+class Recorded:
+    def __init__(self, answer: Completed | CommandError) -> None:
+        self.answer = answer
+        self.calls: list[tuple[list[str], float]] = []
+
+    def __call__(
+        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+    ) -> Completed:
+        self.calls.append((list(argv), timeout_s))
+        if isinstance(self.answer, CommandError):
+            raise self.answer
+        return self.answer
+
+
+def test_info_is_asked_without_probing_and_without_the_lock() -> None:
+    run = Recorded(Completed(0, INFO, ""))
+    assert QemuImg(run).info("/x", "qcow2").virtual_size_bytes == 1 << 30
+    assert run.calls[0][0] == ["qemu-img", "info", "--output=json", "-U", "-f", "qcow2", "/x"]
+
+
+@pytest.mark.parametrize(
+    ("preallocated", "options"), [(False, "compat=1.1"), (True, "compat=1.1,preallocation=falloc")]
+)
+def test_create(preallocated: bool, options: str) -> None:
+    run = Recorded(Completed(0, "", ""))
+    QemuImg(run).create_qcow2("/x", 4096, preallocated=preallocated)
+    ((argv, timeout_s),) = run.calls
+    assert argv == ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, "/x", "4096"]
+    assert (timeout_s > 60) is preallocated
+
+
+@pytest.mark.parametrize(("preallocated", "words"), [(False, []), (True, ["--preallocation=falloc"])])
+def test_resize(preallocated: bool, words: list[str]) -> None:
+    run = Recorded(Completed(0, "", ""))
+    QemuImg(run).resize_qcow2("/x", 4096, preallocated=preallocated)
+    assert run.calls[0][0] == ["qemu-img", "resize", "-q", *words, "-f", "qcow2", "/x", "4096"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Completed(1, "", "qemu-img: /x: Could not resize: No space left on device\n"), "/x: qemu-img: /x: Could not"),
+        (Completed(-9, "", ""), "status -9"),
+        (CommandError("cannot run qemu-img: No such file or directory; install it"), "cannot run qemu-img"),
+    ],
+)
+def test_failures_keep_the_words_of_the_tool(answer: Completed | CommandError, words: str) -> None:
+    with pytest.raises(StorageError, match=f"cannot create image /x: .*{words}|cannot create image {words}"):
+        QemuImg(Recorded(answer)).create_qcow2("/x", 4096, preallocated=False)

@@ -1,0 +1,310 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+
+OWNER = (os.getuid(), os.getgid())
+GIB = 1 << 30
+
+
+class Host:
+    """A host with one storage domain, `vmstore`, mounted."""
+
+    def __init__(self, root: Path) -> None:
+        self.mounts = FakeMounts(root / "volumes")
+        self.qemu_img = FakeQemuImg()
+        self.root = root / "mnt"
+        self.add("vmstore", VolumeSpec(("gl1", "gl2"), "gv0", "dir"))
+
+    def add(self, name: str, spec: VolumeSpec) -> str:
+        point = str(self.root / spec.mount_name)
+        self.mounts.make_volume(spec.location)
+        self.mounts.mount(spec, point)
+        storage_domain_files.lay_out(point, name, spec, OWNER)
+        return point
+
+    @property
+    def storage(self) -> Storage:
+        """As a new run has it."""
+        return Storage(self.mounts, self.qemu_img, mount_root=str(self.root))  # type: ignore[arg-type]
+
+    @property
+    def place(self) -> MountedStorageDomain:
+        return self.storage.find("vmstore")
+
+    @property
+    def images(self) -> Path:
+        return Path(self.place.path) / "images"
+
+    def volume(self, name: str = "web", image_format: str = "qcow2", *, preallocated: bool = False) -> ImageVolume:
+        return ImageVolume.base(
+            self.place.storage_domain.uuid,
+            name,
+            note="",
+            format=image_format,
+            capacity_bytes=GIB,
+            created_at=1700000000,
+            preallocated=preallocated,
+        )
+
+    def create(self, name: str = "web", image_format: str = "qcow2", *, preallocated: bool = False) -> ImageVolume:
+        volume = self.volume(name, image_format, preallocated=preallocated)
+        self.storage.create(self.place, volume)
+        return volume
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    (tmp_path / "volumes").mkdir()
+    return Host(tmp_path)
+
+
+# --- storage domains ------------------------------------------------------------------------------------------------
+
+
+def test_a_storage_domain_is_found_by_name_uuid_and_mount_point(host: Host) -> None:
+    place = host.place
+    assert place.mount.spec == VolumeSpec(("gl1",), "gv0", "dir")
+    for wanted in ("vmstore", place.storage_domain.uuid, place.mount.point, place.mount.point + "/"):
+        assert host.storage.find(wanted) == place
+
+
+def test_another_name_is_refused_with_those_that_are_there(host: Host) -> None:
+    host.add("other", VolumeSpec(("gl1",), "gv1"))
+    with pytest.raises(StorageError, match=r"no storage domain 'nope' is mounted below .*\(mounted: vmstore, other\)"):
+        host.storage.find("nope")
+
+
+def test_two_of_a_name_are_told_apart_by_uuid(host: Host) -> None:
+    point = host.add("vmstore", VolumeSpec(("gl1",), "gv1"))
+    with pytest.raises(StorageError, match="2 storage domains are called 'vmstore': .*; give the uuid"):
+        host.storage.find("vmstore")
+    assert host.storage.find(point).mount.spec.volume == "gv1"
+
+
+def test_a_dead_or_hung_mount_is_named_and_does_not_hide_the_others(host: Host) -> None:
+    dead, hung = (host.add(name, VolumeSpec(("gl1",), name)) for name in ("dead", "hung"))
+    host.mounts.dead.add(dead)
+    host.mounts.hung.add(hung)
+    assert host.storage.find("vmstore").name == "vmstore"
+    with pytest.raises(StorageError, match="mount .*dead is dead; mount .*hung does not answer"):
+        host.storage.find("dead")
+
+
+def test_mounts_outside_the_mount_root_are_not_looked_at_by_name(host: Host, tmp_path: Path) -> None:
+    spec = VolumeSpec(("gl1",), "gv1")
+    host.mounts.make_volume(spec.location)
+    elsewhere = str(tmp_path / "elsewhere/x")
+    host.mounts.mount(spec, elsewhere)
+    storage_domain_files.lay_out(elsewhere, "far", spec, OWNER)
+    with pytest.raises(StorageError, match="no storage domain 'far'"):
+        host.storage.find("far")
+    assert host.storage.find(elsewhere).name == "far"
+
+
+def test_one_look_serves_all(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.create()
+    storage = host.storage
+    storage.require_image("vmstore", "web")
+    monkeypatch.setattr(host.mounts, "table", None)
+    place = storage.find("vmstore")
+    listing = storage.listing(place)
+    assert storage.require_image("vmstore", "web").name == "web"
+    assert storage.listing(place) is listing
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+@pytest.mark.parametrize("preallocated", [False, True])
+def test_an_image_is_made_as_vdsm_wants_it(host: Host, image_format: str, preallocated: bool) -> None:
+    if preallocated and image_format == "raw" and os.statvfs(host.images).f_bavail * 4096 < 2 * GIB:
+        pytest.skip("too little room here to reserve 1 GiB")
+    volume = host.create("web", image_format, preallocated=preallocated)
+    directory = host.images / volume.image_uuid
+    data, meta = directory / volume.uuid, directory / f"{volume.uuid}.meta"
+    assert sorted(directory.iterdir()) == [data, meta]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (directory, data, meta)] == [0o755, 0o660, 0o644]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in (directory, data, meta)} == {OWNER}
+    assert data.stat().st_size == (GIB if image_format == "raw" else 200704)
+    assert meta.read_text() == volume.to_text()
+    assert [path.name for path in host.images.iterdir()] == [volume.image_uuid]
+
+
+def test_a_found_image_names_its_file_on_the_mount_and_in_the_volume(host: Host) -> None:
+    volume = host.create()
+    found = host.storage.require_image("vmstore", "web")
+    tail = f"{host.place.storage_domain.uuid}/images/{volume.image_uuid}/{volume.uuid}"
+    assert (found.volume, found.server, found.volume_path) == ("gv0", "gl1", f"dir/{tail}")
+    assert found.path == f"{host.place.mount.point}/{tail}"
+    assert (found.name, found.format, found.image_uuid) == ("web", "qcow2", volume.image_uuid)
+    assert (found.virtual_size_bytes, found.length_bytes, found.backing) == (GIB, 200704, ())
+    assert host.storage.require_image("vmstore", volume.image_uuid) == found
+
+
+def test_a_chain_is_found_from_its_leaf_down(host: Host) -> None:
+    base = host.create()
+    directory = host.images / base.image_uuid
+    leaf = dataclasses.replace(base, uuid="leaf", parent_uuid=base.uuid)
+    (directory / "leaf.meta").write_text(leaf.to_text())
+    (directory / "leaf").write_bytes((directory / base.uuid).read_bytes())
+    found = host.storage.require_image("vmstore", "web")
+    prefix = f"{host.place.storage_domain.uuid}/images/{base.image_uuid}"
+    assert found.volume_uuid == "leaf"
+    assert found.backing == (Layer(str(directory / base.uuid), f"dir/{prefix}/{base.uuid}", "qcow2"),)
+
+
+def test_an_image_that_is_there_is_never_touched(host: Host) -> None:
+    volume = host.create()
+    data = host.images / volume.image_uuid / volume.uuid
+    data.write_bytes(data.read_bytes() + b"precious".ljust(512))
+    before = data.read_bytes()
+    host.create()
+    assert data.read_bytes() == before
+
+
+def test_another_image_in_the_place_is_an_error(host: Host) -> None:
+    host.create("web", "raw")
+    with pytest.raises(StorageError, match=r"cannot create disk web .* is a disk web in format raw"):
+        host.create("web", "qcow2")
+
+
+def test_a_failure_leaves_nothing(host: Host) -> None:
+    host.qemu_img.error = StorageError("cannot create image x: No space left on device")
+    with pytest.raises(StorageError, match="No space left"):
+        host.create()
+    assert list(host.images.iterdir()) == []
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+def test_killed_anywhere_nothing_half_made_is_seen(host: Host, image_format: str) -> None:
+    point = 0
+    while True:
+        name = f"web{point}"
+        volume = host.volume(name, image_format)
+        killed = killed_at(point, lambda: host.storage.create(host.place, volume))  # noqa: B023
+        found = host.storage.find_image("vmstore", name)
+        assert found is None or (found.virtual_size_bytes, found.length_bytes % 4096) == (GIB, 0)
+        host.create(name, image_format)
+        assert host.storage.require_image("vmstore", name).virtual_size_bytes == GIB
+        assert not [path.name for path in host.images.iterdir() if path.name.startswith(".")]
+        if not killed:
+            break
+        point += 1
+    assert point > 12
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+def test_growing_keeps_length_and_meta_in_step(host: Host, image_format: str) -> None:
+    volume = host.create("web", image_format)
+    host.storage.grow(host.storage.require_image("vmstore", "web"), 2 * GIB, resize_live=None)
+    found = host.storage.require_image("vmstore", "web")
+    assert (found.virtual_size_bytes, found.image.leaf.capacity_bytes) == (2 * GIB, 2 * GIB)
+    assert found.length_bytes % 4096 == 0
+    meta = host.images / volume.image_uuid / f"{volume.uuid}.meta"
+    assert meta.read_text() == volume.resized(2 * GIB).to_text()
+    assert stat.S_IMODE(meta.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+def test_a_killed_growth_is_finished_or_begun_again(host: Host, image_format: str) -> None:
+    point = 0
+    while True:
+        host.create(name := f"web{point}", image_format)
+        found = host.storage.require_image("vmstore", name)
+        killed = killed_at(point, lambda: host.storage.grow(found, 2 * GIB, resize_live=None))  # noqa: B023
+        now = host.storage.require_image("vmstore", name)
+        if now.virtual_size_bytes < 2 * GIB:
+            host.storage.grow(now, 2 * GIB, resize_live=None)
+        else:
+            host.storage.mend(now)
+        after = host.storage.require_image("vmstore", name)
+        assert (after.virtual_size_bytes, after.image.leaf.capacity_bytes) == (2 * GIB, 2 * GIB)
+        assert after.length_bytes % 4096 == 0
+        if not killed:
+            break
+        point += 1
+    assert point > 5
+
+
+def test_growing_live_leaves_the_image_to_qemu(host: Host) -> None:
+    host.create()
+    calls: list[str] = []
+    host.storage.grow(host.storage.require_image("vmstore", "web"), 2 * GIB, resize_live=lambda: calls.append("live"))
+    assert (calls, host.qemu_img.runs) == (["live"], ["create"])
+
+
+def test_deleting_goes_by_the_name_that_vdsm_removes(host: Host) -> None:
+    volume = host.create()
+    point = 0
+    while True:
+        killed = killed_at(point, lambda: host.storage.delete(host.place, volume.image_uuid))
+        left = [path.name for path in host.images.iterdir()]
+        assert left in ([volume.image_uuid], [f"_remove_me_{volume.image_uuid}"], [])
+        listing = host.storage.listing(host.place)
+        assert (volume.image_uuid in listing.removed) is (left == [f"_remove_me_{volume.image_uuid}"])
+        host.storage.delete(host.place, volume.image_uuid)
+        assert list(host.images.iterdir()) == []
+        if not killed:
+            break
+        host.create()
+        point += 1
+    assert point > 4
+
+
+def test_what_is_no_image_is_passed_over_and_a_bad_one_does_not_hide_the_others(host: Host) -> None:
+    host.create()
+    uuid = "11111111-1111-1111-1111-111111111111"
+    (host.images / uuid).mkdir()
+    (host.images / uuid / "v.meta").write_text("junk\n")
+    (host.images / "22222222-2222-2222-2222-222222222222").mkdir()
+    (host.images / "33333333-3333-3333-3333-333333333333").write_text("a file")
+    (host.images / ".gfapi-virt-x").mkdir()
+    listing = host.storage.listing(host.place)
+    assert listing.names == ["web"]
+    assert "v.meta: there is no" in listing.faults[uuid]
+
+
+def test_two_disks_of_a_name_are_told_apart_by_uuid(host: Host) -> None:
+    volume = host.create()
+    copy = host.images / "11111111-1111-1111-1111-111111111111"
+    copy.mkdir()
+    for path in (host.images / volume.image_uuid).iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(StorageError, match="2 disks are called 'web': images .*; give the uuid"):
+        host.storage.find_image("vmstore", "web")
+    listing = host.storage.listing(host.place)
+    assert listing.sharers(listing.images[volume.image_uuid]) == ["web"]
+
+
+def test_a_missing_disk_is_named_with_those_that_are_there(host: Host) -> None:
+    host.create()
+    with pytest.raises(StorageError, match=r"storage domain vmstore \(.*\) has no disk 'db'; it has web"):
+        host.storage.require_image("vmstore", "db")
+
+
+def test_an_illegal_image_is_not_used(host: Host) -> None:
+    volume = host.create()
+    meta = host.images / volume.image_uuid / f"{volume.uuid}.meta"
+    meta.write_text(meta.read_text().replace("=LEGAL", "=ILLEGAL"))
+    with pytest.raises(StorageError, match="is not LEGAL"):
+        host.storage.require_image("vmstore", "web")
+    assert isinstance(host.storage.listing(host.place).image("web"), Image)

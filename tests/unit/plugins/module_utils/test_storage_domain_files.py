@@ -1,0 +1,156 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as files
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+
+OWNER = (os.getuid(), os.getgid())
+SPEC = VolumeSpec(("gl1",), "data")
+UUID = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
+
+
+def lay_out(root: Path, name: str = "vmstore") -> StorageDomain:
+    return files.lay_out(str(root), name, SPEC, OWNER)
+
+
+def test_an_empty_volume_has_none(tmp_path: Path) -> None:
+    (tmp_path / "some file").write_text("x")
+    (tmp_path / "lost+found").mkdir()
+    assert files.read(str(tmp_path)) is None
+
+
+def test_it_has_the_directories_and_modes_of_vdsm(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    root = tmp_path / made.uuid
+    modes = {str(path.relative_to(root)): stat.S_IMODE(path.stat().st_mode) for path in (root, *root.rglob("*"))}
+    assert modes == {".": 0o755, "dom_md": 0o755, IMAGES: 0o755, METADATA: 0o644}
+    assert (root / METADATA).read_text() == made.to_text()
+    assert (made.name, made.spec, made.version, made.pool_uuid) == ("vmstore", "gl1:/data", 5, "")
+
+
+def test_the_second_host_finds_what_the_first_one_made(tmp_path: Path) -> None:
+    assert lay_out(tmp_path) == lay_out(tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [lay_out(tmp_path).uuid]
+
+
+def test_the_second_name_is_refused_by_the_first(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    with pytest.raises(StorageError, match=rf"holds storage domain vmstore \({made.uuid}\), not other"):
+        lay_out(tmp_path, "other")
+
+
+def test_many_at_once_make_one(tmp_path: Path) -> None:
+    children = []
+    for _child in range(8):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                lay_out(tmp_path)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
+    assert files.read(str(tmp_path)) is not None
+    assert len([path for path in tmp_path.iterdir() if not path.is_symlink()]) == 1
+
+
+def test_killed_anywhere_the_next_run_ends_in_one_whole_storage_domain(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        root = tmp_path / str(point)
+        root.mkdir()
+        killed = killed_at(point, lambda: lay_out(root))  # noqa: B023
+        before = files.read(str(root))
+        after = lay_out(root)
+        assert before in (None, after)
+        assert sorted(path.name for path in root.iterdir()) == [files.CLAIM, after.uuid]
+        if not killed:
+            break
+        point += 1
+    assert point > 15
+
+
+def test_removed_means_nothing_is_left(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    (tmp_path / made.uuid / IMAGES / "i").mkdir()
+    (tmp_path / made.uuid / IMAGES / "i" / "f").write_text("x")
+    files.remove(str(tmp_path), made.uuid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_killed_anywhere_the_next_run_removes_the_rest(tmp_path: Path) -> None:
+    point = 0
+    while True:
+        root = tmp_path / str(point)
+        root.mkdir()
+        made = lay_out(root)
+        killed = killed_at(point, lambda: files.remove(str(root), made.uuid))  # noqa: B023
+        left = files.read(str(root))
+        assert left in (None, made)
+        assert left is not None or not killed or files.leftovers(str(root)) or list(root.iterdir()) == []
+        files.remove(str(root), left.uuid if left else None)
+        assert list(root.iterdir()) == []
+        if not killed:
+            break
+        point += 1
+    assert point > 5
+
+
+def _metadata(root: Path, text: str | None, uuid: str = UUID) -> None:
+    (root / uuid / "dom_md").mkdir(parents=True)
+    if text is not None:
+        (root / uuid / METADATA).write_bytes(text.encode("latin-1"))
+
+
+GOOD = StorageDomain.new(UUID, "vmstore", SPEC).to_text()
+FAULTS: dict[str, tuple[t.Callable[[Path], None], str]] = {
+    "unfinished": (lambda root: _metadata(root, None), "metadata is missing: a storage domain that was never finished"),
+    "broken seal": (lambda root: _metadata(root, GOOD.replace("vmstore", "vmstore2")), "the seal is broken"),
+    "no text": (lambda root: _metadata(root, "DESCRIPTION=\xff\n"), "not usable: .*utf-8"),
+    "another uuid": (lambda root: _metadata(root, GOOD, UUID.replace("5", "6")), f"SDUUID is {UUID}, its directory 6"),
+    "two": (lambda root: (_metadata(root, GOOD), _metadata(root, GOOD, "x"))[0], "holds 2 storage domains"),
+}
+
+
+@pytest.mark.parametrize(("make", "fault"), FAULTS.values(), ids=FAULTS.keys())
+def test_what_is_damaged_is_refused_and_left_alone(tmp_path: Path, make: t.Callable[[Path], None], fault: str) -> None:
+    make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=fault):
+        files.read(str(tmp_path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_links_are_no_storage_domains(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    _metadata(outside, GOOD)
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / UUID).symlink_to(outside / UUID)
+    assert files.read(str(volume)) is None
+
+
+def test_a_claim_that_is_no_uuid_is_refused(tmp_path: Path) -> None:
+    (tmp_path / files.CLAIM).symlink_to("../../etc")
+    with pytest.raises(StorageError, match="names '../../etc', not a uuid"):
+        lay_out(tmp_path)
+
+
+def test_the_owner_of_the_root_is_read_and_set(tmp_path: Path) -> None:
+    files.own(str(tmp_path), OWNER)
+    assert files.read_owner(str(tmp_path)) == OWNER
