@@ -35,7 +35,7 @@ _TIME_UNITS_S: t.Final = {
     **dict.fromkeys(("d", "days"), 86400),
     **dict.fromkeys(("w", "wk"), 604800),
 }
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def to_text(name: str, value: object) -> str:
@@ -54,6 +54,8 @@ def to_text(name: str, value: object) -> str:
     kept = text if name.startswith("user.") else "".join(text.split())
     if not kept.strip():
         raise ValueError(f"option {name}: the value is empty; name the value that you want")
+    if kept.startswith("--"):
+        raise ValueError(f"option {name}: {kept!r} starts with '--', which gluster takes for a word of its own")
     return kept
 
 

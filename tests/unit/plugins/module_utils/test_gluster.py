@@ -1,0 +1,305 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _gluster
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
+from ansible_collections.gfapi.virt.tests.unit.recorded import PROGRAM, Replay, gluster_text
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Pauses pass at once; what is kept is how long each would have been."""
+    pauses: list[float] = []
+    monkeypatch.setattr(_gluster.time, "sleep", pauses.append)
+    monkeypatch.setattr(_gluster.time, "monotonic", lambda: sum(pauses))
+    return pauses
+
+
+@pytest.fixture
+def glusterd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket answers; what it says is recorded."""
+    monkeypatch.setattr(_gluster, "_listens", lambda _path: True)
+
+
+class Says:
+    """A program that gives these answers in turn, and keeps what it was asked."""
+
+    def __init__(self, *answers: Completed | CommandError) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[list[str], str]] = []
+
+    def __call__(
+        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+    ) -> Completed:
+        self.asked.append((list(argv), stdin))
+        answer = self.answers.pop(0)
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
+
+
+def printed(recording: str) -> Completed:
+    return Completed(0, gluster_text(recording), "")
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def test_volume_is_read() -> None:
+    volume = Gluster(Replay("volume_info_started")).volume("vmstore")
+    assert (volume.name, volume.status, len(volume.bricks)) == ("vmstore", "Started", 3)
+
+
+def test_another_host_is_asked_for_a_volume() -> None:
+    says = Says(printed("volume_info_started"))
+    Gluster(says).volume("vmstore", remote_host="2001:db8::1")
+    assert says.asked == [([*PROGRAM, "--remote-host=2001:db8::1", "volume", "info", "vmstore"], "")]
+
+
+def test_servers_begin_with_the_one_that_was_asked() -> None:
+    says = Says(printed("volume_info_started"))
+    assert Gluster(says).servers("vmstore", volfile_server="alias") == ("alias", "gl1")
+    assert "--remote-host=alias" in says.asked[0][0]
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_and_its_options_are_read_by_one_process() -> None:
+    volume, options = Gluster(Replay("info_and_get_started")).volume_and_options("vmstore")
+    assert volume.is_started
+    # in force by default, set and listed, and set but not listed by `volume get`
+    assert options["features.shard-block-size"] == "64MB"
+    assert options["performance.stat-prefetch"] == "YES"
+    assert options["user.note"] == "a: b <c> & d"
+
+
+@pytest.mark.parametrize("recording", ["volume_info_unknown", "volume_info_vmstore"])
+def test_unknown_volume_is_named(recording: str) -> None:
+    with pytest.raises(GlusterError, match=r"^cannot read volume unknown: .*; see gluster volume list$"):
+        Gluster(Says(printed(recording))).volume("unknown")
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_unknown_volume_is_named_when_its_options_are_read_too() -> None:
+    with pytest.raises(
+        GlusterError, match=r"^cannot read volume unknown: Volume does not exist; see gluster volume list$"
+    ):
+        Gluster(Replay("info_and_get_unknown")).volume_and_options("unknown")
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_options_that_cannot_be_read_are_an_error() -> None:
+    halves = [gluster_text("volume_info_vmstore"), gluster_text("volume_get_unknown")]
+    with pytest.raises(GlusterError, match=r"^cannot read volume vmstore: Volume unknown does not exist"):
+        Gluster(Says(Completed(1, "".join(halves), ""))).volume_and_options("vmstore")
+
+
+# --- glusterd is not there ------------------------------------------------------------------------------------------
+
+
+def test_glusterd_that_is_down_is_said_with_the_mend() -> None:
+    with pytest.raises(
+        GlusterError, match=r"^cannot read volume vmstore: Connection failed\. .*systemctl start glusterd"
+    ) as caught:
+        Gluster(Replay("glusterd_down_info")).volume("vmstore")
+    assert not caught.value.busy
+
+
+def test_setting_says_it_too() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot set storage\.owner-uid on volume vmstore: Connection failed"):
+        Gluster(Replay("glusterd_down_set")).set_options("vmstore", {"storage.owner-uid": "36"})
+
+
+def test_commands_are_not_fed_to_a_program_that_would_wait_for_glusterd(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(_gluster, "GLUSTERD_SOCKET", str(tmp_path / "none"))
+    with pytest.raises(GlusterError, match="Connection failed"):
+        Gluster(Replay("glusterd_down_info")).volume_and_options("vmstore")
+
+
+def test_socket_that_listens_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    monkeypatch.setattr(_gluster, "GLUSTERD_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(path)
+        server.listen()
+        Gluster(Replay("info_and_get_started")).volume_and_options("vmstore")
+
+
+def test_missing_program_is_an_error_of_gluster() -> None:
+    error = CommandError("cannot run gluster: No such file or directory; install it or mend PATH")
+    with pytest.raises(GlusterError, match=r"^cannot read volume v: cannot run gluster: No such file"):
+        Gluster(Says(error)).volume("v")
+
+
+# --- answers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recording", "options", "says"),
+    [
+        pytest.param(
+            "volume_set_bad_value",
+            {"storage.owner-gid": "junk"},
+            'cannot set storage.owner-gid on volume vmstore: invalid number format "junk" in option "brick-gid"',
+            id="bad value",
+        ),
+        pytest.param(
+            "volume_set_unknown_option",
+            {"nope.nope": "1"},
+            "cannot set nope.nope on volume vmstore: option : nope.nope does not exist Did you mean nfs.nlm or ...port?"
+            "; see gluster volume set help",
+            id="unknown option",
+        ),
+        pytest.param(
+            "volume_set_ambiguous_option",
+            {"event-threads": "4"},
+            "cannot set event-threads on volume vmstore: option : event-threads does not exist"
+            " Did you mean event-threads?; see gluster volume set help",
+            id="ambiguous option",
+        ),
+    ],
+)
+def test_exit_status_0_is_no_success(recording: str, options: dict[str, str], says: str) -> None:
+    with pytest.raises(GlusterError) as caught:
+        Gluster(Replay(recording)).set_options("vmstore", options)
+    assert str(caught.value) == says
+    assert not caught.value.busy
+
+
+def test_unknown_volume_is_named_when_options_are_set() -> None:
+    with pytest.raises(GlusterError, match=r"Volume unknown does not exist; see gluster volume list$"):
+        Gluster(Replay("volume_set_unknown_volume")).set_options("unknown", {"storage.owner-uid": "36"})
+
+
+def test_options_are_set_by_one_process() -> None:
+    replay = Replay("volume_set")
+    Gluster(replay).set_options("vmstore", {"storage.owner-uid": "36", "storage.owner-gid": "36"})
+    assert replay.left == []
+
+
+@pytest.mark.parametrize(
+    ("done", "says"),
+    [
+        pytest.param(Completed(1, "", "\nUsage:\nvolume set <VOLNAME>\n\n"), "Usage: volume set <VOLNAME>", id="usage"),
+        pytest.param(Completed(1, "", ""), "gluster ended with status 1 and said nothing", id="nothing said"),
+        pytest.param(
+            Completed(0, "<?xml version='1.0'?><a><b></a>", ""), "gluster printed malformed XML", id="bad XML"
+        ),
+        pytest.param(Completed(0, "<?xml version='1.0'?><a/>", ""), "gluster gave no reason", id="no opRet"),
+        pytest.param(
+            Completed(0, gluster_text("volume_set") * 2, ""), "Set volume successful", id="more than was asked for"
+        ),
+    ],
+)
+def test_answer_that_makes_no_sense_is_an_error(done: Completed, says: str) -> None:
+    with pytest.raises(GlusterError, match=r"^[^\n]*$") as caught:
+        Gluster(Says(done)).set_options("v", {"a.b": "c"})
+    assert str(caught.value).startswith("cannot set a.b on volume v: ")
+    assert says in str(caught.value)
+
+
+def test_standard_error_counts_for_nothing_on_success() -> None:
+    Gluster(Says(Completed(0, gluster_text("volume_set"), "E [rpc-clnt.c] All subvolumes are down"))).set_options(
+        "v", {"a.b": "c"}
+    )
+
+
+# --- granular-entry-heal, which answers in plain text ---------------------------------------------------------------
+
+
+def test_granular_entry_heal_succeeds_without_xml() -> None:
+    assert "<?xml" not in gluster_text("heal_enable")
+    replay = Replay("heal_enable")
+    Gluster(replay).set_granular_entry_heal("vmstore", enable=True)
+    assert replay.left == []
+
+
+def test_granular_entry_heal_is_disabled() -> None:
+    says = Says(Completed(0, "Disable granular entry heal on volume v has been successful\n", ""))
+    Gluster(says).set_granular_entry_heal("v", enable=False)
+    assert says.asked == [([*PROGRAM, "volume", "heal", "v", "granular-entry-heal", "disable"], "")]
+
+
+def test_granular_entry_heal_fails_by_its_exit_status() -> None:
+    with pytest.raises(
+        GlusterError,
+        match=r"^cannot enable granular-entry-heal on volume vmstore: vmstore: Not able to fetch volfile",
+    ):
+        Gluster(Replay("heal_not_started")).set_granular_entry_heal("vmstore", enable=True)
+
+
+# --- the lock -------------------------------------------------------------------------------------------------------
+
+MINE: t.Final = {"user.mine": "1"}
+
+
+def test_lock_is_waited_for(clock: list[float]) -> None:
+    says = Says(printed("volume_set_busy"), printed("volume_set_busy"), printed("volume_set"))
+    Gluster(says, lock_timeout_s=60).set_options("vmstore", MINE)
+    assert (says.answers, clock) == ([], [0.2, 0.4])
+
+
+def test_lock_is_waited_for_no_longer_than_allowed(clock: list[float]) -> None:
+    says = Says(*[printed("volume_set_busy")] * 100)
+    with pytest.raises(
+        GlusterError, match=r"Another transaction is in progress for vmstore.* \(waited 26 s for the lock\)$"
+    ) as caught:
+        Gluster(says, lock_timeout_s=30).set_options("vmstore", MINE)
+    assert caught.value.busy
+    assert sum(clock) <= 30
+    assert max(clock) <= 5
+
+
+def test_lock_is_not_waited_for_unless_allowed(clock: list[float]) -> None:
+    with pytest.raises(GlusterError, match="Another transaction") as caught:
+        Gluster(Replay("volume_set_busy")).set_options("vmstore", MINE)
+    assert (caught.value.busy, clock) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("errno", "words"),
+    [
+        pytest.param("30800", "Locking failed on gl2. Please check log file for details.", id="a peer's words"),
+        pytest.param("30802", "in words of a later release", id="number alone"),
+    ],
+)
+def test_lock_is_told_by_its_number_or_its_words(clock: list[float], errno: str, words: str) -> None:
+    busy = gluster_text("volume_set_busy").replace("30802", errno)
+    busy = busy.replace("Another transaction is in progress for vmstore. Please try again after some time.", words)
+    Gluster(Says(Completed(0, busy, ""), printed("volume_set")), lock_timeout_s=60).set_options("vmstore", MINE)
+    assert clock == [0.2]
+
+
+def test_other_failures_are_not_tried_again(clock: list[float]) -> None:
+    with pytest.raises(GlusterError, match="invalid number"):
+        Gluster(Replay("volume_set_bad_value"), lock_timeout_s=60).set_options("vmstore", {"storage.owner-gid": "junk"})
+    assert clock == []
+
+
+# --- option groups --------------------------------------------------------------------------------------------------
+
+
+def test_group_is_read_from_the_file_of_this_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_gluster, "GROUPS_DIRECTORY", str(tmp_path))
+    (tmp_path / "virt").write_text("performance.quick-read=off\n\n# a=b\nuser.x = y=z \nnot an option\n", "utf-8")
+    assert Gluster().group("virt") == {"performance.quick-read": "off", "user.x": "y=z"}
+
+
+def test_missing_group_is_named_with_the_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_gluster, "GROUPS_DIRECTORY", str(tmp_path))
+    with pytest.raises(
+        GlusterError, match=r"^cannot read option group virt \(.*/virt\): No such file or directory; the gluster"
+    ):
+        Gluster().group("virt")
