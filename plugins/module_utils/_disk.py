@@ -110,11 +110,14 @@ class DiskSource:
 
     @property
     def uris(self) -> tuple[str, ...]:
-        """One URI a server; none for anything but gluster."""
+        """One URI a server; none for anything but gluster, and for what others defined and no URI can say."""
         if not self.is_gluster:
             return ()
         volume, path = self.volume_and_path
-        return tuple(str(GlusterURI(volume, path, h.transport, h.name, h.port, h.socket)) for h in self.hosts)
+        try:
+            return tuple(str(GlusterURI(volume, path, h.transport, h.name, h.port, h.socket)) for h in self.hosts)
+        except ValueError:
+            return ()
 
 
 SOURCE_FIELDS: t.Final = (
@@ -355,7 +358,11 @@ def from_qemu_filename(text: str) -> DiskSource:
         options = t.cast("dict[str, t.Any]", json.loads(text[len("json:") :]))
         return _from_options(options)
     if text.startswith("gluster"):
-        return DiskSource.from_uri(GlusterURI.parse(text))
+        try:
+            return DiskSource.from_uri(GlusterURI.parse(text))
+        except ValueError:
+            # QEMU takes more than we write; that it is gluster is certain all the same
+            return DiskSource(protocol="gluster")
     return DiskSource(file=text) if text.startswith("/") else DiskSource()
 
 
