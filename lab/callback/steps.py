@@ -28,18 +28,19 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self.seconds: dict[str, float] = {}
-        self.step = "start of Ansible"
+        self.step: str | None = None
         self.begin = time.monotonic()
 
     def close_step(self) -> None:
         now = time.monotonic()
-        self.seconds[self.step] = self.seconds.get(self.step, 0.0) + now - self.begin
+        if self.step:
+            self.seconds[self.step] = self.seconds.get(self.step, 0.0) + now - self.begin
         self.begin = now
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
         self.close_step()
         role = getattr(task, "_role", None)
-        self.step = f"role {role.get_name()}" if role else "facts and summary"
+        self.step = f"role {role.get_name().rpartition('.')[2]}" if role else None
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self.close_step()
