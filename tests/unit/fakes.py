@@ -143,9 +143,9 @@ class FakeServers:
         self._servers = servers
         self.warnings: list[str] = []
 
-    def of(self, volume: str, *, volfile_server: str) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((volfile_server, *self._servers)))
+    def of(self, mount: Mount) -> tuple[str, ...]:
+        return self.servers(mount.spec.volume, volfile_server=mount.spec.servers[0])
 
     def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
         """As `Gluster` answers."""
-        return self.of(name, volfile_server=volfile_server)
+        return tuple(dict.fromkeys((volfile_server, *self._servers)))

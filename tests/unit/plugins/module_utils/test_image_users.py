@@ -1,0 +1,115 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _image_users, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, ImageUser
+
+SD = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
+IMG = "6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"
+OTHER = "11111111-1111-1111-1111-111111111111"
+
+
+def domain(*sources: str) -> _xml.Element:
+    disks = (
+        f"<disk><source {source}/><target dev='vd{'abc'[number]}'/></disk>" for number, source in enumerate(sources)
+    )
+    return _xml.parse(f"<domain><devices>{''.join(disks)}</devices></domain>")
+
+
+def record(name: str, inactive: _xml.Element, live: _xml.Element | None = None) -> DomainRecord:
+    return DomainRecord(name, "u", "running" if live is not None else "shut_off", inactive, live, False)
+
+
+GFAPI = f"protocol='gluster' name='gv0/{SD}/images/{IMG}/v'"
+FUSE = f"file='/mnt/{SD}/images/{IMG}/v'"
+ELSEWHERE = f"file='/mnt/{SD}/images/{OTHER}/v'"
+
+
+class FakeLibvirt:
+    records: t.ClassVar[tuple[DomainRecord, ...]] = ()
+    asked: t.ClassVar[int] = 0
+    resized: t.ClassVar[list[tuple[str, str, int]]] = []
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def domains(self) -> tuple[DomainRecord, ...]:
+        FakeLibvirt.asked += 1
+        return self.records
+
+    def block_resize(self, name: str, target: str, size_bytes: int) -> None:
+        self.resized.append((name, target, size_bytes))
+
+
+@pytest.fixture
+def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ImageUsers:
+    monkeypatch.setattr(_image_users, "Libvirt", FakeLibvirt)
+    monkeypatch.setattr(FakeLibvirt, "asked", 0)
+    monkeypatch.setattr(FakeLibvirt, "resized", [])
+    (tmp_path / "libvirtd").touch()
+    return ImageUsers("qemu:///system", daemons=[str(tmp_path / "libvirtd")])
+
+
+@pytest.mark.parametrize(
+    ("records", "found"),
+    [
+        ((), []),
+        ((record("web", domain(ELSEWHERE)),), []),
+        ((record("web", domain(ELSEWHERE, GFAPI)),), [ImageUser("web", False, "vdb")]),
+        ((record("web", domain(FUSE), domain(FUSE)),), [ImageUser("web", True, "vda")]),
+        ((record("web", domain(), domain(GFAPI)),), [ImageUser("web", True, "vda")]),
+        (
+            (record("a", domain(GFAPI)), record("b", domain(GFAPI), domain(GFAPI))),
+            [ImageUser("b", True, "vda"), ImageUser("a", False, "vda")],
+        ),
+    ],
+    ids=["none", "another image", "defined", "running through the mount", "only in the running one", "two"],
+)
+def test_users_are_found_in_both_configurations(
+    users: ImageUsers,
+    monkeypatch: pytest.MonkeyPatch,
+    records: tuple[DomainRecord, ...],
+    found: list[ImageUser],
+) -> None:
+    monkeypatch.setattr(FakeLibvirt, "records", records)
+    assert list(users.of(IMG)) == found
+
+
+def test_a_layer_below_counts(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = _xml.parse(
+        f"<domain><devices><disk><source {ELSEWHERE}/><backingStore><source {GFAPI}/></backingStore>"
+        "<target dev='vda'/></disk></devices></domain>"
+    )
+    monkeypatch.setattr(FakeLibvirt, "records", (record("web", below),))
+    assert users.of(IMG) == (ImageUser("web", False, "vda"),)
+
+
+def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(ELSEWHERE, GFAPI)),))
+    assert [user.target for user in users.in_storage_domain(SD)] == ["vda", "vdb"]
+    assert users.in_storage_domain(OTHER) == ()
+    assert FakeLibvirt.asked == 1
+
+
+def test_a_host_without_libvirt_has_no_users_and_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_image_users, "Libvirt", None)
+    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG) == ()
+
+
+def test_another_host_is_asked_in_any_case(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(GFAPI)),))
+    assert len(ImageUsers("qemu+ssh://other/system", daemons=[]).of(IMG)) == 1
+
+
+def test_a_disk_is_resized_through_its_domain(users: ImageUsers) -> None:
+    users.block_resize(ImageUser("web", True, "vda"), 4096)
+    assert FakeLibvirt.resized == [("web", "vda", 4096)]

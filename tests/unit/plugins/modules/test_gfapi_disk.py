@@ -1,0 +1,284 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.modules import gfapi_disk
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeImageUsers, FakeMounts, FakeQemuImg, FakeServers
+
+GIB = 1 << 30
+SPEC = VolumeSpec(("gl1",), "gv0")
+
+
+class Host:
+    """A host with the storage domain vmstore."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "volumes").mkdir()
+        self.mounts = FakeMounts(root / "volumes")
+        self.qemu_img = FakeQemuImg()
+        self.users = FakeImageUsers()
+        self.mount_root = root / "mnt"
+        point = str(self.mount_root / SPEC.mount_name)
+        self.mounts.make_volume(SPEC.location)
+        self.mounts.mount(SPEC, point)
+        made = storage_domain_files.lay_out(point, "vmstore", SPEC, (os.getuid(), os.getgid()))
+        self.uuid = made.uuid
+        self.path = Path(point, made.uuid)
+
+    def items(self, **params: t.Any) -> list[Item]:
+        """As a new run plans them."""
+        given = {name: option.get("default") for name, option in gfapi_disk.ARGUMENT_SPEC.items()}
+        given.update({"storage_domain": "vmstore", **params})
+        if given["disks"] is not None:
+            defaults = {name: option.get("default") for name, option in gfapi_disk.DISK_SPEC.items()}
+            given["disks"] = [{**defaults, **disk} for disk in given["disks"]]
+        storage = Storage(t.cast("t.Any", self.mounts), t.cast("t.Any", self.qemu_img), mount_root=str(self.mount_root))
+        servers = t.cast("t.Any", FakeServers("gl2"))
+        made = gfapi_disk.make_items(given, storage, servers, t.cast("t.Any", self.users))
+        return [made] if isinstance(made, Item) else made
+
+    def run(self, **params: t.Any) -> list[Item]:
+        """The items, their plans carried out; a second plan then finds nothing to do."""
+        items = self.items(**params)
+        for item in items:
+            for action in item.plan.actions:
+                action.run()
+        assert [item.plan.summaries for item in self.items(**params)] == [[] for _item in items]
+        return items
+
+    def uses(self, name: str, *users: ImageUser) -> None:
+        self.users.users[image_uuid_of(self.uuid, name)] = list(users)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+# --- made -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_disk_is_made_and_described(host: Host) -> None:
+    (item,) = host.run(name="web", size="10GiB", description="Web server")
+    assert item.plan.summaries == ["create qcow2 disk web of 10 GiB in storage domain vmstore"]
+    assert item.plan.before == {}
+    shown = {"name": "web", "format": "qcow2", "virtual_size_bytes": 10 * GIB, "description": "Web server"}
+    assert item.plan.after == shown
+    assert item.read is not None
+    disk = item.read()
+    image_uuid = image_uuid_of(host.uuid, "web")
+    tail = f"{host.uuid}/images/{image_uuid}/{disk['volume_uuid']}"
+    assert disk["path"] == f"{host.mount_root}/gl1:_gv0/{tail}"
+    assert disk["uris"] == [f"gluster://gl1/gv0/{tail}", f"gluster://gl2/gv0/{tail}"]
+    assert disk["uri"] == disk["uris"][0]
+    assert (disk["image_uuid"], disk["storage_domain"], disk["state"]) == (image_uuid, "vmstore", "present")
+    source = _disk.DiskSource.gluster("gv0", tail, ["gl1", "gl2"])
+    assert disk["blockdev"] == _disk.to_blockdev(source, "qcow2")
+    model = _disk.from_element(_xml.parse(disk["disk_xml"]))
+    assert (model.source, model.format, model.cache, model.serial) == (source, "qcow2", "none", image_uuid)
+    assert model.backing == ()
+    assert {**item.predicted, "actual_size_bytes": disk["actual_size_bytes"]} == disk
+
+
+def test_a_plan_alone_changes_nothing(host: Host, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    host.items(name="web", size="10GiB")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert host.qemu_img.runs == []
+
+
+def test_many_disks_take_one_look_and_one_qemu_img_each_and_none_the_second_time(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    read = storage_domain_files.read
+    monkeypatch.setattr(storage_domain_files, "read", lambda point: looks.append(point) or read(point))
+    disks = [{"name": f"web{number}", "size": "1G"} for number in range(20)]
+    for item in host.items(disks=disks):
+        item.plan.actions[0].run()
+    assert (len(looks), host.qemu_img.runs) == (1, ["create"] * 20)
+    assert not any(item.plan.changed for item in host.items(disks=disks))
+    assert (len(looks), host.qemu_img.runs) == (2, ["create"] * 20)
+    assert host.users.asked == 0
+
+
+def test_a_raw_disk_needs_no_qemu_img(host: Host) -> None:
+    (item,) = host.run(name="web", size="1G", format="raw")
+    assert item.plan.summaries == ["create raw disk web of 1 GiB in storage domain vmstore"]
+    assert host.qemu_img.runs == []
+
+
+def test_data_in_a_disk_survives_a_second_run(host: Host) -> None:
+    host.run(name="web", size="1G", format="raw")
+    (item,) = host.items(name="web")
+    path = Path(t.cast(str, item.predicted["path"]))
+    with path.open("r+b") as file:
+        file.write(b"precious")
+    host.run(name="web", size="1G", format="raw")
+    assert path.read_bytes()[:8] == b"precious"
+
+
+def test_a_disk_is_described_anew_without_losing_the_rest(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (item,) = host.run(name="web", description="new")
+    assert item.plan.summaries == ["describe disk web"]
+    (both,) = host.run(name="web", description="newer", size="2G")
+    assert both.plan.summaries == ["describe disk web", "grow disk web from 1 GiB to 2 GiB"]
+    (kept,) = host.run(name="web")
+    assert (kept.predicted["description"], kept.predicted["virtual_size_bytes"]) == ("newer", 2 * GIB)
+
+
+# --- grown ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image_format", ["raw", "qcow2"])
+def test_a_disk_grows(host: Host, image_format: str) -> None:
+    host.run(name="web", size="1G", format=image_format)
+    host.uses("web", ImageUser("web", False, "vda"))
+    (item,) = host.run(name="web", size="1.5G")
+    assert item.plan.summaries == ["grow disk web from 1 GiB to 1536 MiB"]
+    assert host.users.resized == []
+
+
+def test_a_disk_of_a_running_domain_grows_live(host: Host) -> None:
+    host.run(name="web", size="1G", format="raw")
+    host.uses("web", ImageUser("web", True, "vdb"))
+    (item,) = host.run(name="web", size="2G")
+    assert item.plan.summaries == ["grow disk web from 1 GiB to 2 GiB live in domain web"]
+    assert host.users.resized == [("web", "vdb", 2 * GIB)]
+
+
+def test_what_a_killed_growth_left_is_finished(host: Host) -> None:
+    host.run(name="web", size="1G")
+    path = Path(t.cast(str, host.items(name="web")[0].predicted["path"]))
+    with path.open("ab") as file:
+        file.write(b"odd")
+    assert host.run(name="web", size="1G")[0].plan.summaries == ["finish growing disk web"]
+    assert path.stat().st_size % 4096 == 0
+
+
+# --- refused --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "fault"),
+    [
+        ({"name": "web", "size": "1023M"}, "would lose data with 1072693248; a disk is never shrunk"),
+        ({"name": "web", "format": "raw"}, "is qcow2, not raw"),
+        ({"name": "new"}, "no disk 'new' in storage domain vmstore; give the size"),
+        ({"name": "new", "size": "ten"}, "size 'ten' is not"),
+        ({"name": "a\nb", "size": "1G"}, "holds"),
+        ({"name": "x" * 174, "size": "1G"}, "too long"),
+        ({"name": "new", "size": "1G", "storage_domain": None}, "name the storage domain"),
+        ({"disks": [{"name": "a"}, {"name": "a"}]}, "disk a is listed twice"),
+    ],
+)
+def test_bad_input_is_refused_with_the_reason(host: Host, params: dict[str, t.Any], fault: str) -> None:
+    host.run(name="web", size="1G")
+    before = sorted(host.path.rglob("*"))
+    with pytest.raises(ValueError, match=fault):
+        host.items(**params)
+    assert sorted(host.path.rglob("*")) == before
+
+
+def test_one_bad_disk_of_a_list_stops_all_before_anything_is_changed(host: Host) -> None:
+    with pytest.raises(ValueError, match="give the size"):
+        host.items(disks=[{"name": "a", "size": "1G"}, {"name": "b"}])
+
+
+def test_an_unknown_storage_domain_is_named(host: Host) -> None:
+    with pytest.raises(StorageError, match="no storage domain 'nope' is mounted"):
+        host.items(name="web", storage_domain="nope")
+
+
+def test_what_cannot_be_reserved_is_refused_before_it_is_tried(host: Host) -> None:
+    host.mounts.space = Space(GIB, GIB - 1)
+    with pytest.raises(StorageError, match="does not fit into storage domain vmstore: 1073741823 bytes are free"):
+        host.items(name="web", size="1G", preallocation="full")
+    host.run(name="web", size="1G")
+
+
+def test_a_disk_that_was_renamed_elsewhere_is_not_made_again(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (meta,) = host.path.rglob("*.meta")
+    meta.write_text(meta.read_text().replace('"web"', '"www"'))
+    with pytest.raises(StorageError, match="was made as disk 'web' and is called 'www' now"):
+        host.items(name="web", size="1G")
+
+
+def test_a_damaged_disk_is_not_made_again(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (meta,) = host.path.rglob("*.meta")
+    meta.write_text("junk")
+    with pytest.raises(StorageError, match=r"disk 'web' in storage domain vmstore: .*\.meta: there is no"):
+        host.items(name="web", size="1G")
+
+
+def test_older_storage_domains_get_no_new_disks(host: Host) -> None:
+    host.run(name="web", size="1G")
+    older = StorageDomain(host.uuid, "vmstore", "gl1:/gv0", version=4)
+    (host.path / METADATA).write_text(older.to_text())
+    with pytest.raises(StorageError, match="version 4; disks are made in version 5"):
+        host.items(name="new", size="1G")
+    host.run(name="web")
+
+
+# --- deleted --------------------------------------------------------------------------------------------------------
+
+
+def test_absent_deletes_the_image(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (item,) = host.run(name="web", state="absent")
+    assert item.plan.summaries == ["delete disk web from storage domain vmstore"]
+    assert item.predicted == {"name": "web", "storage_domain": "vmstore", "state": "absent"}
+    assert list((host.path / "images").iterdir()) == []
+
+
+def test_absent_where_nothing_is_does_nothing(host: Host) -> None:
+    assert host.run(name="web", state="absent")[0].plan.summaries == []
+    assert host.users.asked == 0
+
+
+def test_absent_finishes_an_interrupted_deletion(host: Host) -> None:
+    image_uuid = image_uuid_of(host.uuid, "web")
+    (host.path / "images" / f"_remove_me_{image_uuid}").mkdir()
+    assert host.run(name="web", state="absent")[0].plan.summaries == [
+        "delete what an interrupted deletion left of disk web in storage domain vmstore"
+    ]
+
+
+@pytest.mark.parametrize(("running", "words"), [(True, "running"), (False, "defined")])
+def test_a_disk_in_use_is_not_deleted(host: Host, running: bool, words: str) -> None:
+    host.run(name="web", size="1G")
+    host.uses("web", ImageUser("web", running, "vda"))
+    with pytest.raises(StorageError, match=rf"disk 'web' is in use by domain web \({words}, disk vda\)"):
+        host.items(name="web", state="absent")
+
+
+def test_a_template_is_not_deleted(host: Host) -> None:
+    host.run(name="web", size="1G")
+    image_uuid = image_uuid_of(host.uuid, "web")
+    copy = host.path / "images/11111111-1111-1111-1111-111111111111"
+    copy.mkdir()
+    for path in (host.path / "images" / image_uuid).iterdir():
+        (copy / path.name).write_bytes(path.read_bytes().replace(b'"web"', b'"clone"'))
+    with pytest.raises(StorageError, match="disk 'web' is the template of clone"):
+        host.items(name="web", state="absent")
