@@ -196,6 +196,7 @@ def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
 
 def place_disks(wanted: t.Sequence[Disk], current: t.Sequence[Disk]) -> tuple[Disk, ...]:
     """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free."""
+    _refuse_doubles("image", [disk.source.name or disk.source.file or "" for disk in wanted])
     taken = {disk.target for disk in wanted if disk.target}
     placed = []
     for disk in wanted:
@@ -204,10 +205,14 @@ def place_disks(wanted: t.Sequence[Disk], current: t.Sequence[Disk]) -> tuple[Di
             target = _disk.free_target(taken | {old.target for old in current}, _prefix_of(disk.bus))
         taken.add(target)
         placed.append(replace(disk, target=target, bus=disk.bus or _disk.bus_of(target)))
-    doubled = sorted(target for target in taken if sum(disk.target == target for disk in placed) > 1)
-    if doubled:
-        raise ValueError(f"target {', '.join(doubled)} is given to two disks; each disk needs its own")
+    _refuse_doubles("target", [disk.target for disk in placed])
     return tuple(placed)
+
+
+def _refuse_doubles(what: str, names: t.Sequence[str]) -> None:
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ValueError(f"{what} {', '.join(doubled)} is given to two disks; give each disk its own")
 
 
 def stable_mac(domain_name: str, index: int) -> str:

@@ -612,7 +612,10 @@ def item_for(libvirt: Libvirt, desired: Desired) -> Item:
         now = libvirt.domain(name)
         return facts(name, now.state if now else "absent", now, now.inactive if now else None)
 
-    return Item(name, plan, facts(name, state_after(current, desired), current, configured), read)
+    predicted = facts(name, state_after(current, desired), current, configured)
+    if configured is not None and desired.autostart is not None:
+        predicted["autostart"] = desired.autostart
+    return Item(name, plan, predicted, read)
 
 
 def require_driver(host: Host, items: t.Sequence[Item]) -> None:

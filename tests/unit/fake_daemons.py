@@ -1,0 +1,116 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""glusterd and libvirtd that keep real state, for tests of what modules plan."""
+
+from __future__ import annotations
+
+import uuid
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
+
+
+class FakeGluster:
+    """One volume. Stores values as they are spelled, and takes all options of a transaction or none."""
+
+    def __init__(self, *, volume_type: str = "Replicate", status: str = "Created", replica: int = 3) -> None:
+        self.type, self.status, self.replica = volume_type, status, replica
+        self.defaults = {
+            "server.allow-insecure": "on",
+            "network.ping-timeout": "42",
+            "cluster.granular-entry-heal": "on",
+        }
+        self.options: dict[str, str] = {}
+        self.refused: set[str] = set()
+        self.calls: list[str] = []
+
+    def volume_and_options(self, name: str) -> tuple[Volume, dict[str, str]]:
+        self.calls.append("read")
+        bricks = tuple(Brick(f"gluster{number}", "/bricks/b") for number in (1, 2, 3))
+        volume = Volume(name, self.type, self.status, self.replica, bricks, dict(self.options))
+        return volume, {**self.defaults, **self.options}
+
+    def set_options(self, name: str, options: dict[str, str]) -> None:
+        self.calls.append("set")
+        bad = sorted(self.refused & options.keys())
+        if bad:
+            raise GlusterError(f"cannot set {', '.join(options)} on volume {name}: option : {bad[0]} does not exist")
+        self.options.update(options)
+
+    def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
+        self.calls.append("heal")
+        self.options["cluster.granular-entry-heal"] = "enable" if enable else "disable"
+
+    def group(self, name: str) -> dict[str, str]:
+        self.calls.append(f"group {name}")
+        return {"features.shard": "on", "network.remote-dio": "disable", "network.ping-timeout": "20"}
+
+
+class FakeLibvirt:
+    """Domains by name. `define` rewrites a domain the way libvirt 9.0 does."""
+
+    is_remote = False
+
+    def __init__(self, *, kvm: bool = True) -> None:
+        self.kvm = kvm
+        self.records: dict[str, DomainRecord] = {}
+
+    def host_architecture(self) -> str:
+        return "x86_64"
+
+    def has_kvm(self, arch: str) -> bool:
+        return self.kvm
+
+    def domain(self, name: str) -> DomainRecord | None:
+        return self.records.get(name)
+
+    def domains(self) -> tuple[DomainRecord, ...]:
+        return tuple(self.records.values())
+
+    def define(self, element: _xml.Element) -> None:
+        made = _xml.clone(element)
+        old = self.records.get(made.findtext("name", ""))
+        if made.find("uuid") is None:
+            made.append(_xml.element("uuid", text=str(uuid.uuid4())))
+        if made.find("currentMemory") is None:
+            made.append(_xml.element("currentMemory", {"unit": "KiB"}, text=made.findtext("memory", "")))
+        for kind in made.iterfind("os/type"):
+            machine = kind.get("machine", "pc")
+            kind.set("machine", {"q35": "pc-q35-7.2", "pc": "pc-i440fx-7.2"}.get(machine, machine))
+        for number, disk in enumerate(made.iterfind("devices/disk")):
+            if disk.find("address") is None:
+                disk.append(_xml.element("address", {"type": "pci", "bus": f"0x{number + 4:02x}"}))
+        record = DomainRecord(
+            made.findtext("name", ""),
+            made.findtext("uuid", ""),
+            old.state if old else "shut_off",
+            made,
+            old.live if old else None,
+            old.autostart if old else False,
+        )
+        self.records[record.name] = record
+
+    def undefine(self, name: str) -> None:
+        del self.records[name]
+
+    def set_autostart(self, name: str, *, autostart: bool) -> None:
+        self._change(name, autostart=autostart)
+
+    def start(self, name: str) -> None:
+        self._change(name, state="running", live=_xml.clone(self.records[name].inactive))
+
+    def pause(self, name: str) -> None:
+        self._change(name, state="paused")
+
+    def resume(self, name: str) -> None:
+        self._change(name, state="running")
+
+    def shut_down(self, name: str, *, timeout_s: float, force: bool) -> None:
+        self._change(name, state="shut_off", live=None)
+
+    def _change(self, name: str, **values: object) -> None:
+        self.records[name] = DomainRecord(**{**vars(self.records[name]), **values})  # type: ignore[arg-type]

@@ -1,0 +1,262 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSource
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, INTERFACE_SPEC, VM_SPEC, make_items
+from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
+
+SERVERS = ("gluster1", "gluster2", "gluster3")
+
+
+class FakeImages:
+    """A storage domain that has every image."""
+
+    warnings: t.ClassVar[list[str]] = []
+
+    def find(self, storage_domain: str, name: str) -> ImageSource:
+        source = DiskSource.gluster("vmstore", f"{storage_domain}/images/{name}/leaf", SERVERS)
+        return ImageSource(source, "qcow2", name, ())
+
+
+class FakeHost:
+    def __init__(self, *, driver: bool = True) -> None:
+        self.driver = driver
+
+    def gluster_driver(self) -> tuple[bool, str]:
+        return (True, "") if self.driver else (False, "Unknown protocol 'gluster'")
+
+
+def filled(spec: dict[str, t.Any], values: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Values as Ansible hands them over, defaults filled in."""
+    return {**{name: rules.get("default") for name, rules in spec.items()}, **values}
+
+
+def vm(**values: t.Any) -> dict[str, t.Any]:
+    made = filled(VM_SPEC, {"name": "web", **values})
+    if made["disks"] is not None:
+        made["disks"] = [filled(DISK_SPEC, disk) for disk in made["disks"]]
+    if made["interfaces"] is not None:
+        made["interfaces"] = [filled(INTERFACE_SPEC, nic) for nic in made["interfaces"]]
+    return made
+
+
+def items(libvirt: FakeLibvirt, *vms: dict[str, t.Any], host: FakeHost | None = None) -> list[Item]:
+    params = {"vms": list(vms), "storage_domain": "vms"}
+    return t.cast("list[Item]", make_items(params, libvirt, FakeImages(), host or FakeHost()))  # type: ignore[arg-type]
+
+
+def carry_out(made: t.Sequence[Item]) -> list[t.Mapping[str, t.Any]]:
+    for item in made:
+        for action in item.plan.actions:
+            action.run()
+    return [item.read() for item in made if item.read]
+
+
+def planned(libvirt: FakeLibvirt, **values: t.Any) -> list[str]:
+    (item,) = items(libvirt, vm(**values))
+    return item.plan.summaries
+
+
+@pytest.fixture
+def libvirt() -> FakeLibvirt:
+    return FakeLibvirt()
+
+
+WEB = {
+    "memory": "2GiB",
+    "disks": [{"name": "root"}, {"name": "data", "bus": "scsi"}],
+    "interfaces": [{"type": "network", "source": "default"}],
+    "serial_log": "/var/log/web",
+}
+
+DESIRED = st.fixed_dictionaries(
+    {
+        "memory": st.sampled_from(["512", "2GiB", "1048576KiB"]),
+        "state": st.sampled_from(["present", "running", "shut_off"]),
+    },
+    optional={
+        "vcpus": st.integers(1, 64),
+        "cpu_mode": st.sampled_from(["host-model", "host-passthrough", "maximum"]),
+        "machine": st.sampled_from(["q35", "pc"]),
+        "virt_type": st.sampled_from(["auto", "kvm", "qemu"]),
+        "kernel": st.just("/boot/vmlinuz"),
+        "cmdline": st.sampled_from(["console=ttyS0", "a=<&>\"'"]),
+        "boot": st.lists(st.sampled_from(["hd", "network", "cdrom"]), min_size=1, max_size=3, unique=True),
+        "disks": st.lists(
+            st.one_of(
+                st.fixed_dictionaries({"name": st.sampled_from("abc")}, optional={"bus": st.just("scsi")}),
+                st.fixed_dictionaries({"file": st.just("/images/x"), "format": st.just("raw")}),
+                st.fixed_dictionaries({"uri": st.just("gluster://h/v/p"), "format": st.just("qcow2")}),
+            ),
+            max_size=4,
+            unique_by=lambda disk: disk.get("name") or disk.get("uri") or disk["file"],
+        ),
+        "interfaces": st.lists(
+            st.sampled_from([{"type": "user"}, {"source": "default"}, {"type": "bridge", "source": "br0"}]), max_size=3
+        ),
+        "serial_log": st.just("/var/log/web"),
+        "autostart": st.booleans(),
+    },
+)
+
+
+@given(DESIRED, DESIRED)
+def test_nothing_is_left_to_do_after_a_run(first: dict[str, t.Any], second: dict[str, t.Any]) -> None:
+    libvirt = FakeLibvirt()
+    for values in (first, second):
+        made = items(libvirt, vm(**values))
+        (result,) = carry_out(made)
+        assert {**result, "uuid": None, "restart_required": None} == {
+            **made[0].predicted,
+            "uuid": None,
+            "restart_required": None,
+        }
+        assert planned(libvirt, **values) == []
+
+
+def test_new_vm_is_defined_and_started(libvirt: FakeLibvirt) -> None:
+    assert planned(libvirt, **WEB, state="running") == ["define domain web", "start domain web"]
+
+
+def test_start_and_stop_wait_so_that_many_go_side_by_side(libvirt: FakeLibvirt) -> None:
+    (item,) = items(libvirt, vm(**WEB, state="running"))
+    assert [action.waits for action in item.plan.actions] == [False, True]
+
+
+def test_what_is_not_managed_survives(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    by_hand = _xml.clone(libvirt.records["web"].inactive)
+    by_hand.find("devices").append(_xml.element("watchdog", {"model": "itco", "action": "reset"}))  # type: ignore[union-attr]
+    by_hand.append(_xml.element("metadata", None, _xml.element("note", text="mine")))
+    disk = by_hand.find("devices/disk")
+    assert disk is not None
+    disk.append(_xml.element("iotune", None, _xml.element("total_iops_sec", text="100")))
+    libvirt.define(by_hand)
+    uuid = libvirt.records["web"].uuid
+    assert planned(libvirt, **WEB) == []
+    carry_out(items(libvirt, vm(**{**WEB, "memory": "4GiB"}, vcpus=4)))
+    after = libvirt.records["web"].inactive
+    assert after.findtext("uuid") == uuid
+    for path in ("devices/watchdog", "metadata/note", "devices/disk/iotune/total_iops_sec", "devices/disk/address"):
+        assert after.find(path) is not None, path
+
+
+def test_gluster_disk_names_every_server_and_is_not_relabelled(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    xml = libvirt.records["web"].inactive
+    disk = xml.find("devices/disk")
+    assert disk is not None
+    assert [host.get("name") for host in disk.iterfind("source/host")] == list(SERVERS)
+    assert disk.find("backingStore") is not None
+    assert [(label.get("type"), label.get("model")) for label in xml.findall("seclabel")] == [("none", "dac")]
+
+
+def test_plain_gluster_disk_of_an_administrator_is_mended(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    plain = _xml.clone(libvirt.records["web"].inactive)
+    for node in [*plain.findall("seclabel"), *plain.iterfind("devices/disk/backingStore")]:
+        parent = node.getparent()
+        assert parent is not None
+        parent.remove(node)
+    libvirt.define(plain)
+    assert planned(libvirt, **WEB) == ["change disks, relabelling of domain web"]
+
+
+def test_disk_keeps_its_target_when_another_comes_before_it(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(memory="1GiB", disks=[{"name": "root"}])))
+    (result,) = carry_out(items(libvirt, vm(disks=[{"name": "new"}, {"name": "root"}])))
+    assert {disk["serial"]: disk["target"] for disk in result["disks"]} == {"root": "vda", "new": "vdb"}
+
+
+def test_interface_keeps_its_mac(libvirt: FakeLibvirt) -> None:
+    (first,) = carry_out(items(libvirt, vm(**WEB)))
+    libvirt.undefine("web")
+    (again,) = carry_out(items(libvirt, vm(**WEB)))
+    assert again["interfaces"] == first["interfaces"]
+    assert first["interfaces"][0]["mac"].startswith("52:54:00:")
+
+
+def test_change_to_a_running_vm_names_what_takes_a_restart(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    (result,) = carry_out(items(libvirt, vm(memory="4GiB", disks=[{"name": "root"}])))
+    assert [reason.split(":")[0] for reason in result["restart_required"]] == ["memory", "disks"]
+
+
+def test_paused_vm_is_resumed(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    libvirt.pause("web")
+    assert planned(libvirt, state="running") == ["resume domain web"]
+
+
+def test_password_does_not_show_in_the_diff(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    secret = _xml.clone(libvirt.records["web"].inactive)
+    secret.find("devices").append(_xml.element("graphics", {"type": "vnc", "passwd": "hunter2"}))  # type: ignore[union-attr]
+    libvirt.define(secret)
+    made = items(libvirt, vm(memory="4GiB"))
+    assert "hunter2" not in made[0].plan.before + made[0].plan.after
+    carry_out(made)
+    assert libvirt.records["web"].inactive.find("devices/graphics[@passwd='hunter2']") is not None
+
+
+def test_absent_refuses_a_running_vm_without_the_word(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    with pytest.raises(ValueError, match="web is running.*force_stop: true"):
+        items(libvirt, vm(state="absent"))
+    assert planned(libvirt, state="absent", force_stop=True) == ["shut down domain web", "undefine domain web"]
+    carry_out(items(libvirt, vm(state="absent", force_stop=True)))
+    assert planned(libvirt, state="absent") == []
+
+
+def test_kvm_is_taken_for_a_new_vm_where_it_is_offered() -> None:
+    for offered, kind, mode in ((True, "kvm", "host-model"), (False, "qemu", None)):
+        libvirt = FakeLibvirt(kvm=offered)
+        carry_out(items(libvirt, vm(memory="1GiB")))
+        xml = libvirt.records["web"].inactive
+        cpu = xml.find("cpu")
+        assert (xml.get("type"), None if cpu is None else cpu.get("mode")) == (kind, mode)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "memory is not given"),
+        ({"memory": "lots"}, "not a size"),
+        ({"memory": "1GiB", "name": "a/b"}, "without slashes"),
+        ({"memory": "1GiB", "disks": [{"file": "/x"}]}, "name its format"),
+        ({"memory": "1GiB", "disks": [{"uri": "gluster+rdma://h/v/p", "format": "raw"}]}, "use tcp"),
+        ({"memory": "1GiB", "disks": [{"name": "a", "target": "vda"}, {"name": "b", "target": "vda"}]}, "vda"),
+        ({"memory": "1GiB", "disks": [{"name": "a"}, {"name": "a"}]}, "a/leaf is given to two disks"),
+        ({"memory": "1GiB", "interfaces": [{"type": "bridge"}]}, "needs the name of a bridge"),
+        ({"memory": "1GiB", "interfaces": [{"type": "user", "source": "x"}]}, "takes no source"),
+        ({"memory": "1GiB", "wait_for": {"console": "x", "timeout": 1}}, "serial_log"),
+    ],
+)
+def test_bad_input_is_refused(libvirt: FakeLibvirt, values: dict[str, t.Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        items(libvirt, vm(**values))
+    assert libvirt.records == {}
+
+
+def test_vm_listed_twice_is_refused(libvirt: FakeLibvirt) -> None:
+    with pytest.raises(ValueError, match="web is listed twice"):
+        items(libvirt, vm(**WEB), vm(**WEB))
+
+
+def test_host_without_the_driver_refuses_gluster_disks_only(libvirt: FakeLibvirt) -> None:
+    bare = FakeHost(driver=False)
+    with pytest.raises(ValueError, match=r"domain web: .*Unknown protocol 'gluster'.*qemu-block-extra"):
+        items(libvirt, vm(**WEB), host=bare)
+    assert items(libvirt, vm(memory="1GiB", disks=[{"file": "/x", "format": "raw"}]), host=bare)
