@@ -8,12 +8,27 @@ from __future__ import annotations
 
 import os
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, ImageUser, Libvirt
+
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
 
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
+
+
+@dataclass(frozen=True)
+class ImageUser:
+    """A domain on this host with a disk whose chain holds an image."""
+
+    name: str
+    running: bool
+    target: str
+
+    def __str__(self) -> str:
+        return f"domain {self.name} ({'running' if self.running else 'defined'}, disk {self.target})"
 
 
 class ImageUsers:
@@ -50,12 +65,18 @@ class ImageUsers:
 
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
         """Grow the disk of a running domain, the image included."""
-        Libvirt(self._uri).block_resize(user.name, user.target, size_bytes)
+        self._libvirt().block_resize(user.name, user.target, size_bytes)
+
+    def _libvirt(self) -> Libvirt:
+        # importing libvirt takes longer than all else that a run over right disks does, and that run asks it nothing
+        from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+
+        return Libvirt(self._uri)
 
     def _domains(self) -> tuple[DomainRecord, ...]:
         if self._records is None:
             here = not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
-            self._records = Libvirt(self._uri).domains() if here else ()
+            self._records = self._libvirt().domains() if here else ()
         return self._records
 
 

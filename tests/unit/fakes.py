@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _image_users, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 
 SD = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
 IMG = "6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"
@@ -52,7 +52,7 @@ class FakeLibvirt:
 
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ImageUsers:
-    monkeypatch.setattr(_image_users, "Libvirt", FakeLibvirt)
+    monkeypatch.setattr(_libvirt, "Libvirt", FakeLibvirt)
     monkeypatch.setattr(FakeLibvirt, "asked", 0)
     monkeypatch.setattr(FakeLibvirt, "resized", [])
     (tmp_path / "libvirtd").touch()
@@ -101,7 +101,7 @@ def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, mon
 
 
 def test_a_host_without_libvirt_has_no_users_and_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_image_users, "Libvirt", None)
+    monkeypatch.setattr(_libvirt, "Libvirt", None)
     assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG) == ()
 
 

@@ -14,7 +14,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage

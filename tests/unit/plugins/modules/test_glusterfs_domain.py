@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
