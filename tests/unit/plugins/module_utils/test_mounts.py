@@ -30,7 +30,7 @@ class Host:
         self.table.write_text("")
         self.argvs: list[t.Sequence[str]] = []
         self.answer = Completed(0, "", "")
-        self.error: CommandError | None = None
+        self.errors: list[CommandError] = []
         self.log_line = ""
         self.mounts = Mounts(self.run, table=str(self.table), logs=str(root), visits=str(root / "visits"))
 
@@ -42,8 +42,8 @@ class Host:
         self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
     ) -> Completed:
         self.argvs.append(argv)
-        if self.error:
-            raise self.error
+        for error in self.errors:
+            raise error
         if argv[0] == "mount":
             if self.log_line:
                 log = next((part[9:] for part in ",".join(argv).split(",") if part.startswith("log-file=")), None)
@@ -92,7 +92,7 @@ def test_a_failed_mount_leaves_a_directory_that_was_there(host: Host) -> None:
 
 
 def test_a_mount_that_takes_too_long_is_ended_and_told(host: Host) -> None:
-    host.error = CommandError("mount: no answer within 60 s")
+    host.errors = [CommandError("mount: no answer within 60 s")]
     with pytest.raises(StorageError, match="cannot mount .*: mount: no answer within 60 s; is glusterd running"):
         host.mounts.mount(SPEC, host.point)
 
@@ -113,10 +113,10 @@ def test_a_dead_mount_and_a_hung_one_are_told_apart(host: Host) -> None:
     host.answer = Completed(1, "", "stat: Transport endpoint is not connected")
     with pytest.raises(StorageError, match="mount /mnt is dead: Transport endpoint"):
         host.mounts.require_answer("/mnt")
-    host.error = CommandError("stat: no answer within 5 s")
+    host.errors = [CommandError("stat: no answer within 5 s")]
     with pytest.raises(StorageError, match="mount /mnt does not answer within 5 s"):
         host.mounts.require_answer("/mnt")
-    host.error, host.answer = None, Completed(1, "", "stat: Permission denied")
+    host.errors, host.answer = [], Completed(1, "", "stat: Permission denied")
     with pytest.raises(StorageError, match="cannot read mount /mnt: stat: Permission denied"):
         host.mounts.require_answer("/mnt")
 
