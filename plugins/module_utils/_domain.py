@@ -105,7 +105,8 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
         domain = replace(domain, machine=current.machine)
     _xml.write_fields(FIELDS, element, vars(domain))
     if domain.memory_kib not in (None, current.memory_kib):
-        for tag in ("memory", "currentMemory"):
+        # libvirt fills a missing currentMemory in
+        for tag in ("memory", *(node.tag for node in element.findall("currentMemory"))):
             _replace(element, _xml.element(tag, {"unit": "KiB"}, text=str(domain.memory_kib)))
     if domain.cpu_mode not in (None, current.cpu_mode):
         _replace(element, _xml.element("cpu", {"mode": domain.cpu_mode}))
@@ -303,23 +304,28 @@ def _interface_from(element: _xml.Element) -> Interface:
 def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) -> None:
     """The domain's interfaces become these, matched by MAC address where one is given, else by position."""
     devices = _devices(element)
-    present = devices.findall("interface")
-    by_mac = {(_interface_from(node).mac or "").lower(): node for node in present}
-    kept = []
+    present = {(_interface_from(node).mac or "").lower(): node for node in devices.findall("interface")}
+    wanted = {(interface.mac or "").lower() for interface in interfaces}
+    # an interface that is asked for by its address is nobody else's
+    free = [node for node in devices.findall("interface") if (_interface_from(node).mac or "").lower() not in wanted]
     for index, interface in enumerate(interfaces):
-        node = by_mac.get((interface.mac or "").lower()) if interface.mac else None
-        if node is None and index < len(present) and present[index] not in kept:
-            node = present[index]
+        node = present.get(interface.mac.lower()) if interface.mac else None
+        if node is None and free:
+            node = free.pop(0)
         if node is None:
             node = _xml.element("interface", {"type": interface.type})
             devices.append(node)
-            mac = interface.mac or stable_mac(element.findtext("name", ""), index)
+            mac = interface.mac or _free_mac(element.findtext("name", ""), index, {*present, *wanted})
             interface = replace(interface, mac=mac, model=interface.model or "virtio")
         _write_interface(node, interface)
-        kept.append(node)
-    for node in present:
-        if node not in kept:
-            devices.remove(node)
+    for node in free:
+        devices.remove(node)
+
+
+def _free_mac(domain_name: str, index: int, taken: t.Container[str]) -> str:
+    while stable_mac(domain_name, index) in taken:
+        index += 1
+    return stable_mac(domain_name, index)
 
 
 def _write_interface(node: _xml.Element, interface: Interface) -> None:
