@@ -106,35 +106,44 @@ seealso:
 EXAMPLES = r"""
 - name: Disk web-root of 20 GiB is there
   gfapi.virt.gfapi_disk:
-    storage_domain: vmstore
+    storage_domain: vms
     name: web-root
     size: 20GiB
 
-- name: Three disks are there
+- name: Disks of VMs db1 and db2 are there
   gfapi.virt.gfapi_disk:
-    storage_domain: vmstore
+    storage_domain: vms
     disks:
-      - {name: db-root, size: 20GiB}
-      - {name: db-data, size: 200GiB, format: raw, preallocation: full}
-      - {name: db-log, size: 50GiB, description: Write-ahead log}
+      - {name: db1-root, size: 20GiB}
+      - {name: db1-data, size: 200GiB, format: raw}
+      - {name: db2-root, size: 20GiB}
+      - {name: db2-data, size: 200GiB, description: A copy of db1-data}
 
-- name: Disk db-data has 300 GiB, and the running VM sees it
+- name: Disk db-log is there, with all its space taken at once
   gfapi.virt.gfapi_disk:
-    storage_domain: vmstore
-    name: db-data
+    storage_domain: vms
+    name: db-log
+    size: 1GiB
+    format: raw
+    preallocation: full
+
+- name: Disk db1-data has 300 GiB, and a running VM sees it
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: db1-data
     size: 300GiB
 
-- name: Disk web-root is gone
+- name: How QEMU opens disk web-root through gfapi
   gfapi.virt.gfapi_disk:
-    storage_domain: vmstore
-    name: web-root
-    state: absent
-
-- name: QEMU opens disk web-root through gfapi
-  gfapi.virt.gfapi_disk:
-    storage_domain: vmstore
+    storage_domain: vms
     name: web-root
   register: web_root
+
+- name: Disk db-log is gone
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: db-log
+    state: absent
 """
 
 RETURN = r"""

@@ -101,29 +101,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Storage domain vmstore is active
+- name: Storage domain vms is active
   gfapi.virt.glusterfs_domain:
-    name: vmstore
+    name: vms
     spec: gluster1:/vmstore
 
-- name: Storage domain vmstore is active, with two servers to fall back on
+- name: Storage domain trial is active, with two servers to fall back on
   gfapi.virt.glusterfs_domain:
-    name: vmstore
-    volume: vmstore
+    name: trial
+    volume: trial
     servers: [gluster1, gluster2, gluster3]
     mount_options: log-level=WARNING
 
-- name: Storage domain test lies in a directory of a volume that an IPv6 host serves
+- name: Storage domain trial is gone, with every image in it
   gfapi.virt.glusterfs_domain:
-    name: test
-    spec: "[2001:db8::10]:/shared/test"
-
-- name: Storage domain test is gone, with every image in it
-  gfapi.virt.glusterfs_domain:
-    name: test
-    spec: gluster1:/test
+    name: trial
+    spec: gluster1:/trial
     state: absent
-    confirm: test
+    confirm: trial
 """
 
 RETURN = r"""

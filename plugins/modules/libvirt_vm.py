@@ -237,7 +237,7 @@ EXAMPLES = r"""
     state: running
     memory: 2GiB
     vcpus: 2
-    storage_domain: vmstore
+    storage_domain: vms
     disks:
       - name: web-root
     interfaces:
@@ -246,7 +246,7 @@ EXAMPLES = r"""
 
 - name: Two VMs run, each with a disk
   gfapi.virt.libvirt_vm:
-    storage_domain: vmstore
+    storage_domain: vms
     vms:
       - name: db1
         state: running
@@ -267,14 +267,14 @@ EXAMPLES = r"""
     cmdline: console=ttyS0
     serial_log: /var/log/libvirt/qemu/probe-serial.log
     wait_for:
-      console: "login:"
+      console: "login:|ready"
       timeout: 90
 
-- name: VM web is shut down, by force if it does not answer within two minutes
+- name: VM web is shut down, by force if it does not answer within half a minute
   gfapi.virt.libvirt_vm:
     name: web
     state: shut_off
-    shutdown_timeout: 120
+    shutdown_timeout: 30
     force_stop: true
 
 - name: VM web is gone, its images stay

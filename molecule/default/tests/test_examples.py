@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every example of the modules' documentation and of the README, run as it is written.
+
+They speak of servers gluster1 to gluster3, a volume vmstore, a storage domain vms, a libvirt network default and a
+kernel in /var/lib/images; here that is the scenario's one host under other names.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import typing as t
+
+import pytest
+import yaml
+from modules import ANSIBLE, ROOT
+
+from conftest import HOST, INVENTORY, MOUNT_POINT, System
+
+#: in an order in which each finds what it needs
+MODULES = (
+    "gfapi_host_info",
+    "gluster_volume_options",
+    "glusterfs_domain",
+    "gfapi_disk",
+    "libvirt_vm",
+    "libvirt_vm_info",
+)
+NETWORK = "<network><name>default</name><forward mode='bridge'/><bridge name='examples0'/></network>"
+SECOND_MOUNT = MOUNT_POINT.replace(HOST, "gluster1")
+
+
+def examples_of(module: str) -> list[dict[str, t.Any]]:
+    """The tasks in a module's EXAMPLES."""
+    tree = ast.parse((ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
+            return yaml.safe_load(ast.literal_eval(node.value))
+    raise AssertionError(f"{module} has no examples")
+
+
+def readme_tasks() -> list[dict[str, t.Any]]:
+    """The tasks in the README."""
+    blocks = re.findall(r"```yaml\n(- name:.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    return [task for block in blocks for task in yaml.safe_load(block)]
+
+
+def play(tasks: list[dict[str, t.Any]], tmp_path: t.Any) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(yaml.safe_dump([{"hosts": HOST, "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    command = [f"{ANSIBLE}-playbook", "-i", str(INVENTORY), str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def named_as_in_the_examples(system: System) -> t.Iterator[None]:
+    """The names that the examples use, and nothing of them left afterwards."""
+    address = system.run("hostname", "-I").split()[0]
+    gluster = ["gluster", "--mode=script", "volume"]
+    system.run("cp", "/etc/hosts", "/run/hosts")
+    system.run("sh", "-c", f"echo {address} gluster1 gluster2 gluster3 >> /etc/hosts")
+    system.run(*gluster, "create", "trial", "replica", "3", *(f"{HOST}:/bricks/t{n}" for n in (1, 2, 3)), "force")
+    system.run(*gluster, "start", "trial")
+    system.run("ip", "link", "add", "examples0", "type", "bridge")
+    system.run(
+        "sh", "-c", f'echo "{NETWORK}" > /run/net.xml && virsh net-define /run/net.xml && virsh net-start default'
+    )
+    system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
+    yield
+    for name in ("db1", "db2", "probe", "web"):
+        system.host.run(f"virsh destroy {name}; virsh undefine {name}")
+    system.run(
+        "sh", "-c", f"rm -rf $(grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta | xargs -r dirname)"
+    )
+    system.run("sh", "-c", "virsh net-destroy default; virsh net-undefine default; ip link delete examples0")
+    system.host.run(f"umount {SECOND_MOUNT}; rmdir {SECOND_MOUNT}")
+    system.run("sh", "-c", f"{' '.join(gluster)} stop trial; {' '.join(gluster)} delete trial; rm -rf /bricks/t?")
+    system.run("cp", "/run/hosts", "/etc/hosts")
+    system.run("rm", "/var/lib/images")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_of(module: str, tmp_path: t.Any) -> None:
+    play(examples_of(module), tmp_path)
+
+
+def test_tasks_of_the_readme(tmp_path: t.Any) -> None:
+    play(readme_tasks(), tmp_path)
+
+
+def test_every_module_is_among_them() -> None:
+    assert sorted(MODULES) == sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py"))
