@@ -1,0 +1,216 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The edge against libvirt's own test driver, which runs in this process."""
+
+from __future__ import annotations
+
+import types
+import typing as t
+
+import libvirt
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer, gluster_disk
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, new_element, with_defaults
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser, Libvirt
+
+URI: t.Final = "test:///default"
+UUID: t.Final = "5d1b8f5e-6a4a-4f7e-9a34-1f0f5f1d2c3b"
+IMAGE: t.Final = DiskSource.gluster("vmstore", f"8e2d/images/{UUID}/6c11", ["gl1"])
+OTHER: t.Final = DiskSource.gluster("vmstore", "8e2d/images/other/1", ["gl1"])
+
+
+@pytest.fixture
+def edge() -> t.Iterator[Libvirt]:
+    """A connection; what a test leaves behind goes."""
+    found = Libvirt(URI)
+    yield found
+    connection = libvirt.open(URI)
+    for domain in connection.listAllDomains(0):
+        if domain.name() != "test":
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+
+
+def element(name: str, *sources: DiskSource, backing: tuple[Layer, ...] = ()) -> _xml.Element:
+    disks = tuple(
+        gluster_disk(source, "qcow2", target=f"vd{chr(ord('a') + index)}", backing=backing)
+        for index, source in enumerate(sources)
+    )
+    domain = Domain(name, type="test", memory_kib=8192, disks=disks)
+    return new_element(with_defaults(domain, arch="i686", has_kvm=False))
+
+
+def test_domain_that_is_not_there_is_none(edge: Libvirt) -> None:
+    assert edge.domain("none") is None
+
+
+def test_domain_is_defined_started_and_shut_down(edge: Libvirt) -> None:
+    edge.define(element("web", IMAGE))
+    record = edge.domain("web")
+    assert record is not None
+    assert (record.name, record.state, record.is_active, record.autostart) == ("web", "shut_off", False, False)
+    assert record.inactive.find("devices/disk/source").get("name") == IMAGE.name
+    edge.start("web")
+    running = edge.domain("web")
+    assert running is not None
+    assert (running.state, running.is_active, running.uuid) == ("running", True, record.uuid)
+    edge.shut_down("web", timeout_s=10, force=False)
+    stopped = edge.domain("web")
+    assert stopped is not None
+    assert (stopped.state, stopped.live) == ("shut_off", None)
+
+
+def test_domain_is_redefined_under_its_name(edge: Libvirt) -> None:
+    edge.define(element("web", IMAGE))
+    record = edge.domain("web")
+    assert record is not None
+    record.inactive.find("memory").text = "16384"
+    edge.define(record.inactive)
+    again = edge.domain("web")
+    assert again is not None
+    assert (again.uuid, again.inactive.findtext("memory")) == (record.uuid, "16384")
+
+
+def test_what_fails_the_schema_is_not_defined(edge: Libvirt) -> None:
+    bad = element("web", IMAGE)
+    bad.find("devices/disk/source/host").set("name", "h_1")
+    with pytest.raises(
+        LibvirtError, match=r"^cannot define domain web: .*XML document failed to validate against schema"
+    ):
+        edge.define(bad)
+    assert edge.domain("web") is None
+
+
+def test_domains_are_listed_by_name(edge: Libvirt) -> None:
+    edge.define(element("web"))
+    edge.define(element("db"))
+    assert [record.name for record in edge.domains()] == ["db", "test", "web"]
+
+
+def test_users_of_an_image_are_named_running_ones_first(edge: Libvirt) -> None:
+    edge.define(element("a", IMAGE))
+    edge.define(element("b", OTHER, OTHER))
+    edge.define(element("c", OTHER, backing=(Layer(IMAGE, "qcow2"),)))
+    edge.define(element("d", OTHER, IMAGE))
+    edge.start("d")
+    users = edge.users_of(UUID)
+    assert users == (ImageUser("d", True, "vdb"), ImageUser("a", False, "vda"), ImageUser("c", False, "vda"))
+    assert str(users[0]) == "domain d (running, disk vdb)"
+    assert str(users[1]) == "domain a (defined, disk vda)"
+    assert edge.users_of("none") == ()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes only in pauses, which are kept."""
+    pauses: list[float] = []
+    time = types.SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
+    monkeypatch.setattr(_libvirt, "time", time)
+    return pauses
+
+
+@pytest.mark.usefixtures("clock")
+def test_guest_that_does_not_power_off_is_left_or_ended(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_libvirt, "_press_power_button", lambda _domain: None)
+    edge.define(element("web"))
+    edge.start("web")
+    words = r"^cannot shut down domain web: the guest did not power off within 60 s; .*force_stop: true$"
+    with pytest.raises(LibvirtError, match=words):
+        edge.shut_down("web", timeout_s=60, force=False)
+    still = edge.domain("web")
+    assert still is not None
+    assert still.state == "running"
+    edge.shut_down("web", timeout_s=60, force=True)
+    ended = edge.domain("web")
+    assert ended is not None
+    assert ended.state == "shut_off"
+
+
+def test_power_button_is_pressed_again(edge: Libvirt, monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    """A guest that was still booting did not see the first press."""
+    presses: list[float] = []
+
+    def press(domain: t.Any) -> None:
+        presses.append(round(sum(clock)))
+        if len(presses) == 3:
+            domain.shutdown()
+
+    monkeypatch.setattr(_libvirt, "_press_power_button", press)
+    edge.define(element("web"))
+    edge.start("web")
+    edge.shut_down("web", timeout_s=60, force=False)
+    assert presses == [0, 10, 20]
+
+
+def test_guest_that_is_gone_before_the_button_is_pressed_is_no_failure(edge: Libvirt) -> None:
+    edge.define(element("web"))
+    edge.shut_down("web", timeout_s=60, force=False)
+
+
+REFUSED: t.Final[dict[str, tuple[t.Callable[[Libvirt], object], str]]] = {
+    "start": (lambda edge: edge.start("none"), "start domain none"),
+    "undefine": (lambda edge: edge.undefine("none"), "undefine domain none"),
+    "autostart": (lambda edge: edge.set_autostart("none", autostart=True), "set autostart of domain none"),
+    "resume": (lambda edge: edge.resume("none"), "resume domain none"),
+    "shut down": (lambda edge: edge.shut_down("none", timeout_s=1, force=True), "shut down domain none"),
+    "grow": (lambda edge: edge.block_resize("none", "vda", 1), "grow disk vda of domain none"),
+    "QMP": (lambda edge: edge.qmp("none", "query-block"), "ask the QEMU of domain none: query-block"),
+}
+
+
+@pytest.mark.parametrize(("call", "doing"), REFUSED.values(), ids=REFUSED)
+def test_refusal_keeps_the_words_of_libvirt(edge: Libvirt, call: t.Callable[[Libvirt], object], doing: str) -> None:
+    with pytest.raises(LibvirtError, match=rf"^cannot {doing}: .*(Domain not found|no domain with matching name)"):
+        call(edge)
+
+
+def test_daemon_that_is_not_there_is_said_with_the_mend() -> None:
+    uri = "qemu+unix:///system?socket=/nonexistent/sock"
+    with pytest.raises(
+        LibvirtError, match=r"^cannot connect to libvirt at qemu\+unix:.*: Failed to connect socket .*; is libvirtd"
+    ):
+        Libvirt(uri).domain("web")
+
+
+def test_nothing_is_connected_until_it_is_asked() -> None:
+    Libvirt("qemu+unix:///system?socket=/nonexistent/sock")
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("qemu:///system", False),
+        ("test:///default", False),
+        ("qemu+unix:///system?socket=/s", False),
+        ("qemu+ssh://root@h/system", True),
+        ("qemu://h/system", True),
+        ("qemu+tls://[::1]/system", True),
+    ],
+)
+def test_uri_of_another_host_is_remote(uri: str, remote: bool) -> None:
+    assert Libvirt(uri).is_remote is remote
+
+
+def test_versions_are_text(edge: Libvirt) -> None:
+    library, hypervisor = edge.version()
+    number = libvirt.getVersion()
+    assert library == f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
+    assert hypervisor is None
+
+
+def test_host_is_described(edge: Libvirt) -> None:
+    assert edge.host_architecture() == "i686"
+    assert not edge.has_kvm("i686")
+
+
+def test_missing_library_is_told_to_the_glue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_libvirt, "HAS_LIBVIRT", False)
+    with pytest.raises(MissingLibraryError) as caught:
+        Libvirt(URI)
+    assert caught.value.library == "libvirt"
