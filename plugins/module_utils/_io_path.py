@@ -38,7 +38,7 @@ def io_path(
     `devices` is the answer to `query-block`, `nodes` that to `query-named-block-nodes`; `fuse_mounts` are the mount
     points of gluster volumes.
     """
-    inserted = next((d.get("inserted") for d in devices if alias in _names(d)), None)
+    inserted = next((d.get("inserted") for d in devices if alias and alias in _names(d)), None)
     if not inserted:
         return None
     source = from_qemu_filename(str(inserted.get("file", "")))

@@ -56,7 +56,7 @@ def test_mount_may_end_in_a_slash() -> None:
 
 def test_unknown_alias_has_no_path() -> None:
     assert io_path("virtio-disk9", DEVICES, NODES, MOUNTS) is None
-    assert io_path("", [{"device": "a", "qdev": "b"}], NODES, MOUNTS) is None
+    assert io_path("", DEVICES, NODES, MOUNTS) is None
 
 
 def test_alias_is_not_found_in_a_longer_one() -> None:
