@@ -17,7 +17,7 @@ import secrets
 import stat
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 
 #: uid and gid
 Owner = tuple[int, int]
@@ -40,12 +40,13 @@ MENDS: t.Final = {
 
 @contextlib.contextmanager
 def explained(doing: str) -> t.Iterator[None]:
-    """Turns an `OSError` inside into a `StorageError`: `cannot <doing>: <the system's words>; <mend>`."""
+    """Turns a failure of the system or of a program inside into `cannot <doing>: <its words>; <mend>`."""
     try:
         yield
-    except OSError as exc:
-        mend = MENDS.get(exc.errno or 0)
-        raise StorageError(f"cannot {doing}: {exc.strerror or exc}" + (f"; {mend}" if mend else "")) from exc
+    except (OSError, CommandError) as exc:
+        words = getattr(exc, "strerror", None) or str(exc)
+        mends = (mend for number, mend in MENDS.items() if os.strerror(number) in words)
+        raise StorageError("; ".join([f"cannot {doing}: {words}", *mends])) from exc
 
 
 class Directory:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageInfo, parse_info
 
 TIMEOUT_S: t.Final = 60
@@ -21,7 +21,7 @@ RESERVE_TIMEOUT_S: t.Final = 3600
 
 
 class QemuImg:
-    """The qemu-img program of this host. Paths are absolute."""
+    """The qemu-img program of this host. Paths are absolute. Raises `CommandError` with its words."""
 
     def __init__(self, run_program: Run = run) -> None:
         self._run = run_program
@@ -29,27 +29,26 @@ class QemuImg:
     def info(self, path: str, image_format: str) -> ImageInfo:
         """What it says of an image whose format is known: probing would trust a guest's bytes."""
         # -U: a running QEMU holds the image's lock
-        return parse_info(self._call(f"read image {path}", "info", "--output=json", "-U", "-f", image_format, path))
+        return parse_info(self._call(path, "info", "--output=json", "-U", "-f", image_format, path))
 
     def create_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         """Format an empty file as qcow2, as VDSM wants it (compat=1.1). Empties what is there: pass a new file."""
         options = "compat=1.1" + (",preallocation=falloc" if preallocated else "")
         timeout_s = RESERVE_TIMEOUT_S if preallocated else TIMEOUT_S
         words = ("create", "-q", "-f", "qcow2", "-o", options, path, str(size_bytes))
-        self._call(f"create image {path}", *words, timeout_s=timeout_s)
+        self._call(path, *words, timeout_s=timeout_s)
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         """Grow an image that no QEMU has open."""
         reserve = ["--preallocation=falloc"] if preallocated else []
         timeout_s = RESERVE_TIMEOUT_S if preallocated else TIMEOUT_S
         words = ("resize", "-q", *reserve, "-f", "qcow2", path, str(size_bytes))
-        self._call(f"grow image {path}", *words, timeout_s=timeout_s)
+        self._call(path, *words, timeout_s=timeout_s)
 
-    def _call(self, doing: str, *words: str, timeout_s: float = TIMEOUT_S) -> str:
-        try:
-            done = self._run(["qemu-img", *words], timeout_s=timeout_s)
-        except CommandError as exc:
-            raise StorageError(f"cannot {doing}: {exc}") from exc
+    def _call(self, path: str, *words: str, timeout_s: float = TIMEOUT_S) -> str:
+        done = self._run(["qemu-img", *words], timeout_s=timeout_s)
         if done.returncode != 0:
-            raise StorageError(f"cannot {doing}: {done.words or f'qemu-img ended with status {done.returncode}'}")
+            # the caller names the disk; the path is that of an image in the making
+            said = done.words.replace(f"{path}: ", "")
+            raise CommandError(said or f"qemu-img ended with status {done.returncode}")
         return done.stdout

@@ -16,7 +16,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT
@@ -32,7 +31,8 @@ class Storage:
         self._files = ImageFiles(qemu_img or QemuImg())
         self._mount_root = posixpath.normpath(mount_root)
         self._found: dict[str, MountedStorageDomain] = {}
-        self._spaces: dict[str, Space] = {}
+        #: free on the volume and not yet spoken for, by mount point
+        self._left_bytes: dict[str, int] = {}
         self._listings: dict[str, Listing] = {}
 
     def find(self, wanted: str) -> MountedStorageDomain:
@@ -44,9 +44,16 @@ class Storage:
             self._found[wanted] = self._find(wanted)
         return self._found[wanted]
 
-    def space(self, place: MountedStorageDomain) -> Space:
-        """The space of its volume, as of the look."""
-        return self._spaces[place.mount.point]
+    def reserve(self, place: MountedStorageDomain, name: str, size_bytes: int) -> None:
+        """Count a disk that will take its whole size; raises `StorageError` once they do not all fit."""
+        point = place.mount.point
+        left_bytes = self._left_bytes[point]
+        if size_bytes > left_bytes:
+            raise StorageError(
+                f"disk {name!r} of {size_bytes} bytes does not fit into storage domain {place.name}: {left_bytes} bytes"
+                " are free; free space, add bricks, or leave preallocation off"
+            )
+        self._left_bytes[point] = left_bytes - size_bytes
 
     def listing(self, place: MountedStorageDomain) -> Listing:
         """All images of a storage domain, read once."""
@@ -142,7 +149,7 @@ class Storage:
             if not (mount.point == point if by_point else posixpath.dirname(mount.point) == self._mount_root):
                 continue
             try:
-                self._spaces[mount.point] = self._mounts.require_answer(mount.point)
+                self._left_bytes[mount.point] = self._mounts.require_answer(mount.point).free_bytes
                 storage_domain = storage_domain_files.read(mount.point)
             except StorageError as exc:
                 faults.append(str(exc))

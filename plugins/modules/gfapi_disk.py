@@ -355,12 +355,8 @@ def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired
         )
     if image_uuid in listing.faults:
         raise StorageError(f"disk {desired.name!r} in storage domain {place.name}: {listing.faults[image_uuid]}")
-    free_bytes = storage.space(place).free_bytes
-    if desired.preallocated and (desired.size_bytes or 0) > free_bytes:
-        raise StorageError(
-            f"disk {desired.name!r} of {desired.size_bytes} bytes does not fit into storage domain {place.name}:"
-            f" {free_bytes} bytes are free; free space, add bricks, or leave preallocation off"
-        )
+    if desired.preallocated and desired.size_bytes:
+        storage.reserve(place, desired.name, desired.size_bytes)
 
 
 def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> tuple[Plan, FoundImage]:

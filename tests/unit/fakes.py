@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -94,7 +94,7 @@ class FakeQemuImg:
     """qemu-img: writes the header of a qcow2 and counts its runs."""
 
     runs: list[str] = field(default_factory=list)
-    error: StorageError | None = None
+    error: CommandError | None = None
 
     def create_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         self._run("create")

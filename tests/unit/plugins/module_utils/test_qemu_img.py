@@ -9,7 +9,7 @@ import typing as t
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 
 #: qemu-img 7.2.22: `qemu-img create -q -f qcow2 x 1G; qemu-img info --output=json -U -f qcow2 x`
@@ -67,11 +67,14 @@ def test_resize(preallocated: bool, words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Completed(1, "", "qemu-img: /x: Could not resize: No space left on device\n"), "/x: qemu-img: /x: Could not"),
+        (
+            Completed(1, "", "qemu-img: /x: Could not resize: No space left on device\n"),
+            "^qemu-img: Could not resize: No space left on device$",
+        ),
         (Completed(-9, "", ""), "status -9"),
         (CommandError("cannot run qemu-img: No such file or directory; install it"), "cannot run qemu-img"),
     ],
 )
 def test_failures_keep_the_words_of_the_tool(answer: Completed | CommandError, words: str) -> None:
-    with pytest.raises(StorageError, match=f"cannot create image /x: .*{words}|cannot create image {words}"):
+    with pytest.raises(CommandError, match=words):
         QemuImg(Recorded(answer)).create_qcow2("/x", 4096, preallocated=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -188,8 +188,11 @@ def test_another_image_in_the_place_is_an_error(host: Host) -> None:
 
 
 def test_a_failure_leaves_nothing(host: Host) -> None:
-    host.qemu_img.error = StorageError("cannot create image x: No space left on device")
-    with pytest.raises(StorageError, match="No space left"):
+    host.qemu_img.error = CommandError("qemu-img: Could not resize: No space left on device")
+    words = (
+        "cannot create disk web in storage domain vmstore: qemu-img: Could not resize: No space left on device; f"
+    )
+    with pytest.raises(StorageError, match=words):
         host.create()
     assert list(host.images.iterdir()) == []
 

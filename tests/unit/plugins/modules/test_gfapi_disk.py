@@ -214,6 +214,10 @@ def test_what_cannot_be_reserved_is_refused_before_it_is_tried(host: Host) -> No
     with pytest.raises(StorageError, match="does not fit into storage domain vmstore: 1073741823 bytes are free"):
         host.items(name="web", size="1G", preallocation="full")
     host.run(name="web", size="1G")
+    host.mounts.space = Space(3 * GIB, GIB + GIB // 2)
+    disk = {"size": "1G", "preallocation": "full"}
+    with pytest.raises(StorageError, match="disk 'b' .* does not fit .*: 536870912 bytes are free"):
+        host.items(disks=[{"name": "a", **disk}, {"name": "b", **disk}])
 
 
 def test_a_disk_that_was_renamed_elsewhere_is_not_made_again(host: Host) -> None:
