@@ -27,7 +27,6 @@ MODULES = (
     "libvirt_vm",
     "libvirt_vm_info",
 )
-NETWORK = "<network><name>default</name><forward mode='bridge'/><bridge name='examples0'/></network>"
 SECOND_MOUNT = MOUNT_POINT.replace(HOST, "gluster1")
 
 
@@ -75,7 +74,7 @@ def named_as_in_the_examples(system: System) -> t.Iterator[None]:
     system.run(
         "sh", "-c", f"rm -rf $(grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta | xargs -r dirname)"
     )
-    system.run("sh", "-c", "virsh net-destroy default; virsh net-undefine default; ip link delete examples0")
+    system.run("virsh", "net-destroy", "default")
     system.host.run(f"umount {SECOND_MOUNT}; rmdir {SECOND_MOUNT}")
     system.run("sh", "-c", f"{' '.join(gluster)} stop trial; {' '.join(gluster)} delete trial; rm -rf /bricks/t?")
     system.run("cp", "/run/hosts", "/etc/hosts")
