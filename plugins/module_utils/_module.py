@@ -134,9 +134,9 @@ class _Progress:
             self.done.append(action.summary)
 
     def result(self, *, real: bool) -> Result:
-        """The thing, with what was or would be done to it."""
+        """The thing, with what was or would be done to it; of one that failed only its name is sure."""
         actions = self.done if real else self.item.plan.summaries
-        value = dict(self.item.predicted)
+        value = {"name": self.item.name} if self.error else dict(self.item.predicted)
         if real and actions and self.item.read and not self.error:
             try:
                 value = dict(self.item.read())

@@ -27,6 +27,7 @@ MODULES = (
     "libvirt_vm",
     "libvirt_vm_info",
 )
+NETWORK = "<network><name>default</name><forward mode='bridge'/><bridge name='examples0'/></network>"
 SECOND_MOUNT = MOUNT_POINT.replace(HOST, "gluster1")
 
 
@@ -63,18 +64,15 @@ def named_as_in_the_examples(system: System) -> t.Iterator[None]:
     system.run("sh", "-c", f"echo {address} gluster1 gluster2 gluster3 >> /etc/hosts")
     system.run(*gluster, "create", "trial", "replica", "3", *(f"{HOST}:/bricks/t{n}" for n in (1, 2, 3)), "force")
     system.run(*gluster, "start", "trial")
-    system.run("ip", "link", "add", "examples0", "type", "bridge")
-    system.run(
-        "sh", "-c", f'echo "{NETWORK}" > /run/net.xml && virsh net-define /run/net.xml && virsh net-start default'
-    )
+    system.run("virsh", "net-start", "default")
     system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
     yield
     for name in ("db1", "db2", "probe", "web"):
         system.host.run(f"virsh destroy {name}; virsh undefine {name}")
-    system.run(
-        "sh", "-c", f"rm -rf $(grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta | xargs -r dirname)"
-    )
-    system.run("virsh", "net-destroy", "default")
+    left = f"grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta"
+    system.run("sh", "-c", f"{left} | xargs -r dirname | xargs -r rm -r")
+    system.run("sh", "-c", "virsh net-destroy default; virsh net-undefine default; ip link delete examples0")
+    system.host.run("virsh net-define /run/net-before.xml")
     system.host.run(f"umount {SECOND_MOUNT}; rmdir {SECOND_MOUNT}")
     system.run("sh", "-c", f"{' '.join(gluster)} stop trial; {' '.join(gluster)} delete trial; rm -rf /bricks/t?")
     system.run("cp", "/run/hosts", "/etc/hosts")
