@@ -67,7 +67,7 @@ def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: s
         os.killpg(process.pid, signal.SIGKILL)
         # a child that waits for a hung mount cannot be ended, and shall not hold us
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
+            process.wait(timeout=2)
         for pipe in (process.stdin, process.stdout, process.stderr):
             with contextlib.suppress(OSError):
                 t.cast("t.IO[str]", pipe).close()

@@ -222,18 +222,6 @@ def stable_mac(domain_name: str, index: int) -> str:
     return "52:54:00:" + ":".join(digest[position : position + 2] for position in (0, 2, 4))
 
 
-def image_targets(element: _xml.Element, image_uuid: str) -> list[str]:
-    """The targets of a domain whose image, or any layer below it, is the storage domain image `image_uuid`."""
-    part = f"/images/{image_uuid}/"
-    found = []
-    for disk in element.iterfind("devices/disk"):
-        names = (f"{source.get('name', '')} {source.get('file', '')}" for source in disk.iter("source"))
-        if any(part in name for name in names):
-            target = disk.find("target")
-            found.append("" if target is None else target.get("dev", ""))
-    return found
-
-
 def _is_same_image(left: Disk, right: Disk) -> bool:
     return replace(left.source, hosts=()) == replace(right.source, hosts=()) or (
         left.serial is not None and left.serial == right.serial

@@ -282,29 +282,6 @@ class Sizes:
     length_bytes: int
 
 
-@dataclass(frozen=True)
-class ImageInfo:
-    """What `qemu-img info --output=json` says of a file."""
-
-    format: str
-    virtual_size_bytes: int
-    actual_size_bytes: int
-    backing_file: str | None = None
-    backing_format: str | None = None
-
-
-def parse_info(text: str) -> ImageInfo:
-    """The output of `qemu-img info --output=json` (QEMU's QAPI ImageInfo)."""
-    info = json.loads(text)
-    return ImageInfo(
-        format=info["format"],
-        virtual_size_bytes=info["virtual-size"],
-        actual_size_bytes=info["actual-size"],
-        backing_file=info.get("backing-filename"),
-        backing_format=info.get("backing-filename-format"),
-    )
-
-
 def virtual_size_in(header: bytes) -> int:
     """The virtual size in the first 32 bytes of a qcow2 file (QEMU's docs/interop/qcow2); raises `ValueError`."""
     if len(header) < 32 or header[:4] != b"QFI\xfb":

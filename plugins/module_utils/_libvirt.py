@@ -16,7 +16,6 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import image_targets
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
 
 try:
@@ -51,18 +50,6 @@ class DomainRecord:
     @property
     def is_active(self) -> bool:
         return self.live is not None
-
-
-@dataclass(frozen=True)
-class ImageUser:
-    """A domain on this host with a disk whose chain holds an image."""
-
-    name: str
-    running: bool
-    target: str
-
-    def __str__(self) -> str:
-        return f"domain {self.name} ({'running' if self.running else 'defined'}, disk {self.target})"
 
 
 class Libvirt:
@@ -127,19 +114,6 @@ class Libvirt:
         with _asking("list domains"):
             found = self._connection.listAllDomains(0)
         return tuple(_record(domain) for domain in sorted(found, key=lambda domain: t.cast(str, domain.name())))
-
-    def users_of(self, image_uuid: str) -> tuple[ImageUser, ...]:
-        """The domains of this host whose disks, or any layer below, lie in the image; running ones first."""
-        users = [
-            ImageUser(record.name, configuration is record.live, target)
-            for record in self.domains()
-            for configuration in ([record.live] if record.live is not None else []) + [record.inactive]
-            for target in image_targets(configuration, image_uuid)
-        ]
-        seen: dict[tuple[str, str], ImageUser] = {}
-        for user in users:
-            seen.setdefault((user.name, user.target), user)
-        return tuple(sorted(seen.values(), key=lambda user: not user.running))
 
     def define(self, element: _xml.Element) -> None:
         """Define or redefine a domain; libvirt checks it against its own schema."""

@@ -13,7 +13,6 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
-from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageInfo, parse_info
 
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
@@ -25,11 +24,6 @@ class QemuImg:
 
     def __init__(self, run_program: Run = run) -> None:
         self._run = run_program
-
-    def info(self, path: str, image_format: str) -> ImageInfo:
-        """What it says of an image whose format is known: probing would trust a guest's bytes."""
-        # -U: a running QEMU holds the image's lock
-        return parse_info(self._call(path, "info", "--output=json", "-U", "-f", image_format, path))
 
     def create_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         """Format an empty file as qcow2, as VDSM wants it (compat=1.1). Empties what is there: pass a new file."""

@@ -20,7 +20,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain import (
     differing_fields,
     edited,
     from_element,
-    image_targets,
     masked,
     new_element,
     parse_memory_kib,
@@ -380,21 +379,6 @@ def test_disks_are_placed(wanted: list[Disk], current: list[Disk], targets: list
 def test_target_given_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="target vda is given to two disks"):
         place_disks([disk(OURS, "vda"), disk(OTHER, "vda")], [])
-
-
-def test_image_is_found_in_every_layer() -> None:
-    backing = (_domain._disk.Layer(OURS, "qcow2"),)
-    domain = replace(
-        FULL,
-        disks=(
-            disk(OTHER, "vda"),
-            gluster_disk(OTHER, "qcow2", target="vdb", backing=backing),
-            disk(OURS, "vdc"),
-            Disk(DiskSource(file=f"/mnt/x/images/{UUID}/1"), "vdd"),
-        ),
-    )
-    assert image_targets(new_element(domain), UUID) == ["vdb", "vdc", "vdd"]
-    assert image_targets(new_element(domain), UUID[:-1]) == []
 
 
 # --- what a restart brings ------------------------------------------------------------------------------------------

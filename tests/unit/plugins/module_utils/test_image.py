@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import struct
 import typing as t
 
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     Image,
-    ImageInfo,
     ImageVolume,
     base_volume_uuid_of,
     describe,
@@ -23,7 +21,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     is_image_directory,
     is_padded,
     padded,
-    parse_info,
     parse_size,
     size_text,
     virtual_size_in,
@@ -254,20 +251,6 @@ def test_what_is_no_single_chain_is_refused(pairs: list[tuple[str, str | None]],
 
 
 # --- qemu-img and qcow2 ---------------------------------------------------------------------------------------------
-
-
-def test_qemu_img_info_is_read() -> None:
-    text = json.dumps(
-        {
-            "virtual-size": 1073741824,
-            "filename": "x",
-            "format": "qcow2",
-            "actual-size": 200704,
-            "backing-filename": "base",
-            "backing-filename-format": "raw",
-        }
-    )
-    assert parse_info(text) == ImageInfo("qcow2", 1073741824, 200704, "base", "raw")
 
 
 def test_the_virtual_size_stands_in_the_header() -> None:

@@ -16,7 +16,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, new_element, with_defaults
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import ImageUser, Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 
 URI: t.Final = "test:///default"
 UUID: t.Final = "5d1b8f5e-6a4a-4f7e-9a34-1f0f5f1d2c3b"
@@ -99,11 +100,12 @@ def test_users_of_an_image_are_named_running_ones_first(edge: Libvirt) -> None:
     edge.define(element("c", OTHER, backing=(Layer(IMAGE, "qcow2"),)))
     edge.define(element("d", OTHER, IMAGE))
     edge.start("d")
-    users = edge.users_of(UUID)
+    asked = ImageUsers(URI, daemons=[__file__])
+    users = asked.of(UUID)
     assert users == (ImageUser("d", True, "vdb"), ImageUser("a", False, "vda"), ImageUser("c", False, "vda"))
     assert str(users[0]) == "domain d (running, disk vdb)"
     assert str(users[1]) == "domain a (defined, disk vda)"
-    assert edge.users_of("none") == ()
+    assert asked.of("none") == ()
 
 
 @pytest.fixture

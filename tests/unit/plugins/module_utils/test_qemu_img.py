@@ -13,17 +13,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandE
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 
 #: qemu-img 7.2.22: `qemu-img create -q -f qcow2 x 1G; qemu-img info --output=json -U -f qcow2 x`
-INFO = """\
-{
-    "virtual-size": 1073741824,
-    "filename": "x",
-    "cluster-size": 65536,
-    "format": "qcow2",
-    "actual-size": 200704,
-    "format-specific": {"type": "qcow2", "data": {"compat": "1.1"}},
-    "dirty-flag": false
-}
-"""
 
 
 class Recorded:
@@ -38,12 +27,6 @@ class Recorded:
         if isinstance(self.answer, CommandError):
             raise self.answer
         return self.answer
-
-
-def test_info_is_asked_without_probing_and_without_the_lock() -> None:
-    run = Recorded(Completed(0, INFO, ""))
-    assert QemuImg(run).info("/x", "qcow2").virtual_size_bytes == 1 << 30
-    assert run.calls[0][0] == ["qemu-img", "info", "--output=json", "-U", "-f", "qcow2", "/x"]
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,7 @@ def test_another_image_in_the_place_is_an_error(host: Host) -> None:
 
 def test_a_failure_leaves_nothing(host: Host) -> None:
     host.qemu_img.error = CommandError("qemu-img: Could not resize: No space left on device")
-    words = (
-        "cannot create disk web in storage domain vmstore: qemu-img: Could not resize: No space left on device; f"
-    )
+    words = "cannot create disk web in storage domain vmstore: qemu-img: Could not resize: No space left on device; f"
     with pytest.raises(StorageError, match=words):
         host.create()
     assert list(host.images.iterdir()) == []
