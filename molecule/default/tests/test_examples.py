@@ -71,8 +71,7 @@ def named_as_in_the_examples(system: System) -> t.Iterator[None]:
         system.host.run(f"virsh destroy {name}; virsh undefine {name}")
     left = f"grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta"
     system.run("sh", "-c", f"{left} | xargs -r dirname | xargs -r rm -r")
-    system.run("sh", "-c", "virsh net-destroy default; virsh net-undefine default; ip link delete examples0")
-    system.host.run("virsh net-define /run/net-before.xml")
+    system.run("virsh", "net-destroy", "default")
     system.host.run(f"umount {SECOND_MOUNT}; rmdir {SECOND_MOUNT}")
     system.run("sh", "-c", f"{' '.join(gluster)} stop trial; {' '.join(gluster)} delete trial; rm -rf /bricks/t?")
     system.run("cp", "/run/hosts", "/etc/hosts")
