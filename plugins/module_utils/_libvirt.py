@@ -38,7 +38,10 @@ STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", 
 
 @dataclass(frozen=True)
 class DomainRecord:
-    """A domain as libvirt holds it: its next configuration, the running one (or `None`), and its power state."""
+    """A domain as libvirt holds it: its next configuration, the running one (or `None`), and its power state.
+
+    `saved` is the configuration of its managed save, which the next start goes on with.
+    """
 
     name: str
     uuid: str
@@ -46,6 +49,7 @@ class DomainRecord:
     inactive: _xml.Element
     live: _xml.Element | None
     autostart: bool
+    saved: _xml.Element | None = None
 
     @property
     def is_active(self) -> bool:
@@ -204,6 +208,7 @@ def _record(domain: t.Any) -> DomainRecord:
             inactive=_xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | secure)),
             live=_xml.parse(domain.XMLDesc(0)) if domain.isActive() else None,
             autostart=bool(domain.isPersistent() and domain.autostart()),
+            saved=_xml.parse(domain.managedSaveGetXMLDesc(0)) if domain.hasManagedSaveImage(0) else None,
         )
 
 

@@ -78,6 +78,22 @@ def test_domain_is_redefined_under_its_name(edge: Libvirt) -> None:
     assert (again.uuid, again.inactive.findtext("memory")) == (record.uuid, "16384")
 
 
+def test_managed_save_is_read_with_its_own_configuration(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the test driver saves, but does not show what
+    monkeypatch.setattr(libvirt.virDomain, "managedSaveGetXMLDesc", lambda _domain, _flags: "<domain type='saved'/>")
+    edge.define(element("web", IMAGE))
+    before = edge.domain("web")
+    assert before is not None
+    assert before.saved is None
+    edge.start("web")
+    libvirt.open(URI).lookupByName("web").managedSave(0)
+    record = edge.domain("web")
+    edge.undefine("web")
+    assert record is not None
+    assert record.saved is not None
+    assert (record.is_active, record.saved.get("type")) == (False, "saved")
+
+
 def test_what_fails_the_schema_is_not_defined(edge: Libvirt) -> None:
     bad = element("web", IMAGE)
     bad.find("devices/disk/source/host").set("name", "h_1")
