@@ -86,9 +86,10 @@ def test_managed_save_is_read_with_its_own_configuration(edge: Libvirt, monkeypa
     assert before is not None
     assert before.saved is None
     edge.start("web")
-    libvirt.open(URI).lookupByName("web").managedSave(0)
+    web = libvirt.open(URI).lookupByName("web")
+    web.managedSave(0)
     record = edge.domain("web")
-    edge.undefine("web")
+    web.managedSaveRemove(0)
     assert record is not None
     assert record.saved is not None
     assert (record.is_active, record.saved.get("type")) == (False, "saved")
