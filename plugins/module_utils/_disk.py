@@ -215,7 +215,12 @@ def write_into(element: _xml.Element, disk: Disk) -> None:
     current = from_element(element)
     if element.find("driver") is None:
         element.insert(0, _xml.element("driver", {"name": "qemu"}))
-    _xml.write_fields(FIELDS, element, {**vars(disk), "bus": disk.bus or bus_of(disk.target)})
+    bus = disk.bus or bus_of(disk.target)
+    if bus != current.bus:
+        # an address belongs to a bus; libvirt gives a new one
+        for address in element.findall("address"):
+            element.remove(address)
+    _xml.write_fields(FIELDS, element, {**vars(disk), "bus": bus})
     if disk.source != current.source:
         _replace_child(element, "source", source_element(disk.source))
         element.set("type", disk.source.type or "file")

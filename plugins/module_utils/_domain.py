@@ -103,7 +103,16 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
     current = from_element(element)
     if domain.machine in MACHINE_ALIASES and (current.machine or "").startswith(MACHINE_ALIASES[domain.machine]):
         domain = replace(domain, machine=current.machine)
+    if domain.boot and element.find("devices/*/boot") is not None:
+        raise ValueError(f"domain {domain.name} has a boot order of its devices; take it out, or leave boot out")
+    if domain.vcpus not in (None, current.vcpus):
+        # fewer plugged in at the start than there can be: a number of its own, that may not exceed the new one
+        for vcpu in element.findall("vcpu"):
+            if "current" in vcpu.attrib:
+                del vcpu.attrib["current"]
     _xml.write_fields(FIELDS, element, vars(domain))
+    for serial in element.iterfind("devices/serial"):
+        serial.set("type", serial.get("type", "pty"))
     if domain.memory_kib not in (None, current.memory_kib):
         # libvirt fills a missing currentMemory in
         for tag in ("memory", *(node.tag for node in element.findall("currentMemory"))):
@@ -165,17 +174,20 @@ def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
 def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
     running, wanted = from_element(live), from_element(configured)
-    names = ("memory_kib", "vcpus", "machine", "kernel", "initrd", "cmdline")
+    names = ("memory_kib", "vcpus", "machine", "kernel", "initrd", "cmdline", "boot", "serial_log")
     fields = [name for name in names if getattr(running, name) != getattr(wanted, name)]
+    # a running domain shows host-model as the custom model that it became
+    if len({"custom" if mode in (None, "host-model") else mode for mode in (running.cpu_mode, wanted.cpu_mode)}) > 1:
+        fields.append("cpu_mode")
     if [_guest_view(disk) for disk in running.disks or ()] != [_guest_view(disk) for disk in wanted.disks or ()]:
         fields.append("disks")
-    if [nic.mac for nic in running.interfaces or ()] != [nic.mac for nic in wanted.interfaces or ()]:
+    if running.interfaces != wanted.interfaces:
         fields.append("interfaces")
     return fields
 
 
 def _guest_view(disk: Disk) -> tuple[object, ...]:
-    return (disk.target, disk.bus, disk.format, replace(disk.source, hosts=()))
+    return (disk.target, disk.bus, disk.format, disk.cache, disk.discard, replace(disk.source, hosts=()))
 
 
 def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
@@ -195,10 +207,18 @@ def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
     )
 
 
-def place_disks(wanted: t.Sequence[Disk], current: t.Sequence[Disk]) -> tuple[Disk, ...]:
-    """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free."""
-    _refuse_doubles("image", [disk.source.name or disk.source.file or "" for disk in wanted])
-    taken = {disk.target for disk in wanted if disk.target}
+def place_disks(
+    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, drives: t.Collection[str] = ()
+) -> tuple[Disk, ...]:
+    """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free.
+
+    `drives` are the targets of the domain's cdrom and floppy drives.
+    """
+    _refuse_doubles("image", [image_key(disk.source) for disk in wanted])
+    clash = sorted({disk.target for disk in wanted} & set(drives))
+    if clash:
+        raise ValueError(f"target {', '.join(clash)} belongs to a cdrom or floppy drive of the domain; take another")
+    taken = {disk.target for disk in wanted if disk.target} | set(drives)
     placed = []
     for disk in wanted:
         target = disk.target or next((old.target for old in current if _is_same_image(old, disk)), "")
@@ -223,9 +243,28 @@ def stable_mac(domain_name: str, index: int) -> str:
 
 
 def _is_same_image(left: Disk, right: Disk) -> bool:
-    return replace(left.source, hosts=()) == replace(right.source, hosts=()) or (
+    return image_key(left.source) == image_key(right.source) != "" or (
         left.serial is not None and left.serial == right.serial
     )
+
+
+def image_key(source: _disk.DiskSource) -> str:
+    """What names the bytes, however they are reached: for an image of a storage domain its place in it."""
+    name = source.name or source.file or source.dev or ""
+    found = re.search(r"[^/]+/images/[^/]+/[^/]+$", name)
+    return found[0] if found else name
+
+
+def drive_targets(element: _xml.Element) -> set[str]:
+    """The targets of a domain's cdrom and floppy drives."""
+    disks = {_disk.from_element(disk).target for disk in _disk_elements(element)}
+    return {target.get("dev", "") for target in element.iterfind("devices/disk/target")} - disks
+
+
+def written_images(element: _xml.Element) -> set[str]:
+    """The keys of the images that a domain may write to and does not share on purpose."""
+    disks = from_element(element).disks or ()
+    return {image_key(disk.source) for disk in disks if not disk.readonly and not disk.shareable} - {""}
 
 
 def _prefix_of(bus: str | None) -> str:
@@ -290,7 +329,7 @@ def _interface_from(element: _xml.Element) -> Interface:
 
 
 def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) -> None:
-    """The domain's interfaces become these, matched by MAC address where one is given, else by position."""
+    """The domain's interfaces become these, matched by MAC address, else by where they lead, else by position."""
     devices = _devices(element)
     present = {(_interface_from(node).mac or "").lower(): node for node in devices.findall("interface")}
     wanted = {(interface.mac or "").lower() for interface in interfaces}
@@ -299,7 +338,9 @@ def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) 
     for index, interface in enumerate(interfaces):
         node = present.get(interface.mac.lower()) if interface.mac else None
         if node is None and free:
-            node = free.pop(0)
+            alike = [other for other in free if _leads_alike(_interface_from(other), interface)]
+            node = (alike or free)[0]
+            free.remove(node)
         if node is None:
             node = _xml.element("interface", {"type": interface.type})
             devices.append(node)
@@ -308,6 +349,10 @@ def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) 
         _write_interface(node, interface)
     for node in free:
         devices.remove(node)
+
+
+def _leads_alike(left: Interface, right: Interface) -> bool:
+    return (left.type, left.source) == (right.type, right.source)
 
 
 def _free_mac(domain_name: str, index: int, taken: t.Container[str]) -> str:

@@ -50,6 +50,8 @@ class DomainRecord:
     live: _xml.Element | None
     autostart: bool
     saved: _xml.Element | None = None
+    #: one that was only ever created is gone when it stops
+    persistent: bool = True
 
     @property
     def is_active(self) -> bool:
@@ -209,6 +211,7 @@ def _record(domain: t.Any) -> DomainRecord:
             live=_xml.parse(domain.XMLDesc(0)) if domain.isActive() else None,
             autostart=bool(domain.isPersistent() and domain.autostart()),
             saved=_xml.parse(domain.managedSaveGetXMLDesc(0)) if domain.hasManagedSaveImage(0) else None,
+            persistent=bool(domain.isPersistent()),
         )
 
 

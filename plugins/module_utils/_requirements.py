@@ -15,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._versions import Versio
 #: the packages that hold QEMU's gluster block driver
 DRIVER_PACKAGES: t.Final = (
     "qemu-block-extra (Debian), qemu-block-supplemental (Ubuntu 24.04) or qemu-block-gluster (Fedora, openSUSE, Arch);"
-    " EL builds QEMU without it, and QEMU 11.1 has it no more: use access fuse there"
+    " EL builds QEMU without it, and QEMU 11.1 has it no more: name the image's file on the mount there (disks[].file)"
 )
 
 

@@ -17,6 +17,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 TRUE_WORDS: t.Final = ("on", "yes", "true", "enable")
 FALSE_WORDS: t.Final = ("off", "no", "false", "disable")
+SHARD: t.Final = "features.shard"
 GRANULAR_ENTRY_HEAL: t.Final = "cluster.granular-entry-heal"
 #: oVirt's "Optimize for Virt Store" after the option group, and the access of unprivileged ports that gfapi needs
 VIRT_STORE: t.Final = {
@@ -62,8 +63,20 @@ def to_text(name: str, value: object) -> str:
 def require_names(options: t.Iterable[str]) -> None:
     """Raises `ValueError` for a key that cannot be an option's name."""
     for name in options:
+        if name == "group":
+            raise ValueError("option 'group' is a set of options; use presets: [virt_store], or name the options")
         if not _NAME.fullmatch(name):
             raise ValueError(f"option {name!r} is not an option's name, as in storage.owner-uid")
+
+
+def require_shards_kept(volume: Volume, in_force: t.Mapping[str, str], desired: t.Mapping[str, str]) -> None:
+    """Raises `ValueError` where sharding would be turned off on a volume that was in use: images would lose data."""
+    before, after = in_force.get(SHARD, "off"), desired.get(SHARD, "on")
+    if not volume.was_never_started and is_same(SHARD, before, "on") and not is_same(SHARD, after, "on"):
+        raise ValueError(
+            f"option {SHARD} of volume {volume.name} is on, and without it every image there loses all but its first"
+            " shard; leave it on, or move the images away and make a new volume"
+        )
 
 
 def full_name(name: str, known: t.Collection[str]) -> str:

@@ -213,6 +213,7 @@ def make_item(params: Params, gluster: Gluster) -> Item:
         group = volume_options.virt_store_group(volume)
         preset = volume_options.virt_store(volume, gluster.group(group) if group else {})
     desired = desired_options(volume, in_force, asked, preset)
+    volume_options.require_shards_kept(volume, in_force, desired)
     plan = plan_options(gluster, volume, in_force, desired)
     warnings = tuple(volume_options.warnings_for(volume)) if params["presets"] else ()
     return Item(name, plan, facts(volume, plan.after), lambda: read_back(gluster, name, desired), warnings)

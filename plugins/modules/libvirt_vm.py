@@ -188,7 +188,7 @@ options:
           default: false
         wait_for:
           description:
-            - What to wait for after a start. Needs O(serial_log), here or in the domain, and a local O(uri).
+            - What to wait for after a start; a domain that runs already is not waited for. Needs O(serial_log), here or in the domain, and a local O(uri).
           type: dict
           suboptions:
             console:
@@ -347,6 +347,7 @@ vms:
   contains: *vm
 """
 
+import re
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -437,6 +438,8 @@ class Desired:
 def disk_from(entry: Params, images: ImageSources, storage_domain: str | None) -> Disk:
     """One entry of `disks`, its image looked up."""
     target, bus, cache, discard = (entry[key] for key in ("target", "bus", "cache", "discard"))
+    if target and not re.fullmatch(r"[a-z]{3,8}", target):
+        raise ValueError(f"target {target!r} is not a target, as in vda")
     if entry["name"]:
         place = entry["storage_domain"] or storage_domain
         if not place:
@@ -466,12 +469,16 @@ def interface_from(entry: Params) -> Interface:
     if (entry["type"] == "user") == bool(entry["source"]):
         need = "takes no source" if entry["type"] == "user" else f"needs the name of a {entry['type']} as its source"
         raise ValueError(f"interface of type {entry['type']} {need}")
+    if entry["mac"] and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", entry["mac"]):
+        raise ValueError(f"interface: mac {entry['mac']!r} is not a MAC address, as in 52:54:00:12:34:56")
     return Interface(**{key: entry[key] for key in ("type", "source", "mac", "model")})
 
 
 def desired_from(vm: Params, images: ImageSources, storage_domain: str | None) -> Desired:
     """One domain's parameters in normal form."""
     disks, interfaces = vm["disks"], vm["interfaces"]
+    if vm["vcpus"] is not None and vm["vcpus"] < 1:
+        raise ValueError(f"domain {vm['name']}: vcpus {vm['vcpus']} is less than 1")
     keep_disks = disks is None or vm["state"] == "absent"
     domain = Domain(
         name=require_domain_name(vm["name"]),
@@ -483,8 +490,17 @@ def desired_from(vm: Params, images: ImageSources, storage_domain: str | None) -
         **{key: vm[key] for key in ("vcpus", "machine", "kernel", "initrd", "cmdline", "cpu_mode", "serial_log")},
     )
     wait_for = vm["wait_for"]
-    console = (wait_for["console"], wait_for["timeout"]) if wait_for else None
+    console = (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None
     return Desired(domain, vm["state"], vm["autostart"], vm["shutdown_timeout"], vm["force_stop"], console)
+
+
+def require_pattern(text: str) -> str:
+    """The text, if it is a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as exc:
+        raise ValueError(f"wait_for: console {text!r} is not a regular expression: {exc}") from None
+    return text
 
 
 def require_domain_name(name: str) -> str:
@@ -498,7 +514,8 @@ def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain
     """The domain's next configuration."""
     old = _domain.from_element(current.inactive).disks if current else ()
     if wanted.disks is not None:
-        wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, old or ()))
+        drives = _domain.drive_targets(current.inactive) if current else ()
+        wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, old or (), drives=drives))
     if current:
         return _domain.edited(current.inactive, wanted)
     arch = libvirt.host_architecture()
@@ -514,8 +531,10 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
         raise ValueError(
             f"domain {name} is {current.state}; shut it down first (state: shut_off), or allow it with force_stop: true"
         )
-    undefine = Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active)
-    return Plan(shown(current.inactive, current.state), "", (*stop_actions(libvirt, current, desired), undefine))
+    actions = stop_actions(libvirt, current, desired)
+    if current.persistent:
+        actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
+    return Plan(shown(current.inactive, current.state), "", tuple(actions))
 
 
 def plan_vm(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) -> tuple[Plan, _xml.Element | None]:
@@ -529,6 +548,11 @@ def plan_vm(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) ->
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
         fields = _domain.differing_fields(current.inactive, after)
+        if fields and current.saved is not None:
+            raise ValueError(
+                f"domain {name} would change ({', '.join(fields)}) but has a managed save, which goes on as it was;"
+                f" start it first as it is, or drop the save (virsh managedsave-remove {name})"
+            )
         if fields:
             actions.append(Action(f"change {', '.join(fields)} of domain {name}", lambda: libvirt.define(after)))
     autostart = bool(current and current.autostart)
@@ -554,7 +578,7 @@ def power_actions(
         return []
     if current and current.state == "paused":
         return [Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
-    return [Action(f"start domain {name}", lambda: start(libvirt, desired, after), waits=True)]
+    return [Action(f"start domain {name}", lambda: libvirt.start(name), waits=True), *wait_actions(desired, after)]
 
 
 def stop_actions(libvirt: Libvirt, current: DomainRecord, desired: Desired) -> list[Action]:
@@ -569,12 +593,23 @@ def stop_actions(libvirt: Libvirt, current: DomainRecord, desired: Desired) -> l
     ]
 
 
-def start(libvirt: Libvirt, desired: Desired, configured: _xml.Element) -> None:
-    """Start a domain, and wait for its console where that is asked for."""
-    libvirt.start(desired.domain.name)
-    if desired.console:
-        pattern, timeout_s = desired.console
-        wait_for_line(_domain.from_element(configured).serial_log or "", pattern, timeout_s=timeout_s)
+def wait_actions(desired: Desired, configured: _xml.Element) -> list[Action]:
+    """Wait for the console after a start where that is asked for."""
+    if desired.console is None:
+        return []
+    pattern, timeout_s = desired.console
+    path = _domain.from_element(configured).serial_log
+    if not path:
+        raise ValueError(
+            f"domain {desired.domain.name}: wait_for needs the file that the serial console is logged to (serial_log)"
+        )
+    return [
+        Action(
+            f"wait for {pattern!r} on the console of domain {desired.domain.name}",
+            lambda: wait_for_line(path, pattern, timeout_s=timeout_s),
+            waits=True,
+        )
+    ]
 
 
 def state_after(current: DomainRecord | None, desired: Desired) -> str:
@@ -600,13 +635,58 @@ def facts(name: str, state: str, record: DomainRecord | None, configured: _xml.E
     }
 
 
-def item_for(libvirt: Libvirt, desired: Desired) -> Item:
+class RunningImages:
+    """Which domain of this host writes to which image. QEMU takes no lock on a gluster image, so nobody else asks."""
+
+    def __init__(self, libvirt: Libvirt) -> None:
+        self._libvirt = libvirt
+        self._users: dict[str, str] | None = None
+
+    def claim(self, name: str, configured: _xml.Element) -> None:
+        """Raises `ValueError` where a domain that is to start shares an image with one that runs, or is to."""
+        users = self._read() if self._users is None else self._users
+        images = _domain.written_images(configured)
+        for image in sorted(images):
+            if users.get(image, name) != name:
+                raise ValueError(
+                    f"domain {name} cannot start: domain {users[image]} writes to image {image}, and two would destroy"
+                    " it; shut that one down first, or give each its own disk"
+                )
+        self._users = {**users, **dict.fromkeys(images, name)}
+
+    def _read(self) -> dict[str, str]:
+        return {
+            image: record.name
+            for record in self._libvirt.domains()
+            for configuration in (record.live, record.saved)
+            if configuration is not None
+            for image in _domain.written_images(configuration)
+        }
+
+
+def warnings_for(current: DomainRecord | None, configured: _xml.Element | None) -> tuple[str, ...]:
+    """What an administrator would want to know before a change."""
+    if current is None or configured is None:
+        return ()
+    if "relabelling" not in _domain.differing_fields(current.inactive, configured):
+        return ()
+    files = [disk.source.file or disk.source.dev for disk in _domain.from_element(configured).disks or ()]
+    local = [path for path in files if path]
+    if not local:
+        return ()
+    return (
+        f"domain {current.name} has a gluster disk now, so libvirt no longer gives {', '.join(local)} to QEMU's user at"
+        " its start; see that this user can open it",
+    )
+
+
+def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages) -> Item:
     """One domain with its plan."""
     name = desired.domain.name
     current = libvirt.domain(name)
     plan, configured = plan_vm(libvirt, current, desired)
-    if desired.console and configured is not None and not _domain.from_element(configured).serial_log:
-        raise ValueError(f"domain {name}: wait_for needs the file that the serial console is logged to (serial_log)")
+    if desired.state == "running" and configured is not None and not (current and current.is_active):
+        running.claim(name, configured)
 
     def read() -> dict[str, t.Any]:
         now = libvirt.domain(name)
@@ -615,7 +695,7 @@ def item_for(libvirt: Libvirt, desired: Desired) -> Item:
     predicted = facts(name, state_after(current, desired), current, configured)
     if configured is not None and desired.autostart is not None:
         predicted["autostart"] = desired.autostart
-    return Item(name, plan, predicted, read)
+    return Item(name, plan, predicted, read, warnings_for(current, configured))
 
 
 def require_driver(host: Host, items: t.Sequence[Item]) -> None:
@@ -637,7 +717,9 @@ def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Hos
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise ValueError(f"domain {', '.join(doubled)} is listed twice in vms; list each once")
-    items = [replace(item_for(libvirt, one), warnings=tuple(images.warnings)) for one in desired]
+    running = RunningImages(libvirt)
+    items = [item_for(libvirt, one, running) for one in desired]
+    items = [replace(item, warnings=(*item.warnings, *images.warnings)) for item in items]
     if not libvirt.is_remote:
         require_driver(host, items)
     return items if params["vms"] is not None else items[0]

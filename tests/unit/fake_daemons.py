@@ -101,7 +101,13 @@ class FakeLibvirt:
         self._change(name, autostart=autostart)
 
     def start(self, name: str) -> None:
-        self._change(name, state="running", live=_xml.clone(self.records[name].inactive))
+        self._change(name, state="running", live=_xml.clone(self.records[name].inactive), saved=None)
+
+    def managed_save(self, name: str) -> None:
+        self._change(name, state="shut_off", live=None, saved=self.records[name].live)
+
+    def make_transient(self, name: str) -> None:
+        self._change(name, persistent=False)
 
     def pause(self, name: str) -> None:
         self._change(name, state="paused")

@@ -254,7 +254,6 @@ def test_disk_that_agrees_is_not_touched() -> None:
         pytest.param({"cache": "none"}, "writeback", "none", id="cache"),
         pytest.param({"cache": ""}, ' cache="writeback"', "", id="no cache"),
         pytest.param({"format": "qcow2"}, '"raw"', '"qcow2"', id="format"),
-        pytest.param({"bus": "sata"}, 'bus="virtio"', 'bus="sata"', id="bus"),
         pytest.param({"device": "lun"}, '"disk" snap', '"lun" snap', id="device"),
         pytest.param({"backing": None}, "", "", id="chain left as it is"),
         pytest.param(

@@ -391,7 +391,7 @@ def test_target_given_twice_is_refused() -> None:
         ({"memory_kib": 1}, ["memory_kib"]),
         ({"vcpus": 3, "cmdline": "x"}, ["vcpus", "cmdline"]),
         ({"disks": ()}, ["disks"]),
-        ({"disks": (replace(FULL.disks[0], cache="writeback"), FULL.disks[1])}, []),  # type: ignore[index]
+        ({"disks": (replace(FULL.disks[0], cache="writeback"), FULL.disks[1])}, ["disks"]),  # type: ignore[index]
         ({"disks": (replace(FULL.disks[0], source=OTHER), FULL.disks[1])}, ["disks"]),  # type: ignore[index]
         ({"interfaces": ()}, ["interfaces"]),
         ({"uuid": UUID}, []),

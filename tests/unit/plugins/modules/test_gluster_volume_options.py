@@ -66,6 +66,16 @@ def test_asked_option_wins_over_the_preset() -> None:
     assert gluster.options["network.ping-timeout"] == "30"
 
 
+@pytest.mark.parametrize("asked", [{"features.shard": False}, {"shard": "disable"}])
+def test_sharding_is_not_turned_off_under_images(asked: dict[str, t.Any]) -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.options = {"features.shard": "enable"}
+    with pytest.raises(ValueError, match="loses all but its first shard"):
+        item(gluster, asked)
+    gluster.status = "Created"
+    assert item(gluster, asked).plan.changed
+
+
 def test_disperse_has_no_option_group_and_a_warning() -> None:
     made = item(FakeGluster(volume_type="Disperse", replica=1), preset=True)
     assert "features.shard" not in made.plan.after
@@ -100,6 +110,7 @@ def test_option_that_is_not_in_force_after_all_is_an_error() -> None:
         ({"x": None}, "not a text, number or boolean"),
         ({"a.b": "two\nlines"}, "control character"),
         ({"a.b": " "}, "empty"),
+        ({"group": "virt"}, "presets"),
         ({"bad name": 1}, "not an option's name"),
         ({"ping-timeout": 1, "network.ping-timeout": 2}, "given twice"),
     ],

@@ -241,13 +241,112 @@ def test_kvm_is_taken_for_a_new_vm_where_it_is_offered() -> None:
         ({"memory": "1GiB", "disks": [{"name": "a"}, {"name": "a"}]}, "a/leaf is given to two disks"),
         ({"memory": "1GiB", "interfaces": [{"type": "bridge"}]}, "needs the name of a bridge"),
         ({"memory": "1GiB", "interfaces": [{"type": "user", "source": "x"}]}, "takes no source"),
-        ({"memory": "1GiB", "wait_for": {"console": "x", "timeout": 1}}, "serial_log"),
+        ({"memory": "1GiB", "state": "running", "wait_for": {"console": "x", "timeout": 1}}, "serial_log"),
+        ({"memory": "1GiB", "wait_for": {"console": "(x", "timeout": 1}}, "not a regular expression"),
+        ({"memory": "1GiB", "vcpus": 0}, "less than 1"),
+        ({"memory": "1GiB", "interfaces": [{"type": "user", "mac": "zz"}]}, "not a MAC address"),
+        ({"memory": "1GiB", "disks": [{"name": "a", "target": "../x"}]}, "not a target"),
     ],
 )
 def test_bad_input_is_refused(libvirt: FakeLibvirt, values: dict[str, t.Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         items(libvirt, vm(**values))
     assert libvirt.records == {}
+
+
+def test_two_vms_never_start_on_one_image(libvirt: FakeLibvirt) -> None:
+    """QEMU takes no lock on a gluster image, so nothing else would stop them."""
+    first, second = (vm(name=name, memory="1GiB", state="running", disks=[{"name": "root"}]) for name in ("a", "b"))
+    with pytest.raises(ValueError, match=r"domain b cannot start: domain a writes to image .*images/root/leaf"):
+        items(libvirt, first, second)
+    carry_out(items(libvirt, first))
+    with pytest.raises(ValueError, match="domain a writes to image"):
+        items(libvirt, second)
+    carry_out(items(libvirt, {**second, "state": "present"}))
+    libvirt.managed_save("a")
+    with pytest.raises(ValueError, match="domain a writes to image"):
+        items(libvirt, second)
+    carry_out(items(libvirt, first))
+    carry_out(items(libvirt, {**first, "state": "shut_off"}))
+    carry_out(items(libvirt, second))
+
+
+def test_image_reached_as_a_file_is_the_same_image(libvirt: FakeLibvirt) -> None:
+    path = "/rhev/data-center/mnt/glusterSD/g:_v/vms/images/root/leaf"
+    as_file = vm(name="a", memory="1GiB", state="running", disks=[{"file": path, "format": "qcow2"}])
+    carry_out(items(libvirt, as_file))
+    with pytest.raises(ValueError, match="domain a writes to image"):
+        items(libvirt, vm(name="b", memory="1GiB", state="running", disks=[{"name": "root"}]))
+    (result,) = carry_out(items(libvirt, vm(name="a", disks=[{"name": "root"}])))
+    assert [disk["target"] for disk in result["disks"]] == ["vda"]
+
+
+def test_saved_vm_is_not_changed(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    libvirt.managed_save("web")
+    with pytest.raises(ValueError, match="memory.* managed save.*managedsave-remove web"):
+        items(libvirt, vm(memory="4GiB"))
+    assert planned(libvirt, **WEB, state="running") == ["start domain web"]
+
+
+def test_waiting_for_the_console_is_a_step_of_its_own(libvirt: FakeLibvirt) -> None:
+    """So that a wait that fails does not hide the start."""
+    wait_for = {"console": "login:", "timeout": 1}
+    (item,) = items(libvirt, vm(**WEB, state="running", wait_for=wait_for))
+    assert item.plan.summaries[1:] == ["start domain web", "wait for 'login:' on the console of domain web"]
+
+
+def test_every_change_that_takes_a_restart_is_named(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    changes = {
+        "boot": ["network"],
+        "serial_log": "/var/log/other",
+        "cpu_mode": "host-passthrough",
+        "disks": [{"name": "root", "cache": "writeback"}, {"name": "data", "bus": "scsi"}],
+        "interfaces": [{"type": "bridge", "source": "br0"}],
+    }
+    (result,) = carry_out(items(libvirt, vm(**changes)))
+    assert {reason.split(":")[0] for reason in result["restart_required"]} == changes.keys()
+
+
+def test_interface_that_stays_keeps_its_address_when_the_one_before_it_goes(libvirt: FakeLibvirt) -> None:
+    two = [{"type": "user"}, {"source": "default"}]
+    (before,) = carry_out(items(libvirt, vm(memory="1GiB", interfaces=two)))
+    (after,) = carry_out(items(libvirt, vm(interfaces=two[1:])))
+    assert after["interfaces"] == before["interfaces"][1:]
+
+
+def test_target_of_a_cdrom_is_not_taken(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    drive = _xml.clone(libvirt.records["web"].inactive)
+    drive.find("devices").append(  # type: ignore[union-attr]
+        _xml.element("disk", {"type": "file", "device": "cdrom"}, _xml.element("target", {"dev": "sdb", "bus": "sata"}))
+    )
+    libvirt.define(drive)
+    (result,) = carry_out(items(libvirt, vm(disks=[*WEB["disks"], {"name": "new", "bus": "sata"}])))  # type: ignore[misc]
+    assert [disk["target"] for disk in result["disks"]] == ["vda", "sda", "sdc"]
+    with pytest.raises(ValueError, match="sdb belongs to a cdrom"):
+        items(libvirt, vm(disks=[{"name": "root", "target": "sdb"}]))
+
+
+def test_other_bus_has_another_address(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(memory="1GiB", disks=[{"name": "root", "target": "vda"}])))
+    made = items(libvirt, vm(disks=[{"name": "root", "target": "vda", "bus": "sata"}]))
+    assert '<address type="pci" bus="0x04"/>' in made[0].plan.before
+    assert "<address" not in made[0].plan.after.partition("<disk")[2].partition("</disk>")[0]
+
+
+def test_transient_vm_is_only_stopped(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    libvirt.make_transient("web")
+    assert planned(libvirt, state="absent", force_stop=True) == ["shut down domain web"]
+
+
+def test_files_beside_a_first_gluster_disk_bring_a_warning(libvirt: FakeLibvirt) -> None:
+    file = {"file": "/images/x", "format": "raw"}
+    carry_out(items(libvirt, vm(memory="1GiB", disks=[file])))
+    (item,) = items(libvirt, vm(disks=[file, {"name": "root"}]))
+    assert "/images/x" in item.warnings[0]
 
 
 def test_vm_listed_twice_is_refused(libvirt: FakeLibvirt) -> None:
