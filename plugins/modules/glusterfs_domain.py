@@ -34,6 +34,8 @@ options:
   spec:
     description:
       - What to mount, as C(server:/volume) or C(server:/volume/directory). The directory must exist.
+      - A directory of a volume with C(features.shard) on is refused, for its mount would cost the volume's other images
+        their shards. The gluster command of this host asks the first server for that.
       - An IPv6 address stands in brackets. Several servers are separated by commas; the first is the volfile server.
     type: str
   volume:
@@ -211,7 +213,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     mount_point,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import is_same
 
+SHARD: t.Final = "features.shard"
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "spec": {"type": "str"},
@@ -280,6 +284,22 @@ def desired_from(params: Params) -> Desired:
         tuple(params["mount_options"]),
         (params["owner_uid"], params["owner_gid"]),
     )
+
+
+def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
+    """Raises `ValueError` for a directory of a volume that shards, `GlusterError` where that cannot be told.
+
+    The client of a directory makes a `.shard` there with the gfid that the volume's own has, and the bricks believe it.
+    """
+    if not spec.directory:
+        return
+    sharding = gluster.volume(spec.volume, remote_host=spec.servers[0]).options.get(SHARD, "off")
+    if is_same(SHARD, sharding, "on"):
+        raise ValueError(
+            f"cannot mount directory {spec.directory!r} of volume {spec.volume}: {SHARD} is {sharding}, and images elsewhere"
+            f" on it would lose their shards; give the storage domain a volume of its own, or turn {SHARD} off before"
+            " any image is made"
+        )
 
 
 def read_current(mounts: Mounts, desired: Desired) -> Current:
@@ -427,6 +447,7 @@ def facts(found: StorageDomain | None, desired: Desired, space: Space, *, state:
 def make_item(params: Params, mounts: Mounts, gluster: Gluster, users: ImageUsers) -> Item:
     """Parameters → the storage domain with its plan."""
     desired = desired_from(params)
+    require_no_shards(gluster, desired.spec)
     current = read_current(mounts, desired)
     require_ours(current, desired)
     if params["state"] == "absent":

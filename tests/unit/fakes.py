@@ -17,6 +17,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandE
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 #: a new qcow2 of qemu-img has this odd length, whatever its size
 QCOW2_LENGTH = 196624
@@ -137,10 +138,11 @@ class FakeImageUsers:
 
 
 class FakeServers:
-    """The servers of any volume."""
+    """The servers and options of any volume."""
 
     def __init__(self, *servers: str) -> None:
         self._servers = servers
+        self.options: dict[str, str] = {}
         self.warnings: list[str] = []
 
     def of(self, mount: Mount) -> tuple[str, ...]:
@@ -149,3 +151,7 @@ class FakeServers:
     def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
         """As `Gluster` answers."""
         return tuple(dict.fromkeys((volfile_server, *self._servers)))
+
+    def volume(self, name: str, *, remote_host: str) -> Volume:
+        """As `Gluster` answers."""
+        return Volume(name, "Replicate", "Started", 3, (), dict(self.options))

@@ -182,6 +182,38 @@ def test_bad_input_is_refused_before_a_look(host: Host, params: dict[str, t.Any]
     assert host.mounts.options == {}
 
 
+@pytest.mark.parametrize("params", [{"spec": "gl1:/gv0/dir"}, {"volume": "gv0/dir", "servers": ["gl1"]}])
+@pytest.mark.parametrize("state", [{}, {"state": "absent", "confirm": "vmstore"}])
+def test_a_directory_of_a_volume_that_shards_is_never_mounted(
+    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, t.Any], state: dict[str, t.Any]
+) -> None:
+    host.gluster.options["features.shard"] = "enable"
+    monkeypatch.setattr(host.mounts, "visit", None)
+    words = (
+        "cannot mount directory 'dir' of volume gv0: features.shard is enable, .* a volume of its own,"
+        " or turn features.shard off before any image is made"
+    )
+    with pytest.raises(ValueError, match=words):
+        host.item(**params, **state)
+
+
+def test_a_directory_is_not_mounted_where_sharding_cannot_be_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def volume(name: str, *, remote_host: str) -> None:
+        raise GlusterError(f"cannot read volume {name} on {remote_host}")
+
+    monkeypatch.setattr(host.gluster, "volume", volume)
+    monkeypatch.setattr(host.mounts, "visit", None)
+    with pytest.raises(GlusterError, match="cannot read volume gv0 on gl1"):
+        host.item(spec="gl1:/gv0/dir")
+
+
+@pytest.mark.parametrize("options", [{}, {"features.shard": "off"}])
+def test_a_directory_of_a_volume_without_shards_is_used(host: Host, options: dict[str, str]) -> None:
+    host.mounts.make_volume("gv0/dir")
+    host.gluster.options = options
+    assert host.run(spec="gl1:/gv0/dir").plan.actions
+
+
 def test_an_unknown_volume_is_an_error_in_the_plan(host: Host) -> None:
     with pytest.raises(StorageError, match="cannot mount gl1:/nope"):
         host.item(spec="gl1:/nope")
