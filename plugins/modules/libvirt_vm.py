@@ -188,7 +188,8 @@ options:
           default: false
         wait_for:
           description:
-            - What to wait for after a start; a domain that runs already is not waited for. Needs O(serial_log), here or in the domain, and a local O(uri).
+            - What to wait for after a start. A domain that runs already is not waited for.
+          - Needs O(serial_log), here or in the domain, and a local O(uri).
           type: dict
           suboptions:
             console:
