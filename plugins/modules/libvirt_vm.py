@@ -189,7 +189,7 @@ options:
         wait_for:
           description:
             - What to wait for after a start. A domain that runs already is not waited for.
-          - Needs O(serial_log), here or in the domain, and a local O(uri).
+            - Needs O(serial_log), here or in the domain, and a local O(uri).
           type: dict
           suboptions:
             console:
