@@ -26,9 +26,14 @@ class ImageUser:
     name: str
     running: bool
     target: str
+    #: the next start goes on with a managed save that holds the image
+    saved: bool = False
+    #: the running domain has the image as the disk itself, neither below an overlay nor only in its next configuration
+    is_live: bool = True
 
     def __str__(self) -> str:
-        return f"domain {self.name} ({'running' if self.running else 'defined'}, disk {self.target})"
+        state = "running" if self.running else "saved" if self.saved else "defined"
+        return f"domain {self.name} ({state}, disk {self.target})"
 
 
 class ImageUsers:
@@ -42,25 +47,17 @@ class ImageUsers:
         self._daemons = daemons
         self._records: tuple[DomainRecord, ...] | None = None
 
-    def of(self, image_uuid: str) -> tuple[ImageUser, ...]:
-        """The domains with a disk whose chain holds an image, running ones first."""
-        return self._with(f"/images/{image_uuid}/")
+    def of(self, image_uuid: str, volume_uuid: str) -> tuple[ImageUser, ...]:
+        """The domains with a disk whose chain holds an image, running ones first; `volume_uuid` is that of its leaf."""
+        part = f"/images/{image_uuid}/"
+        return self._with(part, leaf=part + volume_uuid)
 
     def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
         """The domains with a disk whose chain holds any image of a storage domain, running ones first."""
         return self._with(f"/{storage_domain_uuid}/images/")
 
-    def _with(self, part: str) -> tuple[ImageUser, ...]:
-        users = [
-            ImageUser(record.name, record.live is not None, target)
-            for record in self._domains()
-            for target in dict.fromkeys(
-                target
-                for configuration in (record.live, record.inactive)
-                if configuration is not None
-                for target in _targets(configuration, part)
-            )
-        ]
+    def _with(self, part: str, *, leaf: str = "") -> tuple[ImageUser, ...]:
+        users = [user for record in self._domains() for user in _users(record, part, leaf)]
         return tuple(sorted(users, key=lambda user: not user.running))
 
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
@@ -80,12 +77,29 @@ class ImageUsers:
         return self._records
 
 
-def _targets(configuration: _xml.Element, part: str) -> list[str]:
-    """The targets of a domain's disks that name a file or network source with that part, at any layer."""
-    found = []
-    for disk in configuration.iterfind("devices/disk"):
-        names = (f"{source.get('name', '')} {source.get('file', '')}" for source in disk.iter("source"))
-        if any(part in name for name in names):
-            target = disk.find("target")
-            found.append("" if target is None else target.get("dev", ""))
+def _users(record: DomainRecord, part: str, leaf: str) -> list[ImageUser]:
+    live, saved, inactive = (_sources(element, part) for element in (record.live, record.saved, record.inactive))
+    return [
+        ImageUser(
+            record.name,
+            record.live is not None,
+            target,
+            saved=target in saved,
+            is_live=record.live is None or live.get(target, "").endswith(leaf),
+        )
+        for target in {**live, **saved, **inactive}
+    ]
+
+
+def _sources(configuration: _xml.Element | None, part: str) -> dict[str, str]:
+    """Target → path of the disk's own source, of the disks that name a source with that part at any layer."""
+    found = {}
+    for disk in () if configuration is None else configuration.iterfind("devices/disk"):
+        if any(part in _path(source) for source in disk.iter("source")):
+            own, target = disk.find("source"), disk.find("target")
+            found["" if target is None else target.get("dev", "")] = "" if own is None else _path(own)
     return found
+
+
+def _path(source: _xml.Element) -> str:
+    return source.get("name") or source.get("file") or ""

@@ -49,7 +49,8 @@ options:
             - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
               up to 4096.
             - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
-            - A smaller one is refused.
+            - A smaller one is refused. So is a larger one while a saved VM has the disk, or a running one has it below an
+              overlay.
           type: str
         format:
           description:
@@ -69,7 +70,7 @@ options:
         state:
           description:
             - V(present) has it made if there is none.
-            - V(absent) deletes it. Refused while a libvirt domain of this host, running or not, uses it.
+            - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only defined.
           type: str
           choices: [present, absent]
           default: present
@@ -393,8 +394,24 @@ def require_fit(found: FoundImage, desired: Desired) -> None:
 
 
 def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_bytes: int) -> Action:
-    """Grow through the VM that runs on the image, or the file where none does."""
-    running = [user for user in users.of(found.image_uuid) if user.running]
+    """Grow through the VM that runs on the image, or the file where none does.
+
+    A saved VM goes on with the size that it knows, and a live resize would grow the overlay in front of the image.
+    """
+    using = users.of(found.image_uuid, found.volume_uuid)
+    saved = [user for user in using if user.saved]
+    if saved:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, saved))}; start the domain or drop its managed save"
+            " first (virsh managedsave-remove)"
+        )
+    running = [user for user in using if user.running]
+    behind = [user for user in running if not user.is_live]
+    if behind:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, behind))}, which has it below an overlay or only in"
+            " its next configuration; shut the domain down first"
+        )
     if len(running) > 1:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, running))}; one that several VMs run on is not grown"
@@ -423,7 +440,7 @@ def plan_absent(
 
 def require_unused(storage: Storage, users: ImageUsers, found: FoundImage) -> None:
     """Raises `StorageError` naming who uses an image."""
-    using = users.of(found.image_uuid)
+    using = users.of(found.image_uuid, found.volume_uuid)
     if using:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, using))};"

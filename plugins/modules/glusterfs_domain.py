@@ -296,9 +296,9 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
     sharding = gluster.volume(spec.volume, remote_host=spec.servers[0]).options.get(SHARD, "off")
     if is_same(SHARD, sharding, "on"):
         raise ValueError(
-            f"cannot mount directory {spec.directory!r} of volume {spec.volume}: {SHARD} is {sharding}, and images elsewhere"
-            f" on it would lose their shards; give the storage domain a volume of its own, or turn {SHARD} off before"
-            " any image is made"
+            f"cannot mount directory {spec.directory!r} of volume {spec.volume}: {SHARD} is {sharding}, and images"
+            f" elsewhere on it would lose their shards; give the storage domain a volume of its own, or turn {SHARD}"
+            " off before any image is made"
         )
 
 

@@ -125,7 +125,7 @@ class FakeImageUsers:
     asked: int = 0
     resized: list[tuple[str, str, int]] = field(default_factory=list)
 
-    def of(self, image_uuid: str) -> tuple[ImageUser, ...]:
+    def of(self, image_uuid: str, volume_uuid: str) -> tuple[ImageUser, ...]:
         self.asked += 1
         return tuple(self.users.get(image_uuid, ()))
 

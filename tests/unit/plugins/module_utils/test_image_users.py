@@ -25,8 +25,17 @@ def domain(*sources: str) -> _xml.Element:
     return _xml.parse(f"<domain><devices>{''.join(disks)}</devices></domain>")
 
 
-def record(name: str, inactive: _xml.Element, live: _xml.Element | None = None) -> DomainRecord:
-    return DomainRecord(name, "u", "running" if live is not None else "shut_off", inactive, live, False)
+def record(
+    name: str, inactive: _xml.Element, live: _xml.Element | None = None, saved: _xml.Element | None = None
+) -> DomainRecord:
+    return DomainRecord(name, "u", "running" if live is not None else "shut_off", inactive, live, False, saved)
+
+
+def overlay(top: str, below: str) -> _xml.Element:
+    return _xml.parse(
+        f"<domain><devices><disk><source {top}/><backingStore><source {below}/></backingStore>"
+        "<target dev='vda'/></disk></devices></domain>"
+    )
 
 
 GFAPI = f"protocol='gluster' name='gv0/{SD}/images/{IMG}/v'"
@@ -81,16 +90,43 @@ def test_users_are_found_in_both_configurations(
     found: list[ImageUser],
 ) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", records)
-    assert list(users.of(IMG)) == found
+    assert list(users.of(IMG, "v")) == found
 
 
 def test_a_layer_below_counts(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = _xml.parse(
-        f"<domain><devices><disk><source {ELSEWHERE}/><backingStore><source {GFAPI}/></backingStore>"
-        "<target dev='vda'/></disk></devices></domain>"
-    )
-    monkeypatch.setattr(FakeLibvirt, "records", (record("web", below),))
-    assert users.of(IMG) == (ImageUser("web", False, "vda"),)
+    monkeypatch.setattr(FakeLibvirt, "records", (record("web", overlay(ELSEWHERE, GFAPI)),))
+    assert users.of(IMG, "v") == (ImageUser("web", False, "vda"),)
+
+
+def test_a_managed_save_counts(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = (record("a", domain(), saved=domain(FUSE)), record("b", domain(GFAPI), saved=domain(ELSEWHERE)))
+    monkeypatch.setattr(FakeLibvirt, "records", records)
+    saved, defined = users.of(IMG, "v")
+    assert (saved, defined) == (ImageUser("a", False, "vda", saved=True), ImageUser("b", False, "vda"))
+    assert str(saved) == "domain a (saved, disk vda)"
+    assert [user.saved for user in users.in_storage_domain(SD)] == [True, True]
+
+
+SNAPSHOT = f"file='/mnt/{SD}/images/{IMG}/v.snapshot'"
+
+
+@pytest.mark.parametrize(
+    ("live", "is_live"),
+    [
+        (domain(GFAPI), True),
+        (overlay(GFAPI, ELSEWHERE), True),
+        (overlay(ELSEWHERE, GFAPI), False),
+        (overlay(SNAPSHOT, FUSE), False),
+        (domain(ELSEWHERE), False),
+        (domain(), False),
+    ],
+    ids=["alone", "on a template", "below another image", "below a snapshot beside it", "replaced", "taken out"],
+)
+def test_what_the_running_domain_has_it_as_is_told(
+    users: ImageUsers, monkeypatch: pytest.MonkeyPatch, live: _xml.Element, is_live: bool
+) -> None:
+    monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(GFAPI), live),))
+    assert users.of(IMG, "v") == (ImageUser("web", True, "vda", is_live=is_live),)
 
 
 def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,12 +138,12 @@ def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, mon
 
 def test_a_host_without_libvirt_has_no_users_and_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_libvirt, "Libvirt", None)
-    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG) == ()
+    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG, "v") == ()
 
 
 def test_another_host_is_asked_in_any_case(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(GFAPI)),))
-    assert len(ImageUsers("qemu+ssh://other/system", daemons=[]).of(IMG)) == 1
+    assert len(ImageUsers("qemu+ssh://other/system", daemons=[]).of(IMG, "v")) == 1
 
 
 def test_a_disk_is_resized_through_its_domain(users: ImageUsers) -> None:

@@ -118,11 +118,11 @@ def test_users_of_an_image_are_named_running_ones_first(edge: Libvirt) -> None:
     edge.define(element("d", OTHER, IMAGE))
     edge.start("d")
     asked = ImageUsers(URI, daemons=[__file__])
-    users = asked.of(UUID)
+    users = asked.of(UUID, "6c11")
     assert users == (ImageUser("d", True, "vdb"), ImageUser("a", False, "vda"), ImageUser("c", False, "vda"))
     assert str(users[0]) == "domain d (running, disk vdb)"
     assert str(users[1]) == "domain a (defined, disk vda)"
-    assert asked.of("none") == ()
+    assert asked.of("none", "6c11") == ()
 
 
 @pytest.fixture

@@ -166,6 +166,27 @@ def test_a_disk_of_a_running_domain_grows_live(host: Host) -> None:
     assert host.users.resized == [("web", "vdb", 2 * GIB)]
 
 
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        (
+            ImageUser("db", False, "vda", saved=True),
+            r"db \(saved, disk vda\); start .* or drop its managed save",
+        ),
+        (
+            ImageUser("db", True, "vda", is_live=False),
+            r"db \(running, disk vda\), which has it below an overlay",
+        ),
+    ],
+)
+def test_a_disk_that_cannot_grow_with_its_domain_stays(host: Host, user: ImageUser, words: str) -> None:
+    host.run(name="web", size="1G")
+    host.uses("web", ImageUser("web", False, "vda"), user)
+    with pytest.raises(StorageError, match=f"disk 'web' is in use by domain {words}"):
+        host.items(name="web", size="2G")
+    host.run(name="web", size="1G")
+
+
 def test_what_a_killed_growth_left_is_finished(host: Host) -> None:
     host.run(name="web", size="1G")
     path = Path(t.cast(str, host.items(name="web")[0].predicted["path"]))
@@ -269,10 +290,12 @@ def test_absent_finishes_an_interrupted_deletion(host: Host) -> None:
     ]
 
 
-@pytest.mark.parametrize(("running", "words"), [(True, "running"), (False, "defined")])
-def test_a_disk_in_use_is_not_deleted(host: Host, running: bool, words: str) -> None:
+@pytest.mark.parametrize(
+    ("running", "saved", "words"), [(True, False, "running"), (False, False, "defined"), (False, True, "saved")]
+)
+def test_a_disk_in_use_is_not_deleted(host: Host, running: bool, saved: bool, words: str) -> None:
     host.run(name="web", size="1G")
-    host.uses("web", ImageUser("web", running, "vda"))
+    host.uses("web", ImageUser("web", running, "vda", saved=saved))
     with pytest.raises(StorageError, match=rf"disk 'web' is in use by domain web \({words}, disk vda\)"):
         host.items(name="web", state="absent")
 
