@@ -209,3 +209,21 @@ def test_unknown_storage_domain_and_image(modules: Modules) -> None:
 
 def test_vm_without_memory(modules: Modules) -> None:
     assert "memory" in modules.refused("libvirt_vm", name="never")
+
+
+def test_sharding_is_not_turned_off_under_images(modules: Modules) -> None:
+    words = modules.refused("gluster_volume_options", volume="vmstore", options={"shard": False})
+    assert "features.shard of volume vmstore is on" in words
+
+
+def test_directory_of_a_volume_that_shards(modules: Modules) -> None:
+    """Its mount would keep shards of its own, and cut the other images off from theirs."""
+    words = modules.refused("glusterfs_domain", name="x", spec=f"{HOST}:/vmstore/directory")
+    assert "features.shard" in words
+    assert "a volume of its own" in words
+
+
+def test_image_of_a_vm_that_runs(modules: Modules) -> None:
+    disks = [{"name": "guest1-root"}]
+    words = modules.refused("libvirt_vm", **VM, storage_domain=STORAGE_DOMAIN, disks=disks, state="running")
+    assert "domain guest1 writes to image" in words
