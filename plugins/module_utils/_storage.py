@@ -31,7 +31,7 @@ class Storage:
         self._files = ImageFiles(qemu_img or QemuImg())
         self._mount_root = posixpath.normpath(mount_root)
         self._found: dict[str, MountedStorageDomain] = {}
-        #: free on the volume and not yet spoken for, by mount point
+        #: free on the volume and not yet spoken for, by the storage domain's uuid
         self._left_bytes: dict[str, int] = {}
         self._listings: dict[str, Listing] = {}
 
@@ -46,14 +46,14 @@ class Storage:
 
     def reserve(self, place: MountedStorageDomain, name: str, size_bytes: int) -> None:
         """Count a disk that will take its whole size; raises `StorageError` once they do not all fit."""
-        point = place.mount.point
-        left_bytes = self._left_bytes[point]
+        uuid = place.storage_domain.uuid
+        left_bytes = self._left_bytes[uuid]
         if size_bytes > left_bytes:
             raise StorageError(
                 f"disk {name!r} of {size_bytes} bytes does not fit into storage domain {place.name}: {left_bytes} bytes"
                 " are free; free space, add bricks, or leave preallocation off"
             )
-        self._left_bytes[point] = left_bytes - size_bytes
+        self._left_bytes[uuid] = left_bytes - size_bytes
 
     def listing(self, place: MountedStorageDomain) -> Listing:
         """All images of a storage domain, read once."""
@@ -149,12 +149,13 @@ class Storage:
             if not (mount.point == point if by_point else posixpath.dirname(mount.point) == self._mount_root):
                 continue
             try:
-                self._left_bytes[mount.point] = self._mounts.require_answer(mount.point).free_bytes
+                space = self._mounts.require_answer(mount.point)
                 storage_domain = storage_domain_files.read(mount.point)
             except StorageError as exc:
                 faults.append(str(exc))
                 continue
             if storage_domain is not None:
+                self._left_bytes.setdefault(storage_domain.uuid, space.free_bytes)
                 seen.setdefault(storage_domain.uuid, MountedStorageDomain(storage_domain, mount))
         matches = [place for uuid, place in seen.items() if by_point or wanted in (uuid, place.name)]
         if len(matches) != 1:

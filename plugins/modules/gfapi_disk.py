@@ -49,8 +49,8 @@ options:
             - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
               up to 4096.
             - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
-            - A smaller one is refused. So is a larger one while a saved VM has the disk, or a running one has it below an
-              overlay.
+            - A smaller one is refused. So is a larger one while a saved VM has the disk, or a running one has it
+              below an overlay.
           type: str
         format:
           description:
@@ -59,7 +59,8 @@ options:
           choices: [qcow2, raw]
         preallocation:
           description:
-            - Whether a new image's space is reserved when it is made.
+            - Whether a new image's space is reserved when it is made. One that is there stays as it is,
+              with a warning.
           type: str
           choices: ['off', full]
           default: 'off'
@@ -70,7 +71,8 @@ options:
         state:
           description:
             - V(present) has it made if there is none.
-            - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only defined.
+            - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only
+              defined.
           type: str
           choices: [present, absent]
           default: present
@@ -354,10 +356,17 @@ def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired
             f"image {image_uuid} in storage domain {place.name} was made as disk {desired.name!r} and is called"
             f" {taken.name!r} now; rename it back or give its uuid"
         )
-    if image_uuid in listing.faults:
-        raise StorageError(f"disk {desired.name!r} in storage domain {place.name}: {listing.faults[image_uuid]}")
+    require_readable(storage, place, desired)
     if desired.preallocated and desired.size_bytes:
         storage.reserve(place, desired.name, desired.size_bytes)
+
+
+def require_readable(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
+    """Raises `StorageError` where the disk seems not to be there because its `.meta` cannot be read."""
+    faults = storage.listing(place).faults
+    for image_uuid in (desired.name, image_uuid_of(place.storage_domain.uuid, desired.name)):
+        if image_uuid in faults:
+            raise StorageError(f"disk {desired.name!r} in storage domain {place.name}: {faults[image_uuid]}")
 
 
 def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> tuple[Plan, FoundImage]:
@@ -429,6 +438,7 @@ def plan_absent(
     image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
     words = f"delete disk {desired.name} from storage domain {place.name}"
     if found is None:
+        require_readable(storage, place, desired)
         if image_uuid not in storage.listing(place).removed:
             return Plan({}, {})
         words = f"delete what an interrupted deletion left of disk {desired.name} in storage domain {place.name}"
@@ -485,6 +495,19 @@ def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
     }
 
 
+def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
+    """Raises `ValueError` where two of a list are the same disk, however they spell it and its storage domain."""
+    spelled: dict[tuple[str, str], list[str]] = {}
+    for one in desired:
+        place = storage.find(one.storage_domain)
+        image = storage.listing(place).image(one.name)
+        image_uuid = image.uuid if image else image_uuid_of(place.storage_domain.uuid, one.name)
+        spelled.setdefault((place.storage_domain.uuid, image_uuid), []).append(one.name)
+    doubled = sorted({name for names in spelled.values() if len(names) > 1 for name in names})
+    if doubled:
+        raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
+
+
 def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired) -> Item:
     """One disk with its plan."""
     place = storage.find(desired.storage_domain)
@@ -492,27 +515,27 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
     if desired.state == "absent":
         plan = plan_absent(storage, users, place, found, desired)
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
+    warnings = []
     if found is None:
         plan, after = plan_new(storage, place, desired)
     else:
         plan, after = plan_existing(storage, users, found, desired)
+        if desired.preallocated and not found.image.leaf.preallocated:
+            warnings.append(f"disk {desired.name!r} is sparse and stays so: only a new disk is made preallocated")
 
     def read() -> dict[str, t.Any]:
         return facts(storage.require_image(desired.storage_domain, desired.name), servers)
 
-    return Item(desired.name, plan, facts(after, servers), read)
+    return Item(desired.name, plan, facts(after, servers), read, tuple(warnings))
 
 
 def make_items(params: Params, storage: Storage, servers: Servers, users: ImageUsers) -> Item | list[Item]:
     """Parameters → the disks with their plans, everything looked up before anything is changed."""
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
-    keys = [(one.storage_domain, one.name) for one in desired]
-    doubled = sorted({name for place, name in keys if keys.count((place, name)) > 1})
-    if doubled:
-        raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
+    require_once(storage, desired)
     items = [item_for(storage, servers, users, one) for one in desired]
-    items = [replace(item, warnings=tuple(servers.warnings)) for item in items]
+    items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
     return items if params["disks"] is not None else items[0]
 
 

@@ -130,6 +130,16 @@ def test_one_look_serves_all(host: Host, monkeypatch: pytest.MonkeyPatch) -> Non
     assert storage.listing(place) is listing
 
 
+def test_space_is_spoken_for_once_however_the_storage_domain_is_spelled(host: Host) -> None:
+    storage = host.storage
+    place = storage.find("vmstore")
+    free = host.mounts.space.free_bytes
+    storage.reserve(place, "a", free)
+    for wanted in (place.storage_domain.uuid, place.mount.point):
+        with pytest.raises(StorageError, match="disk 'b' of 1 bytes does not fit .*: 0 bytes are free"):
+            storage.reserve(storage.find(wanted), "b", 1)
+
+
 # --- images ---------------------------------------------------------------------------------------------------------
 
 

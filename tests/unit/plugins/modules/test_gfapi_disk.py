@@ -220,6 +220,17 @@ def test_bad_input_is_refused_with_the_reason(host: Host, params: dict[str, t.An
     assert sorted(host.path.rglob("*")) == before
 
 
+def test_a_disk_in_two_spellings_is_listed_twice(host: Host) -> None:
+    point = str(host.path.parent)
+    for place in (host.uuid, point):
+        with pytest.raises(ValueError, match="disk web is listed twice"):
+            host.items(disks=[{"name": "web", "size": "1G"}, {"name": "web", "size": "2G", "storage_domain": place}])
+    host.run(name="web", size="1G")
+    image_uuid = image_uuid_of(host.uuid, "web")
+    with pytest.raises(ValueError, match=f"disk {image_uuid}, web is listed twice"):
+        host.items(disks=[{"name": "web", "state": "absent"}, {"name": image_uuid, "size": "2G"}])
+
+
 def test_one_bad_disk_of_a_list_stops_all_before_anything_is_changed(host: Host) -> None:
     with pytest.raises(ValueError, match="give the size"):
         host.items(disks=[{"name": "a", "size": "1G"}, {"name": "b"}])
@@ -241,6 +252,15 @@ def test_what_cannot_be_reserved_is_refused_before_it_is_tried(host: Host) -> No
         host.items(disks=[{"name": "a", **disk}, {"name": "b", **disk}])
 
 
+def test_a_sparse_disk_stays_so_with_a_warning(host: Host) -> None:
+    (made,) = host.run(name="web", size="1G")
+    (item,) = host.run(name="web", size="1G", preallocation="full")
+    words = "disk 'web' is sparse and stays so: only a new disk is made preallocated"
+    assert (made.warnings, item.warnings) == ((), (words,))
+    (new,) = host.run(name="db", size="4096", preallocation="full")
+    assert (new.warnings, host.items(name="db", preallocation="full")[0].warnings) == ((), ())
+
+
 def test_a_disk_that_was_renamed_elsewhere_is_not_made_again(host: Host) -> None:
     host.run(name="web", size="1G")
     (meta,) = host.path.rglob("*.meta")
@@ -249,12 +269,14 @@ def test_a_disk_that_was_renamed_elsewhere_is_not_made_again(host: Host) -> None
         host.items(name="web", size="1G")
 
 
-def test_a_damaged_disk_is_not_made_again(host: Host) -> None:
+@pytest.mark.parametrize("params", [{"size": "1G"}, {"state": "absent"}])
+def test_a_damaged_disk_is_neither_made_again_nor_taken_for_gone(host: Host, params: dict[str, str]) -> None:
     host.run(name="web", size="1G")
     (meta,) = host.path.rglob("*.meta")
     meta.write_text("junk")
-    with pytest.raises(StorageError, match=r"disk 'web' in storage domain vmstore: .*\.meta: there is no"):
-        host.items(name="web", size="1G")
+    for name in ("web", image_uuid_of(host.uuid, "web")):
+        with pytest.raises(StorageError, match=rf"disk '{name}' in storage domain vmstore: .*\.meta: there is no"):
+            host.items(name=name, **params)
 
 
 def test_older_storage_domains_get_no_new_disks(host: Host) -> None:
