@@ -195,6 +195,7 @@ storage_domain:
       sample: 549755813888
 """
 
+import posixpath
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -377,11 +378,12 @@ def plan_absent(mounts: Mounts, users: ImageUsers, current: Current, desired: De
     actions = []
     if found:
         require_unused(found, users)
-        holders = mounts.read_holders(point)
-        if holders:
-            raise StorageError(
-                f"storage domain {found.name} is in use by {', '.join(holders)} on {point}; end them first"
-            )
+        for path in (point, *shown_at(mounts, desired.spec, point)):
+            holders = mounts.read_holders(path)
+            if holders:
+                raise StorageError(
+                    f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
+                )
     if found or current.leftovers:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:
@@ -390,6 +392,16 @@ def plan_absent(mounts: Mounts, users: ImageUsers, current: Current, desired: De
     if current.is_mounted or current.is_dead:
         actions.append(Action(f"unmount {point}", lambda: mounts.unmount(point)))
     return Plan(_shown(current), {"state": "absent", "mounted": False, "name": None}, tuple(actions))
+
+
+def shown_at(mounts: Mounts, spec: VolumeSpec, point: str) -> list[str]:
+    """Where mounts other than that on `point` show the same files: of the location, or of a directory above it."""
+    location = f"/{spec.location}/"
+    return [
+        posixpath.join(mount.point, location.removeprefix(f"/{mount.spec.location}/")).rstrip("/")
+        for mount in mounts.table()
+        if mount.point != point and location.startswith(f"/{mount.spec.location}/")
+    ]
 
 
 def require_unused(found: StorageDomain, users: ImageUsers) -> None:

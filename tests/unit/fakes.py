@@ -33,7 +33,7 @@ class FakeMounts:
         self.options: dict[str, tuple[str, ...]] = {}
         self.dead: set[str] = set()
         self.hung: set[str] = set()
-        self.holders: list[str] = []
+        self.holders: dict[str, list[str]] = {}
         self.space = SPACE
 
     def make_volume(self, location: str) -> Path:
@@ -74,7 +74,7 @@ class FakeMounts:
         Path(point).rename(self._volume(mount.spec.location))
 
     def read_holders(self, point: str) -> list[str]:
-        return self.holders
+        return self.holders.get(point, [])
 
     @contextlib.contextmanager
     def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:

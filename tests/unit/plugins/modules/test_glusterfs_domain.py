@@ -13,8 +13,10 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
 from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeImageUsers, FakeMounts, FakeServers
 
@@ -291,8 +293,31 @@ def test_absent_is_refused_while_a_domain_uses_an_image(host: Host) -> None:
 
 def test_absent_is_refused_while_a_process_holds_the_mount(host: Host) -> None:
     host.run()
-    host.mounts.holders = ["sleep (7)"]
+    host.mounts.holders[host.point] = ["sleep (7)"]
     _absent_is_refused(host, r"is in use by sleep \(7\)")
+
+
+@pytest.mark.parametrize(
+    ("mounted", "held"),
+    [("gv0/dir", "/mnt/x"), ("gv0", "/mnt/x/dir")],
+    ids=["the same location", "a directory above it"],
+)
+def test_absent_is_refused_while_a_process_holds_another_mount(host: Host, mounted: str, held: str) -> None:
+    host.mounts.make_volume("gv0/dir")
+    host.run(spec="gl1:/gv0/dir")
+    host.mounts.mounted["/mnt/x"] = Mount(VolumeSpec.parse(f"gl9:/{mounted}"), "/mnt/x")
+    host.mounts.holders[held] = ["qemu (7)"]
+    with pytest.raises(StorageError, match=rf"is in use by qemu \(7\) on {held}; end them first"):
+        host.item(spec="gl1:/gv0/dir", **ABSENT)
+
+
+def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Host) -> None:
+    host.run()
+    for number, location in enumerate(("gv1", "gv", "gv0/dir")):
+        point = f"/mnt/{number}"
+        host.mounts.mounted[point] = Mount(VolumeSpec.parse(f"gl1:/{location}"), point)
+        host.mounts.holders[point] = ["sleep (7)"]
+    assert host.item(**ABSENT).plan.actions
 
 
 def test_absent_is_refused_for_a_damaged_one(host: Host) -> None:
