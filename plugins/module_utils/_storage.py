@@ -18,7 +18,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolu
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT, require_mount_root
 
 
 class Storage:
@@ -29,7 +29,7 @@ class Storage:
     ) -> None:
         self._mounts = mounts or Mounts()
         self._files = ImageFiles(qemu_img or QemuImg())
-        self._mount_root = posixpath.normpath(mount_root)
+        self._mount_root = require_mount_root(mount_root)
         self._found: dict[str, MountedStorageDomain] = {}
         #: free on the volume and not yet spoken for, by the storage domain's uuid
         self._left_bytes: dict[str, int] = {}

@@ -198,4 +198,11 @@ LAYOUT: t.Final = (
 
 def mount_point(mount_root: str, spec: VolumeSpec) -> str:
     """Where oVirt mounts it, so that its hosts and ours mean the same directory."""
-    return posixpath.join(posixpath.normpath(mount_root), spec.mount_name)
+    return posixpath.join(require_mount_root(mount_root), spec.mount_name)
+
+
+def require_mount_root(path: str) -> str:
+    """The path in normal form, if it is absolute and holds no blank; raises `ValueError` otherwise."""
+    if not path.startswith("/") or any(character.isspace() for character in path):
+        raise ValueError(f"mount_root {path!r} is not an absolute path without blanks, as in {MOUNT_ROOT}")
+    return posixpath.normpath(path)

@@ -89,7 +89,7 @@ options:
     type: str
   mount_root:
     description:
-      - Directory below which storage domains are mounted.
+      - Directory below which storage domains are mounted. An absolute path without blanks.
     type: path
     default: /rhev/data-center/mnt/glusterSD
   on_error:

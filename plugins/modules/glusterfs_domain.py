@@ -65,6 +65,7 @@ options:
   mount_root:
     description:
       - Directory below which the volume is mounted, under the name that oVirt gives it.
+      - An absolute path without blanks.
     type: path
     default: /rhev/data-center/mnt/glusterSD
   owner_uid:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -84,6 +85,12 @@ def test_a_storage_domain_is_found_by_name_uuid_and_mount_point(host: Host) -> N
     assert place.mount.spec == VolumeSpec(("gl1",), "gv0", "dir")
     for wanted in ("vmstore", place.storage_domain.uuid, place.mount.point, place.mount.point + "/"):
         assert host.storage.find(wanted) == place
+
+
+@pytest.mark.parametrize("mount_root", ["", "mnt", "./mnt", "/mnt/a b", "/mnt\n"])
+def test_a_mount_root_that_mounts_do_not_lie_in_is_refused_by_name(host: Host, mount_root: str) -> None:
+    with pytest.raises(ValueError, match=f"mount_root {re.escape(repr(mount_root))} is not an absolute path"):
+        Storage(host.mounts, host.qemu_img, mount_root=mount_root)  # type: ignore[arg-type]
 
 
 def test_another_name_is_refused_with_those_that_are_there(host: Host) -> None:

@@ -174,6 +174,8 @@ def test_without_the_gluster_command_the_given_server_has_to_do(host: Host) -> N
         ({"spec": "gv0"}, "malformed volume spec 'gv0'"),
         ({"volume": "gv0", "servers": []}, "name a server of it"),
         ({"volume": "g.v", "servers": ["gl1"]}, "volume 'g.v' may hold only"),
+        ({"mount_root": "mnt"}, "mount_root 'mnt' is not an absolute path"),
+        ({"mount_root": "/mnt/a b"}, "mount_root '/mnt/a b' is not an absolute path without blanks"),
         ({"state": "absent"}, "would be deleted with all its images; confirm is missing"),
         ({"state": "absent", "confirm": "vmstor"}, "confirm is 'vmstor'"),
     ],
