@@ -103,6 +103,7 @@ class Gluster:
                 if not exc.busy or waited_s + pause_s > self._lock_timeout_s:
                     suffix = f" (waited {waited_s:.0f} s for the lock)" if exc.busy else ""
                     raise GlusterError(f"{exc}{suffix}", busy=exc.busy) from exc
+            # glusterd tells nobody when it lets go of a lock
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5)
 
