@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import typing as t
 
@@ -137,7 +136,7 @@ class Directory:
 
     def replace_text(self, name: str, text: str, mode: int, owner: Owner) -> None:
         """The file's text anew: readers see the old one or the new one, after a crash too."""
-        fresh = f".{name}.{secrets.token_hex(4)}"
+        fresh = f".{name}.{_random_name()}"
         try:
             self.write_new(fresh, text, mode, owner)
             os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
@@ -184,6 +183,11 @@ class Directory:
 
 
 #: VDSM looks for names that begin with no dot
+def _random_name() -> str:
+    # the secrets module would cost more to import than an image to make
+    return os.urandom(4).hex()
+
+
 _STAGING: t.Final = ".gfapi-virt-"
 _LOCK: t.Final = "lock"
 
@@ -209,7 +213,7 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
 
 def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
     while True:
-        name = prefix + secrets.token_hex(4)
+        name = prefix + _random_name()
         directory = parent.make(name, 0o700, (os.getuid(), os.getgid()))
         try:
             lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)

@@ -35,13 +35,13 @@ DATA_MODE: t.Final = 0o660
 META_MODE: t.Final = 0o644
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listing:
     """The images of a storage domain: by uuid, what is wrong with the unreadable ones, and half removed ones."""
 
-    images: t.Mapping[str, Image] = field(default_factory=dict)
-    faults: t.Mapping[str, str] = field(default_factory=dict)
-    removed: frozenset[str] = frozenset()
+    images: dict[str, Image] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> list[str]:
@@ -73,20 +73,21 @@ class ImageFiles:
 
     def read(self, images: Directory) -> Listing:
         """All images."""
-        found: dict[str, Image] = {}
-        faults: dict[str, str] = {}
+        listing = Listing()
         names = images.names()
         for name in filter(is_image_directory, names):
-            try:
-                volumes = _volumes_in(images, name)
-                if volumes:
-                    found[name] = Image.from_volumes(name, volumes)
-            except (ValueError, NotADirectoryError) as exc:
-                faults[name] = str(exc)
-            except FileNotFoundError:
-                continue  # deleted meanwhile
-        removed = (name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
-        return Listing(found, faults, frozenset(removed))
+            _read_into(listing, images, name)
+        listing.removed.update(name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
+        return listing
+
+    def reread(self, images: Directory, listing: Listing, uuid: str) -> None:
+        """Read one image anew into a listing."""
+        listing.images.pop(uuid, None)
+        listing.faults.pop(uuid, None)
+        listing.removed.discard(uuid)
+        _read_into(listing, images, uuid)
+        if images.is_there(REMOVED_PREFIX + uuid):
+            listing.removed.add(uuid)
 
     def sizes(self, images: Directory, image: Image) -> Sizes:
         """How large an image is; a qcow2 header is read here, for a qemu-img an image would cost most of a run."""
@@ -114,9 +115,14 @@ class ImageFiles:
     def _make_data(self, directory: Directory, volume: ImageVolume, owner: Owner) -> None:
         descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
         try:
-            if volume.format == "qcow2":
+            if volume.format == "qcow2" and volume.preallocated:
                 path = posixpath.join(directory.path, volume.uuid)
-                self._qemu_img.create_qcow2(path, volume.capacity_bytes, preallocated=volume.preallocated)
+                self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes)
+            elif volume.format == "qcow2":
+                empty = self._qemu_img.empty_qcow2(volume.capacity_bytes)
+                # the table of the clusters, at the end and all zero, may stay a hole
+                os.pwrite(descriptor, empty.rstrip(b"\0"), 0)
+                os.ftruncate(descriptor, len(empty))
             elif volume.preallocated:
                 os.posix_fallocate(descriptor, 0, volume.capacity_bytes)
             else:
@@ -174,6 +180,17 @@ def _leaf(images: Directory, image: Image) -> t.Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _read_into(listing: Listing, images: Directory, uuid: str) -> None:
+    try:
+        volumes = _volumes_in(images, uuid)
+        if volumes:
+            listing.images[uuid] = Image.from_volumes(uuid, volumes)
+    except (ValueError, NotADirectoryError) as exc:
+        listing.faults[uuid] = str(exc)
+    except FileNotFoundError:
+        pass  # deleted meanwhile
 
 
 def _volumes_in(images: Directory, uuid: str) -> list[ImageVolume]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
@@ -34,8 +33,7 @@ class ImageSource:
 class Servers:
     """The servers of mounted volumes, the one that the volume is mounted from first; looked up once a mount."""
 
-    def __init__(self, gluster: Gluster) -> None:
-        self._gluster = gluster
+    def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
         self.warnings: list[str] = []
 
@@ -49,8 +47,11 @@ class Servers:
         hosts = _hosts_in_client(mount)
         if hosts:
             return tuple(dict.fromkeys((volfile_server, *hosts)))
+        # not at the top: only mounts of a directory need it
+        from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
+
         try:
-            return self._gluster.servers(volume, volfile_server=volfile_server)
+            return Gluster().servers(volume, volfile_server=volfile_server)
         except GlusterError as exc:
             self.warnings.append(
                 f"disks on volume {volume} name no server but {volfile_server}, the one it is mounted from: {exc}"
@@ -88,7 +89,7 @@ class ImageSources:
     @classmethod
     def on_host(cls, mount_root: str) -> ImageSources:
         """What this host has mounted."""
-        return cls(Storage(Mounts(run), QemuImg(run), mount_root=mount_root), Servers(Gluster()))
+        return cls(Storage(Mounts(run), QemuImg(run), mount_root=mount_root), Servers())
 
     @property
     def warnings(self) -> t.Sequence[str]:

@@ -9,7 +9,6 @@ The only file that ends a module, and the only one that looks at check mode.
 
 from __future__ import annotations
 
-import concurrent.futures
 import importlib.util
 import sys
 import typing as t
@@ -166,6 +165,9 @@ def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
             entry.carry_out(later)
 
     if waiting:
+        # not at the top: its import is a tenth of what a run costs that changes nothing
+        import concurrent.futures
+
         with concurrent.futures.ThreadPoolExecutor(min(len(waiting), MAX_WAITING)) as pool:
             list(pool.map(carry_out_rest, waiting))
 

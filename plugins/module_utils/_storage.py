@@ -85,7 +85,7 @@ class Storage:
 
     def create(self, place: MountedStorageDomain, volume: ImageVolume) -> None:
         """Make an image; one that another run makes at this moment is well if it is alike."""
-        with self._changing(place, f"create disk {volume.alias}") as images:
+        with self._changing(place, volume.image_uuid, f"create disk {volume.alias}") as images:
             made = self._files.create(images, volume)
         if made:
             return
@@ -100,7 +100,7 @@ class Storage:
     def grow(self, found: FoundImage, size_bytes: int, *, resize_live: t.Callable[[], None] | None) -> None:
         """Grow an image: its file, the guest's view of it where a VM runs (`resize_live`), and what `.meta` says."""
         image = found.image
-        with self._changing(found.place, f"grow disk {found.name}") as images:
+        with self._changing(found.place, found.image_uuid, f"grow disk {found.name}") as images:
             if image.format == "raw":
                 self._files.lengthen(images, image, size_bytes)
             elif resize_live is None:
@@ -112,18 +112,18 @@ class Storage:
 
     def mend(self, found: FoundImage) -> None:
         """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
-        with self._changing(found.place, f"finish growing disk {found.name}") as images:
+        with self._changing(found.place, found.image_uuid, f"finish growing disk {found.name}") as images:
             self._files.pad(images, found.image)
             self._files.write_meta(images, found.image, found.image.leaf.resized(found.virtual_size_bytes))
 
     def write_meta(self, found: FoundImage, leaf: ImageVolume) -> None:
         """Replace what `.meta` says of an image's leaf."""
-        with self._changing(found.place, f"write the .meta of disk {found.name}") as images:
+        with self._changing(found.place, found.image_uuid, f"write the .meta of disk {found.name}") as images:
             self._files.write_meta(images, found.image, leaf)
 
     def delete(self, place: MountedStorageDomain, image_uuid: str) -> None:
         """Delete an image, and what an interrupted deletion left of it."""
-        with self._changing(place, f"delete image {image_uuid}") as images:
+        with self._changing(place, image_uuid, f"delete image {image_uuid}") as images:
             self._files.delete(images, image_uuid)
 
     @contextlib.contextmanager
@@ -134,11 +134,14 @@ class Storage:
                 yield images
 
     @contextlib.contextmanager
-    def _changing(self, place: MountedStorageDomain, doing: str) -> t.Iterator[Directory]:
-        """The open `images` directory; the images are read anew after."""
-        self._listings.pop(place.path, None)
+    def _changing(self, place: MountedStorageDomain, image_uuid: str, doing: str) -> t.Iterator[Directory]:
+        """The open `images` directory; the image is read anew after, and after a failure all are."""
+        listing = self._listings.pop(place.path, None)
         with self._images_of(place, doing) as images:
             yield images
+            if listing:
+                self._files.reread(images, listing, image_uuid)
+                self._listings[place.path] = listing
 
     def _find(self, wanted: str) -> MountedStorageDomain:
         by_point = wanted.startswith("/")

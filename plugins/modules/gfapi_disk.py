@@ -253,7 +253,6 @@ from dataclasses import dataclass, replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     Image,
     ImageVolume,
@@ -542,7 +541,7 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
 def main() -> None:
     run(
         lambda params: make_items(
-            params, Storage(mount_root=params["mount_root"]), Servers(Gluster()), ImageUsers(params["uri"])
+            params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"])
         ),
         ARGUMENT_SPEC,
         one="disk",

@@ -97,11 +97,14 @@ class FakeQemuImg:
     runs: list[str] = field(default_factory=list)
     error: CommandError | None = None
 
-    def create_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
+    def empty_qcow2(self, size_bytes: int) -> bytes:
         self._run("create")
+        header = b"QFI\xfb" + struct.pack(">I", 3) + bytes(16) + struct.pack(">Q", size_bytes)
+        return header.ljust(QCOW2_LENGTH, b"\0")
+
+    def create_preallocated_qcow2(self, path: str, size_bytes: int) -> None:
         with open(path, "wb") as file:
-            file.write(b"QFI\xfb" + struct.pack(">I", 3) + bytes(16) + struct.pack(">Q", size_bytes))
-            file.truncate(QCOW2_LENGTH)
+            file.write(self.empty_qcow2(size_bytes))
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         self._run("resize")
