@@ -214,7 +214,8 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
 def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
     while True:
         name = prefix + _random_name()
-        directory = parent.make(name, 0o700, (os.getuid(), os.getgid()))
+        os.mkdir(name, 0o700, dir_fd=parent.descriptor)
+        directory = parent.child(name)
         try:
             lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
             _try_lock(lock)
