@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
@@ -33,7 +32,8 @@ class ImageSource:
 class Servers:
     """The servers of mounted volumes, the one that the volume is mounted from first; looked up once a mount."""
 
-    def __init__(self) -> None:
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
         self._known: dict[str, tuple[str, ...]] = {}
         self.warnings: list[str] = []
 
@@ -47,16 +47,13 @@ class Servers:
         hosts = _hosts_in_client(mount)
         if hosts:
             return tuple(dict.fromkeys((volfile_server, *hosts)))
-        # not at the top: only mounts of a directory need it
-        from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-
-        try:
-            return Gluster().servers(volume, volfile_server=volfile_server)
-        except GlusterError as exc:
+        given = self._mounts.volfile_servers(mount.point)
+        if len(given) < 2:
             self.warnings.append(
-                f"disks on volume {volume} name no server but {volfile_server}, the one it is mounted from: {exc}"
+                f"disks on volume {volume} name no server but {volfile_server}, the one that {mount.point} is mounted"
+                " from: it shows no others; mount it with gfapi.virt.glusterfs_domain, which gives it all of them"
             )
-            return (volfile_server,)
+        return tuple(dict.fromkeys((volfile_server, *given)))
 
 
 def _hosts_in_client(mount: Mount) -> list[str]:
@@ -89,7 +86,8 @@ class ImageSources:
     @classmethod
     def on_host(cls, mount_root: str) -> ImageSources:
         """What this host has mounted."""
-        return cls(Storage(Mounts(run), QemuImg(run), mount_root=mount_root), Servers())
+        mounts = Mounts(run)
+        return cls(Storage(mounts, QemuImg(run), mount_root=mount_root), Servers(mounts))
 
     @property
     def warnings(self) -> t.Sequence[str]:

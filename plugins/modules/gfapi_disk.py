@@ -267,6 +267,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT, VERSION
@@ -539,9 +540,10 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
 
 
 def main() -> None:
+    mounts = Mounts()
     run(
         lambda params: make_items(
-            params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"])
+            params, Storage(mounts, mount_root=params["mount_root"]), Servers(mounts), ImageUsers(params["uri"])
         ),
         ARGUMENT_SPEC,
         one="disk",

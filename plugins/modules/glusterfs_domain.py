@@ -206,7 +206,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     MOUNT_ROOT,
@@ -304,7 +304,7 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
         )
 
 
-def read_current(mounts: Mounts, desired: Desired) -> Current:
+def read_current(mounts: Mounter, desired: Desired) -> Current:
     """What is on the volume; where it is not mounted, through a mount of our own that ends with the look."""
     mount = mounts.at(desired.mount_point)
     if mount and mount.spec.location != desired.spec.location:
@@ -337,7 +337,7 @@ def require_ours(current: Current, desired: Desired) -> None:
         )
 
 
-def plan_active(mounts: Mounts, gluster: Gluster, current: Current, desired: Desired) -> Plan:
+def plan_active(mounts: Mounter, gluster: Gluster, current: Current, desired: Desired) -> Plan:
     """Mount, own, lay out: what is missing of it."""
     point, spec = desired.mount_point, desired.spec
     actions = []
@@ -373,7 +373,7 @@ def with_all_servers(gluster: Gluster, spec: VolumeSpec) -> VolumeSpec:
         return spec
 
 
-def plan_absent(mounts: Mounts, users: ImageUsers, current: Current, desired: Desired) -> Plan:
+def plan_absent(mounts: Mounter, users: ImageUsers, current: Current, desired: Desired) -> Plan:
     """Delete what is there and unmount."""
     point, found = desired.mount_point, current.storage_domain
     actions = []
@@ -395,7 +395,7 @@ def plan_absent(mounts: Mounts, users: ImageUsers, current: Current, desired: De
     return Plan(_shown(current), {"state": "absent", "mounted": False, "name": None}, tuple(actions))
 
 
-def shown_at(mounts: Mounts, spec: VolumeSpec, point: str) -> list[str]:
+def shown_at(mounts: Mounter, spec: VolumeSpec, point: str) -> list[str]:
     """Where mounts other than that on `point` show the same files: of the location, or of a directory above it."""
     location = f"/{spec.location}/"
     return [
@@ -420,7 +420,7 @@ def require_unused(found: StorageDomain, users: ImageUsers) -> None:
         )
 
 
-def remove(mounts: Mounts, current: Current, desired: Desired) -> None:
+def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
     """Delete the storage domain, through a mount of our own where it is not mounted."""
     uuid = current.storage_domain.uuid if current.storage_domain else None
     if current.is_mounted:
@@ -457,7 +457,7 @@ def facts(found: StorageDomain | None, desired: Desired, space: Space, *, state:
     }
 
 
-def make_item(params: Params, mounts: Mounts, gluster: Gluster, users: ImageUsers) -> Item:
+def make_item(params: Params, mounts: Mounter, gluster: Gluster, users: ImageUsers) -> Item:
     """Parameters → the storage domain with its plan."""
     desired = desired_from(params)
     require_no_shards(gluster, desired.spec)
@@ -478,7 +478,7 @@ def make_item(params: Params, mounts: Mounts, gluster: Gluster, users: ImageUser
 
 def main() -> None:
     run(
-        lambda params: make_item(params, Mounts(), Gluster(), ImageUsers(params["uri"])),
+        lambda params: make_item(params, Mounter(), Gluster(), ImageUsers(params["uri"])),
         ARGUMENT_SPEC,
         one="storage_domain",
         libraries=["lxml"],

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 SPEC = VolumeSpec(("2001:db8::10", "gl2"), "gv0", "sub")
@@ -32,7 +32,7 @@ class Host:
         self.answer = Completed(0, "", "")
         self.errors: list[CommandError] = []
         self.log_line = ""
-        self.mounts = Mounts(self.run, table=str(self.table), logs=str(root), visits=str(root / "visits"))
+        self.mounts = Mounter(self.run, table=str(self.table), logs=str(root), visits=str(root / "visits"))
 
     @property
     def point(self) -> str:
@@ -158,3 +158,10 @@ def test_no_table_is_an_error_not_no_mounts(host: Host) -> None:
     host.table.unlink()
     with pytest.raises(StorageError, match="cannot read the mount table .*: No such file"):
         host.mounts.table()
+
+
+def test_servers_of_a_mount_are_those_that_its_client_was_given(host: Host) -> None:
+    words = ["glusterfs", "-c", "read line", "--volfile-server=2001:db8::10", "--volfile-server=gl2", host.point]
+    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
+        assert host.mounts.volfile_servers(host.point) == ("2001:db8::10", "gl2")
+        assert host.mounts.volfile_servers(f"{host.point}/below") == ()
