@@ -11,12 +11,11 @@ import posixpath
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+
+GRAPH: t.Final = ".meta/graphs/active"
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class ImageSource:
 class Servers:
     """The servers of mounted volumes, the one that the volume is mounted from first; looked up once a mount."""
 
-    def __init__(self, mounts: Mounts) -> None:
-        self._mounts = mounts
+    def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
         self.warnings: list[str] = []
 
@@ -47,22 +45,20 @@ class Servers:
         hosts = _hosts_in_client(mount)
         if hosts:
             return tuple(dict.fromkeys((volfile_server, *hosts)))
-        given = self._mounts.volfile_servers(mount.point)
-        if len(given) < 2:
-            self.warnings.append(
-                f"disks on volume {volume} name no server but {volfile_server}, the one that {mount.point} is mounted"
-                " from: it shows no others; mount it with gfapi.virt.glusterfs_domain, which gives it all of them"
-            )
-        return tuple(dict.fromkeys((volfile_server, *given)))
+        self.warnings.append(
+            f"disks on volume {volume} name no server but {volfile_server}: {mount.point}/{GRAPH} tells no"
+            " other; is the mount alive?"
+        )
+        return (volfile_server,)
 
 
 def _hosts_in_client(mount: Mount) -> list[str]:
     """The hosts of the bricks that a mount's client talks to, in brick order.
 
-    The client shows its graph below `.meta` (meta translator, since 3.6; not on a mount of a directory), which costs
-    milliseconds where the command line costs a tenth of a second.
+    The client shows its graph below `.meta` (meta translator, since 3.6), which costs milliseconds where the command
+    line costs a tenth of a second, and is there where no glusterd is.
     """
-    graph = posixpath.join(mount.point, ".meta/graphs/active")
+    graph = posixpath.join(mount.point, GRAPH)
     try:
         names = [name for name in os.listdir(graph) if name.startswith(f"{mount.spec.volume}-client-")]
         names.sort(key=lambda name: int(name.rpartition("-")[2]))
@@ -86,8 +82,7 @@ class ImageSources:
     @classmethod
     def on_host(cls, mount_root: str) -> ImageSources:
         """What this host has mounted."""
-        mounts = Mounts(run)
-        return cls(Storage(mounts, QemuImg(run), mount_root=mount_root), Servers(mounts))
+        return cls(Storage(mount_root=mount_root), Servers())
 
     @property
     def warnings(self) -> t.Sequence[str]:

@@ -15,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, ru
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import last_error, mend_for, mount_options
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, clients_of, processes, text_of
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, text_of
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 LOGS: t.Final = "/var/log/glusterfs"
@@ -69,7 +69,7 @@ class Mounter(Mounts):
         """The processes with a file open below a directory, as `name (pid)`; nothing is asked of the mount itself."""
         return [
             f"{os.path.basename(words[0])} ({pid})"
-            for pid, words in processes()
+            for pid, words in _processes()
             if any(path == point or path.startswith(f"{point}/") for path in _open_paths(pid))
         ]
 
@@ -99,9 +99,10 @@ class Mounter(Mounts):
     @staticmethod
     def _end_client(point: str) -> None:
         """End the client that we started for that directory and that goes on trying by itself."""
-        for pid, _words in clients_of(point):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGTERM)
+        for pid, words in _processes():
+            if os.path.basename(words[0]) == "glusterfs" and words[-1] == point:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGTERM)
 
 
 def _make_directory(point: str) -> bool:
@@ -132,6 +133,15 @@ def _open_paths(pid: int) -> t.Iterator[str]:
     for link in links:
         with contextlib.suppress(OSError):
             yield os.readlink(link)
+
+
+def _processes() -> t.Iterator[tuple[int, list[str]]]:
+    """All processes of this host: pid and command line."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                words = text_of(f"/proc/{name}/cmdline").rstrip("\0").split("\0")
+                yield int(name), words
 
 
 def _size_of(path: str) -> int:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
@@ -18,7 +16,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mou
 TABLE: t.Final = "/proc/self/mounts"
 DEAD: t.Final = "Transport endpoint is not connected"
 ANSWER_TIMEOUT_S: t.Final = 5
-CLIENT: t.Final = "glusterfs"
 
 
 class Mounts:
@@ -60,26 +57,6 @@ class Mounts:
         if space is None:
             raise StorageError(f"mount {point} is dead: {DEAD}; gfapi.virt.glusterfs_domain mounts it again")
         return space
-
-    def volfile_servers(self, point: str) -> tuple[str, ...]:
-        """The servers that a mount was given, the volfile server first, as its client's command line names them."""
-        option = "--volfile-server="
-        words = next((words for _pid, words in clients_of(point)), [])
-        return tuple(word[len(option) :] for word in words if word.startswith(option))
-
-
-def clients_of(point: str) -> t.Iterator[tuple[int, list[str]]]:
-    """The processes that serve a mount point, or try to: pid and command line."""
-    return ((pid, words) for pid, words in processes() if os.path.basename(words[0]) == CLIENT and words[-1] == point)
-
-
-def processes() -> t.Iterator[tuple[int, list[str]]]:
-    """All processes of this host: pid and command line."""
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                words = text_of(f"/proc/{name}/cmdline").rstrip("\0").split("\0")
-                yield int(name), words
 
 
 def text_of(path: str, position: int = 0) -> str:

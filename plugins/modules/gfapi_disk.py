@@ -267,7 +267,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT, VERSION
@@ -540,10 +539,9 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
 
 
 def main() -> None:
-    mounts = Mounts()
     run(
         lambda params: make_items(
-            params, Storage(mounts, mount_root=params["mount_root"]), Servers(mounts), ImageUsers(params["uri"])
+            params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"])
         ),
         ARGUMENT_SPEC,
         one="disk",

@@ -158,10 +158,3 @@ def test_no_table_is_an_error_not_no_mounts(host: Host) -> None:
     host.table.unlink()
     with pytest.raises(StorageError, match="cannot read the mount table .*: No such file"):
         host.mounts.table()
-
-
-def test_servers_of_a_mount_are_those_that_its_client_was_given(host: Host) -> None:
-    words = ["glusterfs", "-c", "read line", "--volfile-server=2001:db8::10", "--volfile-server=gl2", host.point]
-    with subprocess.Popen(words, executable="/bin/sh", stdin=subprocess.PIPE):
-        assert host.mounts.volfile_servers(host.point) == ("2001:db8::10", "gl2")
-        assert host.mounts.volfile_servers(f"{host.point}/below") == ()
