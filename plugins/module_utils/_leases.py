@@ -70,9 +70,9 @@ class Leader(t.NamedTuple):
         sector_bytes, alignment_bytes = geometry
         hosts = MAX_HOSTS[geometry]
         num_hosts, max_hosts, timeout_s = (0, 1, _IO_TIMEOUT_S) if magic == LOCKSPACE else (hosts, hosts, 0)
-        flags = alignment_bytes // MIB << 4
-        numbers = (magic, _VERSIONS[magic], flags, sector_bytes, num_hosts, max_hosts, 0, 0, 0)
-        return cls(*numbers, lockspace, resource, 0, timeout_s, (0, 0, 0))
+        version, flags = _VERSIONS[magic], alignment_bytes // MIB << 4
+        numbers = (version, flags, sector_bytes, num_hosts, max_hosts, 0, 0, 0)
+        return cls(magic, *numbers, lockspace, resource, 0, timeout_s, (0, 0, 0))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Leader:
@@ -89,7 +89,8 @@ class Leader(t.NamedTuple):
         computed = _checksum(data)
         if checksum != computed:
             raise ValueError(f"its checksum is {checksum:#010x}, the bytes give {computed:#010x}")
-        return cls(*numbers, _text(lockspace), _text(resource), timestamp, timeout_s, tuple(writer))
+        read: t.Any = (*numbers, _text(lockspace), _text(resource), timestamp, timeout_s, tuple(writer))
+        return cls._make(read)
 
     def to_bytes(self) -> bytes:
         """The record without what fills its sector; raises `ValueError` for a name over 48 bytes."""
