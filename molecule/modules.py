@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs one module of the collection on the scenario's host, as `ansible` does."""
+"""Runs one module of the collection on a host of the lab, as `ansible` does. For the tests of all scenarios."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 ANSIBLE = str(Path(sys.executable).with_name("ansible"))
 
 

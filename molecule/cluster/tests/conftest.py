@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Three storage nodes, two hypervisors, and what is on them.
+
+GFAPI_LAB names another lab of that shape, in which converge.yml was run by hand.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hosts import Guest, Lab, System
+
+LAB = Lab(os.environ.get("GFAPI_LAB", "cluster"))
+VOLUME = "vmstore"
+BRICK = "/bricks/vmstore"
+
+
+@pytest.fixture(scope="session")
+def nodes() -> list[System]:
+    return LAB.group("gluster_nodes")
+
+
+@pytest.fixture(scope="session")
+def hypervisors() -> list[System]:
+    return LAB.group("hypervisors")
+
+
+@pytest.fixture(scope="session")
+def mount_point(nodes: list[System]) -> str:
+    """Where each hypervisor has the volume."""
+    return f"/rhev/data-center/mnt/glusterSD/{nodes[0].name}:_{VOLUME}"
+
+
+@pytest.fixture(scope="session")
+def guests(hypervisors: list[System]) -> list[Guest]:
+    """The virtual machine on each hypervisor."""
+    return [Guest(system, f"guest{number}") for number, system in enumerate(hypervisors, 1)]

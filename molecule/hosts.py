@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests of all scenarios ask: a host's own tools, over ssh. Never what a module of the collection answered."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+import typing as t
+
+import testinfra
+from modules import ROOT, Modules
+
+
+class System:
+    """A host of the lab, asked with its own tools."""
+
+    def __init__(self, host: t.Any) -> None:
+        self.host = host  # testinfra's
+        self.name: str = host.backend.host
+
+    def run(self, *command: str) -> str:
+        return self.host.check_output(shlex.join(command))
+
+    def lines(self, *command: str) -> list[str]:
+        return self.run(*command).splitlines()
+
+    def find(self, pattern: str) -> str:
+        """The one path that a shell pattern stands for."""
+        paths = self.host.check_output(f"ls -d {pattern}").splitlines()
+        assert len(paths) == 1, paths
+        return paths[0]
+
+    def wait(self, what: str, reached: t.Callable[[], bool], timeout_s: int = 90) -> None:
+        end = time.monotonic() + timeout_s
+        while not reached():
+            assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
+            time.sleep(0.5)
+
+
+class Guest:
+    """A VM, asked through virsh, its serial log and QEMU's own monitor."""
+
+    def __init__(self, system: System, name: str) -> None:
+        self.system = system
+        self.name = name
+        self.log = f"/var/log/libvirt/qemu/{name}-console.log"
+
+    @property
+    def state(self) -> str:
+        return self.system.run("virsh", "domstate", self.name).strip()
+
+    def says(self) -> list[str]:
+        """What the guest reported on its serial console, without the label."""
+        label = "GFAPI-GUEST: "
+        text = self.system.host.check_output(f"tr -d '\\r' < {self.log}")
+        return [line.split(label, 1)[1] for line in text.splitlines() if label in line]
+
+    def checksum(self, word: str) -> str | None:
+        """The sha256 the guest named after "written" or "found"; None where it said no such thing."""
+        found = [line.split("=", 1)[1] for line in self.says() if line.startswith(f"{word} sha256=")]
+        return found[-1] if found else None
+
+    def shut_down(self) -> None:
+        self.system.run("virsh", "shutdown", self.name)
+        self.system.wait("guest shut off", lambda: self.state == "shut off")
+
+    def start(self) -> None:
+        """Start it and wait until it is ready; its log then holds this boot only."""
+        self.system.run("truncate", "--size=0", self.log)
+        self.system.run("virsh", "start", self.name)
+        self.system.wait("guest ready", lambda: "ready" in self.says())
+
+    def monitor(self, command: str, **arguments: t.Any) -> t.Any:
+        request = json.dumps({"execute": command, "arguments": arguments})
+        return json.loads(self.system.run("virsh", "qemu-monitor-command", self.name, request))["return"]
+
+
+class Lab:
+    """The hosts that `lab/lab up NAME` started."""
+
+    def __init__(self, name: str) -> None:
+        self.inventory = ROOT / f".cache/lab/{name}/inventory.yml"
+
+    def group(self, name: str) -> list[System]:
+        """The hosts of a group in the inventory's order; or the one host of that name."""
+        return [System(host) for host in testinfra.get_hosts([f"ansible://{name}?ansible_inventory={self.inventory}"])]
+
+    def modules(self, host: str) -> Modules:
+        return Modules(self.inventory, host)
