@@ -108,9 +108,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._host import (
     Host,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Result, run_info
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import HostState, problems
 from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import TRUE_WORDS
 
 ARGUMENT_SPEC = {"uri": {"type": "str", "default": "qemu:///system"}}
 
@@ -144,7 +144,7 @@ def read_state(host: Host) -> HostState:
 def insecure_rpc(configured: str | None, gluster: Version | None) -> dict[str, t.Any]:
     """Whether glusterd takes calls from unprivileged ports: as configured, else by the default of its version."""
     by_default = gluster is not None and gluster >= INSECURE_BY_DEFAULT
-    in_force = by_default if configured is None else configured.lower() in TRUE_WORDS
+    in_force = by_default if configured is None else is_true(configured)
     return {"configured": configured, "in_force": in_force, "glusterd_vol": GLUSTERD_VOL}
 
 

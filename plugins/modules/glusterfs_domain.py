@@ -207,6 +207,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_users import Ima
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     MOUNT_ROOT,
@@ -215,7 +216,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     mount_point,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import is_same
 
 SHARD: t.Final = "features.shard"
 ARGUMENT_SPEC = {
@@ -296,7 +296,7 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
     if not spec.directory:
         return
     sharding = gluster.volume(spec.volume, remote_host=spec.servers[0]).options.get(SHARD, "off")
-    if is_same(SHARD, sharding, "on"):
+    if is_true(sharding):
         raise ValueError(
             f"cannot mount directory {spec.directory!r} of volume {spec.volume}: {SHARD} is {sharding}, and images"
             f" elsewhere on it would lose their shards; give the storage domain a volume of its own, or turn {SHARD}"
