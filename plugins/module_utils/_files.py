@@ -92,18 +92,15 @@ class Directory:
 
     def make(self, name: str, mode: int, owner: Owner) -> Directory:
         """A new directory, open."""
-        os.mkdir(name, 0o700, dir_fd=self.descriptor)
+        with _no_umask():
+            os.mkdir(name, mode, dir_fd=self.descriptor)
         made = self.child(name)
-        made.own(mode, owner)
+        os.fchown(made.descriptor, *owner)
         return made
 
     def owner(self) -> Owner:
         status = os.fstat(self.descriptor)
         return status.st_uid, status.st_gid
-
-    def own(self, mode: int, owner: Owner) -> None:
-        os.fchown(self.descriptor, *owner)
-        os.fchmod(self.descriptor, mode)
 
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
         """A descriptor of a regular file."""
@@ -116,9 +113,9 @@ class Directory:
 
     def new_file(self, name: str, mode: int, owner: Owner) -> int:
         """A descriptor of a file that was not there."""
-        descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=self.descriptor)
+        with _no_umask():
+            descriptor = os.open(name, _NEW_FILE, mode, dir_fd=self.descriptor)
         os.fchown(descriptor, *owner)
-        os.fchmod(descriptor, mode)
         return descriptor
 
     def read(self, name: str, limit_bytes: int, offset: int = 0) -> bytes:
@@ -127,10 +124,20 @@ class Directory:
             file.seek(offset)
             return file.read(limit_bytes)
 
-    def write_new(self, name: str, text: str, mode: int, owner: Owner) -> None:
-        """A new file with that text, on disk when this returns."""
+    def write_new(
+        self, name: str, data: bytes, mode: int, owner: Owner, *, offset: int = 0, size_bytes: int = 0
+    ) -> None:
+        """A new file with that data from `offset` on, on disk when this returns; what is behind is zero, and allocated.
+
+        Without data it is a hole of that size.
+        """
         with os.fdopen(self.new_file(name, mode, owner), "wb") as file:
-            file.write(text.encode())
+            if not data:
+                os.ftruncate(file.fileno(), size_bytes)
+            elif size_bytes > offset + len(data):
+                os.posix_fallocate(file.fileno(), offset, size_bytes - offset)
+            file.seek(offset)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
 
@@ -138,7 +145,7 @@ class Directory:
         """The file's text anew: readers see the old one or the new one, after a crash too."""
         fresh = f".{name}.{_random_name()}"
         try:
-            self.write_new(fresh, text, mode, owner)
+            self.write_new(fresh, text.encode(), mode, owner)
             os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         except OSError:
             with contextlib.suppress(OSError):
@@ -182,6 +189,16 @@ class Directory:
             pass
 
 
+@contextlib.contextmanager
+def _no_umask() -> t.Iterator[None]:
+    # one round trip to the bricks less than a chmod
+    previous = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(previous)
+
+
 #: VDSM looks for names that begin with no dot
 def _random_name() -> str:
     # the secrets module would cost more to import than an image to make
@@ -189,7 +206,8 @@ def _random_name() -> str:
 
 
 _STAGING: t.Final = ".gfapi-virt-"
-_LOCK: t.Final = "lock"
+#: the first to come and, by its name, the last to go: a directory without it is empty
+_LOCK: t.Final = "~lock"
 
 
 @contextlib.contextmanager
@@ -215,18 +233,27 @@ def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
     while True:
         name = prefix + _random_name()
         os.mkdir(name, 0o700, dir_fd=parent.descriptor)
-        directory = parent.child(name)
-        try:
-            lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
-            _try_lock(lock)
-        except (FileNotFoundError, BlockingIOError):
-            # another run took it for a dead one's between two of our steps
+        # another run takes it for a dead one's if it looks between two of our steps
+        with contextlib.suppress(FileNotFoundError):
+            directory = parent.child(name)
+            lock = _lock_in(directory)
+            if lock is not None:
+                return directory, lock
             directory.close()
-            continue
+
+
+def _lock_in(directory: Directory) -> int | None:
+    """A lock in a new directory; `None` if another run removes it."""
+    try:
+        lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(BlockingIOError):
+        _try_lock(lock)
         if directory.is_there(_LOCK):
-            return directory, lock
-        os.close(lock)
-        directory.close()
+            return lock
+    os.close(lock)
+    return None
 
 
 def _sweep(parent: Directory, prefix: str) -> None:
@@ -239,7 +266,8 @@ def _sweep(parent: Directory, prefix: str) -> None:
 def _remove_if_ownerless(parent: Directory, name: str) -> None:
     with parent.child(name) as directory:
         if not directory.is_there(_LOCK):
-            parent.remove_tree(name)
+            # not all below it: its owner may be about to make the lock
+            os.rmdir(name, dir_fd=parent.descriptor)
             return
         lock = directory.open_file(_LOCK, os.O_RDWR)
     try:

@@ -26,6 +26,11 @@ class MountedStorageDomain:
         return self.storage_domain.name
 
     @property
+    def version(self) -> int:
+        """Of the format."""
+        return self.storage_domain.version
+
+    @property
     def path(self) -> str:
         return posixpath.join(self.mount.point, self.storage_domain.uuid)
 

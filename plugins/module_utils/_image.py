@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     IMAGES,
     NO_UUID,
+    VERSION,
     is_uuid,
     require_name,
     require_printable,
@@ -122,13 +123,15 @@ class ImageVolume:
     other: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def base(cls, storage_domain_uuid: str, name: str, *, note: str, **values: t.Any) -> ImageVolume:
-        """The only layer of a new image."""
+    def base(
+        cls, storage_domain_uuid: str, name: str, *, note: str, version: int = VERSION, **values: t.Any
+    ) -> ImageVolume:
+        """The only layer of a new image, in a storage domain of that version."""
         image_uuid = image_uuid_of(storage_domain_uuid, name)
         volume = cls(
             base_volume_uuid_of(image_uuid), image_uuid, storage_domain_uuid, description=describe(name, note), **values
         )
-        volume.to_text()  # raises where it does not fit
+        volume.to_text(version)  # raises where it does not fit
         return volume
 
     @property
@@ -149,6 +152,7 @@ class ImageVolume:
         """`.meta` → value, as VDSM reads it; raises `ValueError` naming the key that is missing or wrong."""
         keys = _meta_keys(text)
         size = keys.pop("SIZE", None)  # blocks of 512 bytes, before version 5
+        keys.pop("MTIME", None)
         if "CAP" not in keys and size is not None:
             keys["CAP"] = str(_number("SIZE", size) * 512)
         try:
@@ -173,11 +177,14 @@ class ImageVolume:
         except KeyError as exc:
             raise ValueError(f"there is no {exc.args[0]}") from None
 
-    def to_text(self) -> str:
-        """The file's whole text; raises `ValueError` when it is over 512 bytes."""
+    def to_text(self, version: int = VERSION) -> str:
+        """The file's whole text in a version of the format; raises `ValueError` when it is over 512 bytes."""
+        size = {"CAP": str(self.capacity_bytes), "SEQ": str(self.sequence)}
+        if version < 5:
+            size = {"MTIME": "0", "SIZE": str(self.capacity_bytes // 512)}
         keys = {
             **dict(self.other),
-            "CAP": str(self.capacity_bytes),
+            **size,
             "CTIME": str(self.created_at),
             "DESCRIPTION": require_printable(self.description, "DESCRIPTION"),
             "DISKTYPE": self.disk_type,
@@ -187,7 +194,6 @@ class ImageVolume:
             "IMAGE": self.image_uuid,
             "LEGALITY": self.legality,
             "PUUID": self.parent_uuid or NO_UUID,
-            "SEQ": str(self.sequence),
             "TYPE": "PREALLOCATED" if self.preallocated else "SPARSE",
             "VOLTYPE": self.role,
         }

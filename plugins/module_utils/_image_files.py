@@ -24,15 +24,19 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     is_image_directory,
     virtual_size_in,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
 
 META: t.Final = ".meta"
+LEASE: t.Final = ".lease"
 WHOLE: t.Final = "whole"
 #: above the limit of 512 bytes, to see that a file breaks it
 META_READ_BYTES: t.Final = 4096
 DIRECTORY_MODE: t.Final = 0o755
 DATA_MODE: t.Final = 0o660
 META_MODE: t.Final = 0o644
+LEASE_MODE: t.Final = 0o660
 
 
 @dataclass
@@ -102,24 +106,26 @@ class ImageFiles:
             )
         return Sizes(virtual, actual, length)
 
-    def create(self, images: Directory, volume: ImageVolume) -> bool:
+    def create(self, images: Directory, volume: ImageVolume, domain: StorageDomain) -> bool:
         """Make an image of one image volume; `False` if another run made it first. An image that is there stays."""
         with staging(images, volume.image_uuid) as stage:
             owner = images.owner()
             with stage.make(WHOLE, DIRECTORY_MODE, owner) as directory:
-                self._make_data(directory, volume, owner)
-                directory.write_new(volume.uuid + META, volume.to_text(), META_MODE, owner)
+                self._make_data(directory, volume, owner, domain.qcow2_compat)
+                meta = volume.to_text(domain.version).encode()
+                directory.write_new(volume.uuid + META, meta, META_MODE, owner)
+                make_lease(directory, volume.uuid, domain, owner)
                 directory.sync()
             return stage.move(WHOLE, images, volume.image_uuid)
 
-    def _make_data(self, directory: Directory, volume: ImageVolume, owner: Owner) -> None:
+    def _make_data(self, directory: Directory, volume: ImageVolume, owner: Owner, compat: str) -> None:
         descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
         try:
             if volume.format == "qcow2" and volume.preallocated:
                 path = posixpath.join(directory.path, volume.uuid)
-                self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes)
+                self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes, compat)
             elif volume.format == "qcow2":
-                empty = self._qemu_img.empty_qcow2(volume.capacity_bytes)
+                empty = self._qemu_img.empty_qcow2(volume.capacity_bytes, compat)
                 # the table of the clusters, at the end and all zero, may stay a hole
                 os.pwrite(descriptor, empty.rstrip(b"\0"), 0)
                 os.ftruncate(descriptor, len(empty))
@@ -153,10 +159,10 @@ class ImageFiles:
         with _leaf(images, image) as descriptor:
             pad(descriptor, BLOCK_BYTES)
 
-    def write_meta(self, images: Directory, image: Image, volume: ImageVolume) -> None:
+    def write_meta(self, images: Directory, image: Image, volume: ImageVolume, version: int) -> None:
         """Replace the `.meta` of one of an image's image volumes."""
         with images.child(image.uuid) as directory:
-            directory.replace_text(volume.uuid + META, volume.to_text(), META_MODE, images.owner())
+            write_meta(directory, volume.uuid, volume.to_text(version), images.owner())
 
     def delete(self, images: Directory, uuid: str) -> None:
         """Remove an image, also one whose removal was interrupted."""
@@ -165,6 +171,17 @@ class ImageFiles:
         if images.is_there(uuid):
             images.move(uuid, images, removed)
             images.remove_tree(removed)
+
+
+def write_meta(directory: Directory, volume_uuid: str, text: str, owner: Owner) -> None:
+    """Replace a `.meta` in the open directory of an image."""
+    directory.replace_text(volume_uuid + META, text, META_MODE, owner)
+
+
+def make_lease(directory: Directory, volume_uuid: str, domain: StorageDomain, owner: Owner) -> None:
+    """The `.lease` of an image volume, free. Allocated, not written: that would cost as much as all the rest."""
+    data = resource(domain.uuid, volume_uuid, domain.geometry)
+    directory.write_new(volume_uuid + LEASE, data, LEASE_MODE, owner, size_bytes=domain.alignment_bytes)
 
 
 def now() -> int:

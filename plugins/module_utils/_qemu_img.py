@@ -19,8 +19,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandE
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
 RESERVE_TIMEOUT_S: t.Final = 3600
-#: as VDSM makes them
-QCOW2_OPTIONS: t.Final = "compat=1.1"
 
 
 class QemuImg:
@@ -28,24 +26,25 @@ class QemuImg:
 
     def __init__(self, run_program: Run = run) -> None:
         self._run = run_program
-        self._empty: dict[int, bytes] = {}
+        self._empty: dict[tuple[int, str], bytes] = {}
 
-    def empty_qcow2(self, size_bytes: int) -> bytes:
+    def empty_qcow2(self, size_bytes: int, compat: str) -> bytes:
         """The bytes of an empty image; those of one size are all alike.
 
         Made in a directory of this host: the small writes of qemu-img to a replicated mount take it five times as long.
         """
-        if size_bytes not in self._empty:
+        key = (size_bytes, compat)
+        if key not in self._empty:
             with tempfile.TemporaryDirectory(prefix="gfapi-virt-") as directory:
                 path = os.path.join(directory, "empty.qcow2")
-                self._create_qcow2(path, size_bytes, QCOW2_OPTIONS)
+                self._create_qcow2(path, size_bytes, f"compat={compat}")
                 with open(path, "rb") as file:
-                    self._empty[size_bytes] = file.read()
-        return self._empty[size_bytes]
+                    self._empty[key] = file.read()
+        return self._empty[key]
 
-    def create_preallocated_qcow2(self, path: str, size_bytes: int) -> None:
+    def create_preallocated_qcow2(self, path: str, size_bytes: int, compat: str) -> None:
         """Format an empty file as qcow2 that takes its whole size. Empties what is there: pass a new file."""
-        options = f"{QCOW2_OPTIONS},preallocation=falloc"
+        options = f"compat={compat},preallocation=falloc"
         self._create_qcow2(path, size_bytes, options, timeout_s=RESERVE_TIMEOUT_S)
 
     def _create_qcow2(self, path: str, size_bytes: int, options: str, *, timeout_s: float = TIMEOUT_S) -> None:

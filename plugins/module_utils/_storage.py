@@ -86,7 +86,7 @@ class Storage:
     def create(self, place: MountedStorageDomain, volume: ImageVolume) -> None:
         """Make an image; one that another run makes at this moment is well if it is alike."""
         with self._changing(place, volume.image_uuid, f"create disk {volume.alias}") as images:
-            made = self._files.create(images, volume)
+            made = self._files.create(images, volume, place.storage_domain)
         if made:
             return
         image = self.listing(place).images.get(volume.image_uuid)
@@ -108,18 +108,19 @@ class Storage:
             if resize_live is not None:
                 resize_live()
             self._files.pad(images, image)
-            self._files.write_meta(images, image, image.leaf.resized(size_bytes))
+            self._files.write_meta(images, image, image.leaf.resized(size_bytes), found.place.version)
 
     def mend(self, found: FoundImage) -> None:
         """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
         with self._changing(found.place, found.image_uuid, f"finish growing disk {found.name}") as images:
             self._files.pad(images, found.image)
-            self._files.write_meta(images, found.image, found.image.leaf.resized(found.virtual_size_bytes))
+            leaf = found.image.leaf.resized(found.virtual_size_bytes)
+            self._files.write_meta(images, found.image, leaf, found.place.version)
 
     def write_meta(self, found: FoundImage, leaf: ImageVolume) -> None:
         """Replace what `.meta` says of an image's leaf."""
         with self._changing(found.place, found.image_uuid, f"write the .meta of disk {found.name}") as images:
-            self._files.write_meta(images, found.image, leaf)
+            self._files.write_meta(images, found.image, leaf, found.place.version)
 
     def delete(self, place: MountedStorageDomain, image_uuid: str) -> None:
         """Delete an image, and what an interrupted deletion left of it."""

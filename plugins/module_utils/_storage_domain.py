@@ -17,9 +17,16 @@ import typing as t
 import unicodedata
 from dataclasses import dataclass
 
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import (
+    MAX_HOSTS,
+    MIB,
+    XLeaseIndex,
+    lockspace,
+    resource,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
-#: what this collection writes; 3 and 4 are read
+#: what this collection makes; 3 and 4 are used and upgraded
 VERSION: t.Final = 5
 READABLE_VERSIONS: t.Final = (3, 4, 5)
 MOUNT_ROOT: t.Final = "/rhev/data-center/mnt/glusterSD"
@@ -28,6 +35,8 @@ OWNER_ID: t.Final = 36
 #: the longest that oVirt lets a storage domain be renamed to
 NAME_LIMIT: t.Final = 50
 SEAL: t.Final = "_SHA_CKSUM"
+#: the resource that the host holds which changes the storage domain for its data center
+SPM_LEASE: t.Final = "SDM"
 NO_UUID: t.Final = "00000000-0000-0000-0000-000000000000"
 #: kept for VDSM, which writes them and asks for nothing in them
 LEGACY: t.Final = (
@@ -38,7 +47,10 @@ LEGACY: t.Final = (
     ("LOCKRENEWALINTERVALSEC", "5"),
 )
 
+FOLDER: t.Final = "dom_md"
 METADATA: t.Final = "dom_md/metadata"
+METADATA_MODE: t.Final = 0o644
+XLEASES: t.Final = "dom_md/xleases"
 IMAGES: t.Final = "images"
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -83,7 +95,7 @@ class StorageDomain:
     role: str = "Regular"
     domain_class: str = "Data"
     block_size_bytes: int = 512
-    alignment_bytes: int = 1048576
+    alignment_bytes: int = MIB
     other: tuple[tuple[str, str], ...] = LEGACY
 
     def __post_init__(self) -> None:
@@ -91,14 +103,29 @@ class StorageDomain:
             raise ValueError(f"SDUUID {self.uuid!r} is not a uuid")
         if self.version not in READABLE_VERSIONS:
             raise ValueError(f"VERSION {self.version} is not one of {', '.join(map(str, READABLE_VERSIONS))}")
+        if self.geometry not in MAX_HOSTS or (self.version < VERSION and self.geometry != (512, MIB)):
+            raise ValueError(
+                f"BLOCK_SIZE {self.block_size_bytes} with ALIGNMENT {self.alignment_bytes} is nothing that version"
+                f" {self.version} has"
+            )
 
     @classmethod
-    def new(cls, uuid: str, name: str, spec: VolumeSpec) -> StorageDomain:
-        """One that no data center has; raises `ValueError` for a name that does not fit."""
+    def new(cls, uuid: str, name: str, spec: VolumeSpec, block_size_bytes: int = 512) -> StorageDomain:
+        """One that no data center has, for 250 hosts; raises `ValueError` for a name that does not fit."""
         require_name(name, "storage domain")
         if len(name) > NAME_LIMIT:
             raise ValueError(f"the name of storage domain {name!r} is {len(name)} characters long; {NAME_LIMIT} fit")
-        return cls(uuid, name, str(spec))
+        return cls(uuid, name, str(spec), block_size_bytes=block_size_bytes)
+
+    @property
+    def geometry(self) -> tuple[int, int]:
+        """Sector size and alignment of its leases."""
+        return self.block_size_bytes, self.alignment_bytes
+
+    @property
+    def qcow2_compat(self) -> str:
+        """What its qcow2 images are made with: before version 4, what every QEMU can read."""
+        return "1.1" if self.version >= 4 else "0.10"
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -154,7 +181,7 @@ FIELDS: t.Final = (
     Field("role", "ROLE", "Regular"),
     Field("domain_class", "CLASS", "Data"),
     Field("block_size_bytes", "BLOCK_SIZE", "512", parse=_number, since=5),
-    Field("alignment_bytes", "ALIGNMENT", "1048576", parse=_number, since=5),
+    Field("alignment_bytes", "ALIGNMENT", str(MIB), parse=_number, since=5),
 )
 
 
@@ -179,21 +206,70 @@ def _unsealed(text: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Content:
+    """What a file holds: `data` from `offset` on, allocated to the end; what is before is a hole, all if no data."""
+
+    data: bytes = b""
+    size_bytes: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Entry:
-    """One file or directory of a storage domain, relative to its root; `text` is `None` for a directory."""
+    """One file or directory of a storage domain, relative to its root; `content` is `None` for a directory.
+
+    `content` gets the seconds of the epoch as well. VDSM makes the entry in versions from `since` on.
+    """
 
     path: str
     mode: int
-    text: t.Callable[[StorageDomain], str] | None = None
+    content: t.Callable[[StorageDomain, int], Content] | None = None
+    since: int = 3
+
+
+def _ids(domain: StorageDomain, _now: int) -> Content:
+    return Content(lockspace(domain.uuid, domain.geometry))
+
+
+def _leases(domain: StorageDomain, _now: int) -> Content:
+    # the first unit is left to the locks of version 2
+    unit = domain.alignment_bytes
+    return Content(resource(domain.uuid, SPM_LEASE, domain.geometry), 2 * unit, offset=unit)
+
+
+def _mailboxes(_domain: StorageDomain, _now: int) -> Content:
+    return Content(size_bytes=16 * MIB)
+
+
+def _xleases(domain: StorageDomain, now: int) -> Content:
+    return Content(XLeaseIndex(domain.uuid, now).to_bytes(), offset=domain.alignment_bytes)
+
+
+def _metadata(domain: StorageDomain, _now: int) -> Content:
+    return Content(domain.to_text().encode())
 
 
 #: in the order they are made
 LAYOUT: t.Final = (
     Entry("", 0o755),
-    Entry("dom_md", 0o755),
+    Entry(FOLDER, 0o755),
     Entry(IMAGES, 0o755),
-    Entry(METADATA, 0o644, StorageDomain.to_text),
+    Entry("dom_md/inbox", 0o660, _mailboxes),
+    Entry("dom_md/outbox", 0o660, _mailboxes),
+    Entry("dom_md/leases", 0o660, _leases),
+    Entry("dom_md/ids", 0o660, _ids),
+    Entry(XLEASES, 0o660, _xleases, since=4),
+    Entry(METADATA, METADATA_MODE, _metadata),
 )
+
+
+def missing_from(domain: StorageDomain, names: t.Collection[str]) -> tuple[Entry, ...]:
+    """The files in `dom_md` that its version has and that are not among these."""
+    return tuple(
+        entry
+        for entry in LAYOUT
+        if entry.content and entry.since <= domain.version and posixpath.basename(entry.path) not in names
+    )
 
 
 def mount_point(mount_root: str, spec: VolumeSpec) -> str:

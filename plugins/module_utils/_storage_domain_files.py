@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
+import time
 import typing as t
 import uuid as uuids
 
@@ -21,6 +22,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     LAYOUT,
     METADATA,
+    Entry,
     StorageDomain,
     is_uuid,
 )
@@ -28,6 +30,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 #: a link whose target is the uuid that all hosts agree on; made exclusively, so the first one decides
 CLAIM: t.Final = ".gfapi-virt-uuid"
+#: stands while an upgrade runs, locked, and after one that was killed
+MARK: t.Final = ".gfapi-virt-upgrade"
 REMOVED: t.Final = ".gfapi-virt-removed-"
 WHOLE: t.Final = "whole"
 #: far above any metadata file; VDSM reads 4096 bytes of it
@@ -90,6 +94,7 @@ def remove(point: str, uuid: str | None) -> None:
             root.remove_tree(REMOVED + uuid)
             root.move(uuid, root, REMOVED + uuid)
         root.remove(CLAIM)
+        root.remove(MARK)
         for name in root.names():
             if name.startswith(REMOVED):
                 root.remove_tree(name)
@@ -137,8 +142,14 @@ def _build(stage: Directory, storage_domain: StorageDomain, owner: Owner) -> Non
     for entry in LAYOUT:
         folder, name = posixpath.split(posixpath.join(WHOLE, entry.path).rstrip("/"))
         with stage.below(folder) as parent:
-            if entry.text is None:
-                parent.make(name, entry.mode, owner).close()
-            else:
-                parent.write_new(name, entry.text(storage_domain), entry.mode, owner)
+            make(parent, name, entry, storage_domain, owner)
             parent.sync()
+
+
+def make(parent: Directory, name: str, entry: Entry, storage_domain: StorageDomain, owner: Owner) -> None:
+    """One entry of the layout, new, under that name."""
+    if entry.content is None:
+        parent.make(name, entry.mode, owner).close()
+        return
+    content = entry.content(storage_domain, int(time.time()))
+    parent.write_new(name, content.data, entry.mode, owner, offset=content.offset, size_bytes=content.size_bytes)

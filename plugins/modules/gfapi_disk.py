@@ -269,7 +269,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_users import Ima
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT, VERSION
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
 
 DISK_SPEC = {
     "name": {"type": "str", "required": True},
@@ -330,6 +330,7 @@ def plan_new(storage: Storage, place: MountedStorageDomain, desired: Desired) ->
         place.storage_domain.uuid,
         name,
         note=desired.note or "",
+        version=place.version,
         format=image_format,
         capacity_bytes=desired.size_bytes,
         created_at=now(),
@@ -342,11 +343,6 @@ def plan_new(storage: Storage, place: MountedStorageDomain, desired: Desired) ->
 
 def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
     """Raises `StorageError` where an image of ours cannot be made."""
-    if place.storage_domain.version != VERSION:
-        raise StorageError(
-            f"storage domain {place.name} is of version {place.storage_domain.version};"
-            f" disks are made in version {VERSION} only"
-        )
     image_uuid = image_uuid_of(place.storage_domain.uuid, desired.name)
     listing = storage.listing(place)
     taken = listing.images.get(image_uuid)
@@ -376,7 +372,7 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
     leaf = found.image.leaf
     if desired.note is not None and desired.note != leaf.note:
         leaf = replace(leaf, description=describe(found.name, desired.note))
-        leaf.to_text()  # raises where it does not fit
+        leaf.to_text(found.place.version)  # raises where it does not fit
         described = replace(found, image=replace(found.image, volumes=(leaf, *found.image.volumes[1:])))
         actions.append(Action(f"describe disk {found.name}", lambda: storage.write_meta(found, described.image.leaf)))
         found = after = described

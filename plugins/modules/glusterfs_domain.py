@@ -9,7 +9,8 @@ module: glusterfs_domain
 short_description: Keep a storage domain on a Gluster volume
 version_added: 0.1.0
 description:
-  - Mounts a Gluster volume and lays out a storage domain on it, in the format of oVirt's GLUSTERFS_DOMAIN (version 5).
+  - Mounts a Gluster volume and lays out a storage domain on it, in the format of oVirt's GLUSTERFS_DOMAIN (version 5),
+    with the lease files that sanlock and VDSM look for.
   - The storage domain appears as a whole or not at all. Hosts that run this at the same moment end up with the
     same one.
   - A mount that has lost its volume is replaced; one that hangs is reported within seconds instead of waited for.
@@ -55,6 +56,15 @@ options:
     type: str
     choices: [glusterfs]
     default: glusterfs
+  version:
+    description:
+      - Version of the format. A new storage domain is made in version 5.
+      - One of version 3 or 4 stays as it is and is used as it is, unless a later version is given here; then it is
+        upgraded, as oVirt does it. A storage domain is never downgraded.
+      - Refused while a data center has the storage domain. The upgrade is for its oVirt to do, or detach it first.
+    type: int
+    choices: [3, 4, 5]
+    version_added: 0.2.0
   mount_options:
     description:
       - Options for mount.glusterfs, as a list or separated by commas. They matter when the volume is being mounted; a
@@ -115,6 +125,12 @@ EXAMPLES = r"""
     volume: trial
     servers: [gluster1, gluster2, gluster3]
     mount_options: log-level=WARNING
+
+- name: Storage domain old, made by an oVirt of long ago, is upgraded
+  gfapi.virt.glusterfs_domain:
+    name: old
+    spec: gluster1:/old
+    version: 5
 
 - name: Storage domain trial is gone, with every image in it
   gfapi.virt.glusterfs_domain:
@@ -201,6 +217,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
@@ -212,6 +229,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, It
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     MOUNT_ROOT,
     OWNER_ID,
+    VERSION,
     StorageDomain,
     mount_point,
 )
@@ -224,6 +242,7 @@ ARGUMENT_SPEC = {
     "volume": {"type": "str"},
     "servers": {"type": "list", "elements": "str", "default": []},
     "vfs_type": {"type": "str", "choices": ["glusterfs"], "default": "glusterfs"},
+    "version": {"type": "int", "choices": [3, 4, 5]},
     "mount_options": {"type": "list", "elements": "str", "default": []},
     "mount_root": {"type": "path", "default": MOUNT_ROOT},
     "owner_uid": {"type": "int", "default": OWNER_ID},
@@ -243,6 +262,7 @@ class Desired:
     mount_point: str
     options: tuple[str, ...]
     owner: tuple[int, int]
+    version: int | None
 
 
 @dataclass(frozen=True)
@@ -255,6 +275,8 @@ class Current:
     owner: tuple[int, int]
     space: Space
     leftovers: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    is_unfinished: bool = False
 
 
 def spec_from(params: Params) -> VolumeSpec:
@@ -285,6 +307,7 @@ def desired_from(params: Params) -> Desired:
         mount_point(params["mount_root"], spec),
         tuple(params["mount_options"]),
         (params["owner_uid"], params["owner_gid"]),
+        params["version"],
     )
 
 
@@ -317,13 +340,16 @@ def read_current(mounts: Mounter, desired: Desired) -> Current:
 
 
 def _read_at(point: str, space: Space, *, is_mounted: bool) -> Current:
+    found = storage_domain_files.read(point)
     return Current(
         is_mounted=is_mounted,
         is_dead=False,
-        storage_domain=storage_domain_files.read(point),
+        storage_domain=found,
         owner=storage_domain_files.read_owner(point),
         space=space,
         leftovers=tuple(storage_domain_files.leftovers(point)),
+        missing=storage_domain_upgrade.missing(point, found) if found else (),
+        is_unfinished=storage_domain_upgrade.is_unfinished(point),
     )
 
 
@@ -335,6 +361,49 @@ def require_ours(current: Current, desired: Desired) -> None:
             f"{desired.spec} holds storage domain {found.name!r} ({found.uuid}), not {desired.name!r};"
             " a volume holds one: use its name, or another volume or directory"
         )
+
+
+def version_after(current: Current, desired: Desired) -> int:
+    """The version that the storage domain will have; raises `ValueError` for one that it cannot get."""
+    found = current.storage_domain
+    if found is None:
+        if desired.version not in (None, VERSION):
+            raise ValueError(
+                f"there is no storage domain {desired.name} on {desired.spec}; a new one is made in version {VERSION},"
+                f" not {desired.version}"
+            )
+        return VERSION
+    version = desired.version or found.version
+    if version < found.version:
+        raise ValueError(
+            f"storage domain {found.name} is of version {found.version}, not {version}; it is never downgraded"
+        )
+    if version > found.version and found.pools:
+        raise StorageError(
+            f"storage domain {found.name} of version {found.version} belongs to data center {', '.join(found.pools)}"
+            " (POOL_UUID); let its oVirt upgrade it, or detach it there first"
+        )
+    return version
+
+
+def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
+    """A later version, where one is asked for, and what an earlier run or an earlier release left out."""
+    found = current.storage_domain
+    if found is None:
+        return []
+    version = version_after(current, desired)
+    words = []
+    if version > found.version:
+        words.append(f"upgrade storage domain {found.name} from version {found.version} to {version}")
+    elif current.is_unfinished and version == VERSION:
+        words.append(f"finish the upgrade of storage domain {found.name} to version {version}")
+    if current.missing:
+        words.append(f"add what storage domain {found.name} lacks: {', '.join(current.missing)}")
+    if not words:
+        return []
+    return [
+        Action("; ".join(words), lambda: storage_domain_upgrade.bring_up(desired.mount_point, desired.name, version))
+    ]
 
 
 def plan_active(mounts: Mounter, gluster: Gluster, current: Current, desired: Desired) -> Plan:
@@ -358,7 +427,15 @@ def plan_active(mounts: Mounter, gluster: Gluster, current: Current, desired: De
                 lambda: storage_domain_files.lay_out(point, desired.name, spec, desired.owner),
             )
         )
-    after = {"state": "active", "mounted": True, "owner": _text_of(desired.owner), "name": desired.name}
+    actions.extend(plan_upgrade(current, desired))
+    after = {
+        "state": "active",
+        "mounted": True,
+        "owner": _text_of(desired.owner),
+        "name": desired.name,
+        "version": version_after(current, desired),
+        "complete": True,
+    }
     return Plan(_shown(current), after, tuple(actions))
 
 
@@ -392,7 +469,8 @@ def plan_absent(mounts: Mounter, users: ImageUsers, current: Current, desired: D
         actions.append(Action(words, lambda: remove(mounts, current, desired)))
     if current.is_mounted or current.is_dead:
         actions.append(Action(f"unmount {point}", lambda: mounts.unmount(point)))
-    return Plan(_shown(current), {"state": "absent", "mounted": False, "name": None}, tuple(actions))
+    after = {"state": "absent", "mounted": False, "name": None, "version": None, "complete": False}
+    return Plan(_shown(current), after, tuple(actions))
 
 
 def shown_at(mounts: Mounter, spec: VolumeSpec, point: str) -> list[str]:
@@ -433,7 +511,9 @@ def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
 def _shown(current: Current) -> dict[str, t.Any]:
     found = current.storage_domain
     shown = {"state": "active" if found and current.is_mounted else "absent", "mounted": current.is_mounted}
-    return {**shown, "owner": _text_of(current.owner), "name": found.name if found else None}
+    name, version = (found.name, found.version) if found else (None, None)
+    complete = found is not None and not current.missing
+    return {**shown, "owner": _text_of(current.owner), "name": name, "version": version, "complete": complete}
 
 
 def _text_of(owner: tuple[int, int]) -> str:
@@ -445,7 +525,7 @@ def facts(found: StorageDomain | None, desired: Desired, space: Space, *, state:
     return {
         "uuid": found.uuid if found else None,
         "name": desired.name,
-        "version": found.version if found else 5,
+        "version": found.version if found else VERSION,
         "spec": str(desired.spec),
         "servers": list(desired.spec.servers),
         "volume": desired.spec.volume,
@@ -467,13 +547,14 @@ def make_item(params: Params, mounts: Mounter, gluster: Gluster, users: ImageUse
         plan = plan_absent(mounts, users, current, desired)
         return Item(desired.name, plan, facts(None, desired, current.space, state="absent"))
     plan = plan_active(mounts, gluster, current, desired)
+    after = replace(current.storage_domain, version=plan.after["version"]) if current.storage_domain else None
 
     def read() -> dict[str, t.Any]:
         space = mounts.require_answer(desired.mount_point)
         found = storage_domain_files.require_named(desired.mount_point, desired.name)
         return facts(found, desired, space, state="active")
 
-    return Item(desired.name, plan, facts(current.storage_domain, desired, current.space, state="active"), read)
+    return Item(desired.name, plan, facts(after, desired, current.space, state="active"), read)
 
 
 def main() -> None:

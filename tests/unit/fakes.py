@@ -97,14 +97,16 @@ class FakeQemuImg:
     runs: list[str] = field(default_factory=list)
     error: CommandError | None = None
 
-    def empty_qcow2(self, size_bytes: int) -> bytes:
+    def empty_qcow2(self, size_bytes: int, compat: str) -> bytes:
         self._run("create")
-        header = b"QFI\xfb" + struct.pack(">I", 3) + bytes(16) + struct.pack(">Q", size_bytes)
+        header = (
+            b"QFI\xfb" + struct.pack(">I", {"0.10": 2, "1.1": 3}[compat]) + bytes(16) + struct.pack(">Q", size_bytes)
+        )
         return header.ljust(QCOW2_LENGTH, b"\0")
 
-    def create_preallocated_qcow2(self, path: str, size_bytes: int) -> None:
+    def create_preallocated_qcow2(self, path: str, size_bytes: int, compat: str) -> None:
         with open(path, "wb") as file:
-            file.write(self.empty_qcow2(size_bytes))
+            file.write(self.empty_qcow2(size_bytes, compat))
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         self._run("resize")

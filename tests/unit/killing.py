@@ -12,7 +12,7 @@ import typing as t
 import warnings
 
 CHANGING = (
-    *("mkdir", "open", "symlink", "rename", "unlink", "rmdir", "chown", "fchown", "fchmod"),
+    *("mkdir", "open", "symlink", "link", "rename", "unlink", "rmdir", "chown", "fchown", "fchmod"),
     *("ftruncate", "pwrite", "posix_fallocate", "fsync"),
 )
 KILLED = 9

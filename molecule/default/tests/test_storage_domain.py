@@ -6,7 +6,11 @@ from __future__ import annotations
 import posixpath
 import typing as t
 
-from conftest import HOST, MOUNT_POINT, VOLUME
+import pytest
+
+from conftest import HOST, MOUNT_POINT, VOLUME, System
+
+MIB = 1 << 20
 
 
 def test_volume_is_mounted(host: t.Any) -> None:
@@ -26,11 +30,68 @@ def test_metadata_describe_the_storage_domain(host: t.Any, storage_domain: str) 
     assert metadata["REMOTE_PATH"] == f"{HOST}:/{VOLUME}"
 
 
-def test_everything_in_it_belongs_to_36_36(system: t.Any, storage_domain: str) -> None:
+def test_everything_in_it_belongs_to_36_36(system: System, storage_domain: str) -> None:
     assert system.lines("find", storage_domain, "!", "(", "-uid", "36", "-gid", "36", ")") == []
 
 
-def test_nothing_half_made_is_left(system: t.Any, storage_domain: str) -> None:
+def test_files_have_the_modes_and_sizes_of_vdsm(system: System, storage_domain: str) -> None:
+    found = system.lines("find", storage_domain, "-path", "*/dom_md*", "-printf", "%f %m %s\\n")
+    sizes = {"ids": MIB, "leases": 2 * MIB, "xleases": 1302528, "inbox": 16 * MIB, "outbox": 16 * MIB}
+    rest = {line.split()[0]: line.split()[1] for line in found if line.split()[0] not in sizes}
+    assert {f"{name} 660 {size}" for name, size in sizes.items()} <= set(found)
+    assert rest == {"dom_md": "755", "metadata": "644"}
+
+
+@pytest.fixture
+def leader(system: System, storage_domain: str) -> t.Callable[..., dict[str, str]]:
+    """What sanlock says of a record: `leader("-s", name, 1, "dom_md/ids")`. Paths from the storage domain's folder."""
+
+    def read(*words: t.Any, offset: int = 0) -> dict[str, str]:
+        # from within the folder, for its name holds a colon
+        kind, *names = map(str, words)
+        record = ":".join([*names, str(offset)])
+        command = f'cd "$1" && sanlock direct read_leader {kind} {record} -Z 512 -A 1M'
+        done, *lines = system.lines("sh", "-c", command, "sh", storage_domain)
+        assert done == "read_leader done 0", (record, done)
+        return dict(line.partition(" ")[::2] for line in lines)
+
+    return read
+
+
+def test_sanlock_reads_the_lockspace(leader: t.Callable[..., dict[str, str]], storage_domain: str) -> None:
+    uuid = posixpath.basename(storage_domain)
+    for host_id in (1, 250, 2000):
+        read = leader("-s", uuid, host_id, "dom_md/ids")
+        assert (read["magic"], read["space_name"], read["resource_name"]) == ("0x12212010", uuid, "")
+        assert (read["owner_id"], read["timestamp"], read["io_timeout"]) == ("0", "0", "10")
+
+
+def test_sanlock_reads_the_lease_of_the_spm(
+    leader: t.Callable[..., dict[str, str]], system: System, storage_domain: str
+) -> None:
+    uuid = posixpath.basename(storage_domain)
+    read = leader("-r", uuid, "SDM", "dom_md/leases", offset=MIB)
+    assert (read["magic"], read["space_name"], read["resource_name"]) == ("0x6152010", uuid, "SDM")
+    assert (read["max_hosts"], read["owner_id"], read["timestamp"]) == ("2000", "0", "0")
+    dump = system.lines("sh", "-c", 'cd "$1/dom_md" && sanlock direct dump leases:1048576', "sh", storage_domain)
+    assert [line.split()[:3] for line in dump[1:]] == [["01048576", uuid, "SDM"]]
+
+
+def test_sanlock_reads_the_lease_of_every_image_volume(
+    leader: t.Callable[..., dict[str, str]], system: System, storage_domain: str
+) -> None:
+    uuid = posixpath.basename(storage_domain)
+    metas = system.lines("find", f"{storage_domain}/images", "-name", "*.meta")
+    assert len(metas) >= 2
+    for meta in metas:
+        lease = meta.removesuffix(".meta") + ".lease"
+        volume = posixpath.basename(meta).removesuffix(".meta")
+        read = leader("-r", uuid, volume, posixpath.relpath(lease, storage_domain))
+        assert (read["space_name"], read["resource_name"], read["timestamp"]) == (uuid, volume, "0")
+        assert system.run("stat", "-c", "%a %u:%g %s", lease).strip() == f"660 36:36 {MIB}"
+
+
+def test_nothing_half_made_is_left(system: System, storage_domain: str) -> None:
     folders = system.lines("find", f"{storage_domain}/images", "-mindepth", "1", "-maxdepth", "1", "-printf", "%f\\n")
     assert len(folders) >= 2
     assert all(len(name) == 36 for name in folders), folders

@@ -27,7 +27,7 @@ def test_modes_do_not_depend_on_the_umask(directory: Directory, tmp_path: Path) 
     old = os.umask(0o077)
     try:
         directory.make("d", 0o755, OWNER).close()
-        directory.write_new("f", "text", 0o644, OWNER)
+        directory.write_new("f", b"text", 0o644, OWNER)
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o755
@@ -38,7 +38,7 @@ def test_modes_do_not_depend_on_the_umask(directory: Directory, tmp_path: Path) 
 def test_a_new_file_is_never_an_old_one(directory: Directory, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("precious")
     with pytest.raises(FileExistsError):
-        directory.write_new("f", "text", 0o644, OWNER)
+        directory.write_new("f", b"text", 0o644, OWNER)
     assert (tmp_path / "f").read_text() == "precious"
 
 
@@ -114,7 +114,7 @@ def test_errors_keep_the_words_of_the_system_and_say_the_mend(number: int, words
 
 def test_staging_leaves_nothing(directory: Directory, tmp_path: Path) -> None:
     with staging(directory, "key") as stage:
-        stage.write_new("f", "x", 0o644, OWNER)
+        stage.write_new("f", b"x", 0o644, OWNER)
         assert Path(stage.path).parent == tmp_path
         assert Path(stage.path).name.startswith(".")
     assert directory.names() == []
@@ -129,7 +129,7 @@ def test_staging_leaves_nothing_after_an_error(directory: Directory) -> None:
 def test_what_a_killed_run_left_is_taken_away_by_the_next_one_wherever_it_was_killed(tmp_path: Path) -> None:
     def run() -> None:
         with staging(Directory.open(str(tmp_path)), "key") as stage:
-            stage.write_new("f", "x", 0o644, OWNER)
+            stage.write_new("f", b"x", 0o644, OWNER)
 
     point = 0
     while killed_at(point, run):
@@ -143,7 +143,7 @@ def test_what_a_living_run_builds_stays(directory: Directory, tmp_path: Path) ->
     with staging(Directory.open(str(tmp_path)), "key") as first:
         with staging(directory, "key"):
             assert Path(first.path).is_dir()
-        first.write_new("f", "x", 0o644, OWNER)
+        first.write_new("f", b"x", 0o644, OWNER)
 
 
 def test_other_keys_are_left_alone(directory: Directory, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import typing as t
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -157,17 +158,28 @@ uuids = st.uuids().map(str)
         disk_type=st.sampled_from(["DATA", "OVFS"]),
         generation=st.integers(0, 999),
         sequence=st.integers(0, 2**32 - 1),
-        other=st.sampled_from([(), (("MTIME", "0"),)]),
+        other=st.sampled_from([(), (("POOL", "0"),)]),
     )
 )
 def test_text_holds_all_of_it(volume: ImageVolume) -> None:
     assert ImageVolume.from_text(volume.uuid, volume.to_text()) == volume
+    older = replace(volume, capacity_bytes=volume.capacity_bytes // 512 * 512, sequence=0)
+    for version in (3, 4):
+        assert ImageVolume.from_text(volume.uuid, older.to_text(version)) == older
 
 
-def test_older_versions_count_blocks() -> None:
-    text = META.replace("CAP=10737418240\n", "MTIME=0\n").replace("SEQ=0\n", "SIZE=20971520\n")
-    found = ImageVolume.from_text(VOL, text)
-    assert (found.capacity_bytes, found.other) == (10 << 30, (("MTIME", "0"),))
+#: the same in versions 3 and 4: blocks of 512 bytes instead of bytes
+OLDER = META.replace("CAP=10737418240\n", "").replace("SEQ=0\n", "SIZE=20971520\n").replace("PUUID", "MTIME=0\nPUUID")
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_older_versions_count_blocks(version: int) -> None:
+    assert ImageVolume.from_text(VOL, OLDER) == VOLUME
+    assert VOLUME.to_text(version) == OLDER
+
+
+def test_a_file_on_its_way_from_version_4_to_5_says_both() -> None:
+    assert ImageVolume.from_text(VOL, f"CAP=10737418240\n{OLDER}") == VOLUME
 
 
 @pytest.mark.parametrize(

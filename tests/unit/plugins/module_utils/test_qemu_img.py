@@ -32,26 +32,27 @@ class Recorded:
 
 def test_create_preallocated() -> None:
     run = Recorded(Completed(0, "", ""))
-    QemuImg(run).create_preallocated_qcow2("/x", 4096)
+    QemuImg(run).create_preallocated_qcow2("/x", 4096, "1.1")
     ((argv, timeout_s),) = run.calls
     options = "compat=1.1,preallocation=falloc"
     assert argv == ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, "/x", "4096"]
     assert timeout_s > 60
 
 
-def test_one_empty_image_serves_all_of_its_size() -> None:
+def test_one_empty_image_serves_all_of_its_size_and_compatibility() -> None:
     made: list[str] = []
 
     def run(argv: t.Sequence[str], **_limits: t.Any) -> Completed:
         path = Path(argv[-2])
-        assert (argv[:-2], path.exists()) == (["qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=1.1"], False)
-        path.write_text(argv[-1], encoding="ascii")
+        assert (argv[:-3], path.exists()) == (["qemu-img", "create", "-q", "-f", "qcow2", "-o"], False)
+        path.write_text(" ".join(argv[-3::2]), encoding="ascii")
         made.append(argv[-2])
         return Completed(0, "", "")
 
     qemu_img = QemuImg(run)
-    assert [qemu_img.empty_qcow2(size_bytes) for size_bytes in (4096, 8192, 4096)] == [b"4096", b"8192", b"4096"]
-    assert len(made) == 2
+    asked = [(4096, "1.1"), (8192, "1.1"), (4096, "1.1"), (4096, "0.10")]
+    assert [qemu_img.empty_qcow2(*one) for one in asked] == [b"compat=%s %d" % (c.encode(), s) for s, c in asked]
+    assert len(made) == 3
     assert not any(Path(path).parent.exists() for path in made)
 
 
@@ -75,4 +76,4 @@ def test_resize(preallocated: bool, words: list[str]) -> None:
 )
 def test_failures_keep_the_words_of_the_tool(answer: Completed | CommandError, words: str) -> None:
     with pytest.raises(CommandError, match=words):
-        QemuImg(Recorded(answer)).create_preallocated_qcow2("/x", 4096)
+        QemuImg(Recorded(answer)).create_preallocated_qcow2("/x", 4096, "1.1")

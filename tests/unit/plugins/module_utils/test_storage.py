@@ -16,7 +16,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
@@ -157,13 +159,40 @@ def test_an_image_is_made_as_vdsm_wants_it(host: Host, image_format: str, preall
         pytest.skip("too little room here to reserve 1 GiB")
     volume = host.create("web", image_format, preallocated=preallocated)
     directory = host.images / volume.image_uuid
-    data, meta = directory / volume.uuid, directory / f"{volume.uuid}.meta"
-    assert sorted(directory.iterdir()) == [data, meta]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (directory, data, meta)] == [0o755, 0o660, 0o644]
-    assert {(path.stat().st_uid, path.stat().st_gid) for path in (directory, data, meta)} == {OWNER}
+    data, lease, meta = directory / volume.uuid, directory / f"{volume.uuid}.lease", directory / f"{volume.uuid}.meta"
+    assert sorted(directory.iterdir()) == [data, lease, meta]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (directory, data, lease, meta)]
+    assert modes == [0o755, 0o660, 0o660, 0o644]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in (directory, data, lease, meta)} == {OWNER}
     assert data.stat().st_size == (GIB if image_format == "raw" else 200704)
     assert meta.read_text() == volume.to_text()
+    record = resource(host.place.storage_domain.uuid, volume.uuid, (512, MIB))
+    assert lease.read_bytes() == record.ljust(MIB, b"\0")
+    assert lease.stat().st_blocks * 512 >= MIB
     assert [path.name for path in host.images.iterdir()] == [volume.image_uuid]
+
+
+@pytest.mark.parametrize(("version", "qcow2_version"), [(3, 2), (4, 3)])
+def test_an_older_storage_domain_is_used_in_its_own_way(host: Host, version: int, qcow2_version: int) -> None:
+    older = StorageDomain(host.place.storage_domain.uuid, "vmstore", "gl1:/gv0", version=version)
+    Path(host.place.path, METADATA).write_text(older.to_text())
+    volume = host.create()
+    directory = host.images / volume.image_uuid
+    assert "\nSIZE=2097152\n" in (directory / f"{volume.uuid}.meta").read_text()
+    assert (directory / volume.uuid).read_bytes()[4:8] == bytes([0, 0, 0, qcow2_version])
+    host.storage.grow(host.storage.require_image("vmstore", "web"), 2 * GIB, resize_live=None)
+    text = (directory / f"{volume.uuid}.meta").read_text()
+    assert "\nSIZE=4194304\n" in text
+    assert "CAP=" not in text
+
+
+def test_an_image_without_a_lease_is_used_and_deleted(host: Host) -> None:
+    volume = host.create()
+    (host.images / volume.image_uuid / f"{volume.uuid}.lease").unlink()
+    host.storage.grow(host.storage.require_image("vmstore", "web"), 2 * GIB, resize_live=None)
+    assert host.storage.require_image("vmstore", "web").virtual_size_bytes == 2 * GIB
+    host.storage.delete(host.place, volume.image_uuid)
+    assert list(host.images.iterdir()) == []
 
 
 def test_a_found_image_names_its_file_on_the_mount_and_in_the_volume(host: Host) -> None:

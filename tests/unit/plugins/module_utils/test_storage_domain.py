@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-import typing as t
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MAX_HOSTS, MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     FIELDS,
     LAYOUT,
@@ -56,8 +57,6 @@ storage_domains = st.builds(
     pool_uuid=st.lists(st.uuids().map(str)).map(",".join),
     role=st.sampled_from(["Regular", "Master"]),
     domain_class=st.sampled_from(["Data", "Iso", "Backup"]),
-    block_size_bytes=st.sampled_from([512, 4096]),
-    alignment_bytes=st.sampled_from([1 << 20, 1 << 21]),
     other=st.dictionaries(keys, printable).map(lambda pairs: tuple(sorted(pairs.items()))),
 )
 
@@ -77,18 +76,36 @@ def test_what_was_written_is_read() -> None:
     assert StorageDomain.from_text(TEXT) == STORAGE_DOMAIN
 
 
-@given(storage_domains)
-def test_text_holds_all_of_it(storage_domain: StorageDomain) -> None:
+@given(storage_domains, st.sampled_from(list(MAX_HOSTS)))
+def test_text_holds_all_of_it(storage_domain: StorageDomain, geometry: tuple[int, int]) -> None:
+    storage_domain = replace(storage_domain, block_size_bytes=geometry[0], alignment_bytes=geometry[1])
     assert StorageDomain.from_text(storage_domain.to_text()) == storage_domain
 
 
 @given(storage_domains, st.sampled_from([3, 4]))
 def test_older_versions_have_neither_block_size_nor_alignment(storage_domain: StorageDomain, version: int) -> None:
-    older = t.cast("dict[str, t.Any]", {**vars(storage_domain), "version": version})
-    text = StorageDomain(**{**older, "block_size_bytes": 512, "alignment_bytes": 1 << 20}).to_text()
+    text = replace(storage_domain, version=version).to_text()
     assert "\nBLOCK_SIZE=" not in text
     assert "\nALIGNMENT=" not in f"\n{text}"
     assert StorageDomain.from_text(text).to_text() == text
+
+
+@pytest.mark.parametrize(
+    ("version", "total"),
+    # the sums were made with sha1sum, as above
+    [(3, "9c5094fa015314c1242e472c86431a27f67e155e"), (4, "b15174c2ad95698b738b2e85ed4997aa7ca89f2e")],
+)
+def test_what_vdsm_wrote_in_older_versions_is_read_and_written_back(version: int, total: str) -> None:
+    text = (
+        "CLASS=Data\nDESCRIPTION=old\nIOOPTIMEOUTSEC=10\nLEASERETRIES=3\nLEASETIMESEC=60\nLOCKPOLICY=\n"
+        "LOCKRENEWALINTERVALSEC=5\nMASTER_VERSION=1\nPOOL_DESCRIPTION=dépôt\n"
+        "POOL_DOMAINS=3a9b1c52-58c5-4f0d-a4a3-3f0a1e7d2b11:Active\nPOOL_SPM_ID=-1\nPOOL_SPM_LVER=-1\nPOOL_UUID=\n"
+        "REMOTE_PATH=gl1:/gv0\nROLE=Regular\nSDUUID=3a9b1c52-58c5-4f0d-a4a3-3f0a1e7d2b11\nTYPE=GLUSTERFS\n"
+        f"VERSION={version}\n_SHA_CKSUM={total}\n"
+    )
+    found = StorageDomain.from_text(text)
+    assert (found.version, found.name, found.geometry) == (version, "old", (512, MIB))
+    assert found.to_text() == text
 
 
 def test_keys_that_are_not_modelled_stay() -> None:
@@ -125,6 +142,9 @@ def test_padding_and_lines_without_a_key_do_not_count() -> None:
         (f"TYPE=GLUSTERFS\nSDUUID={UUID}\nVERSION=six\n", "'six' is not a number"),
         (f"TYPE=GLUSTERFS\nSDUUID={UUID}\nVERSION=6\n", "VERSION 6 is not one of 3, 4, 5"),
         ("TYPE=GLUSTERFS\nSDUUID=../etc\nVERSION=5\n", "not a uuid"),
+        (f"TYPE=GLUSTERFS\nSDUUID={UUID}\nVERSION=5\nBLOCK_SIZE=1024\n", "BLOCK_SIZE 1024 with ALIGNMENT 1048576"),
+        (f"TYPE=GLUSTERFS\nSDUUID={UUID}\nVERSION=5\nALIGNMENT=2097152\n", "BLOCK_SIZE 512 with ALIGNMENT 2097152"),
+        (f"TYPE=GLUSTERFS\nSDUUID={UUID}\nVERSION=4\nBLOCK_SIZE=4096\n", "nothing that version 4 has"),
     ],
 )
 def test_what_is_no_storage_domain_is_refused_by_its_fault(text: str, fault: str) -> None:
@@ -191,6 +211,25 @@ def test_metadata_is_made_last_and_parents_before_children() -> None:
     assert paths[-1] == METADATA
     for position, path in enumerate(paths):
         assert not path or path.rpartition("/")[0] in paths[:position]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "sizes"),
+    [
+        ((512, MIB), {"ids": MIB, "leases": 2 * MIB, "xleases": 1302528}),
+        ((4096, MIB), {"ids": MIB, "leases": 2 * MIB, "xleases": 1302528}),
+        ((4096, 2 * MIB), {"ids": 2 * MIB, "leases": 4 * MIB, "xleases": 2351104}),
+    ],
+)
+def test_files_have_the_sizes_of_vdsm(geometry: tuple[int, int], sizes: dict[str, int]) -> None:
+    domain = replace(STORAGE_DOMAIN, block_size_bytes=geometry[0], alignment_bytes=geometry[1])
+    contents = {entry.path: entry.content(domain, 0) for entry in LAYOUT if entry.content}
+    made = {
+        path.partition("/")[2]: max(content.size_bytes, content.offset + len(content.data))
+        for path, content in contents.items()
+    }
+    mailbox = 16 * MIB
+    assert made == {**sizes, "inbox": mailbox, "outbox": mailbox, "metadata": len(domain.to_text().encode())}
 
 
 @pytest.mark.parametrize(

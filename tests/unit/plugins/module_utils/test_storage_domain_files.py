@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import XLeaseIndex, lockspace, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
@@ -36,9 +37,24 @@ def test_it_has_the_directories_and_modes_of_vdsm(tmp_path: Path) -> None:
     made = lay_out(tmp_path)
     root = tmp_path / made.uuid
     modes = {str(path.relative_to(root)): stat.S_IMODE(path.stat().st_mode) for path in (root, *root.rglob("*"))}
-    assert modes == {".": 0o755, "dom_md": 0o755, IMAGES: 0o755, METADATA: 0o644}
+    leases = {f"dom_md/{name}": 0o660 for name in ("ids", "inbox", "leases", "outbox", "xleases")}
+    assert modes == {".": 0o755, "dom_md": 0o755, IMAGES: 0o755, METADATA: 0o644, **leases}
     assert (root / METADATA).read_text() == made.to_text()
     assert (made.name, made.spec, made.version, made.pool_uuid) == ("vmstore", "gl1:/data", 5, "")
+
+
+def test_its_lease_files_hold_what_sanlock_and_vdsm_look_for(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    files_of = {path.name: path for path in (tmp_path / made.uuid / "dom_md").iterdir()}
+    unit = made.alignment_bytes
+    assert files_of["ids"].read_bytes() == lockspace(made.uuid, made.geometry)
+    spm = resource(made.uuid, "SDM", made.geometry)
+    assert files_of["leases"].read_bytes() == bytes(unit) + spm.ljust(unit, b"\0")
+    index = files_of["xleases"].read_bytes()
+    assert not any(index[:unit])
+    assert XLeaseIndex.from_bytes(index[unit:]).lockspace == made.uuid
+    for mailbox in (files_of["inbox"], files_of["outbox"]):
+        assert (mailbox.stat().st_size, mailbox.stat().st_blocks) == (16 << 20, 0)
 
 
 def test_the_second_host_finds_what_the_first_one_made(tmp_path: Path) -> None:

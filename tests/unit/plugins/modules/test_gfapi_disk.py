@@ -279,13 +279,12 @@ def test_a_damaged_disk_is_neither_made_again_nor_taken_for_gone(host: Host, par
             host.items(name=name, **params)
 
 
-def test_older_storage_domains_get_no_new_disks(host: Host) -> None:
-    host.run(name="web", size="1G")
+def test_older_storage_domains_get_disks_too(host: Host) -> None:
     older = StorageDomain(host.uuid, "vmstore", "gl1:/gv0", version=4)
     (host.path / METADATA).write_text(older.to_text())
-    with pytest.raises(StorageError, match="version 4; disks are made in version 5"):
-        host.items(name="new", size="1G")
-    host.run(name="web")
+    host.run(name="web", size="1G", description="old")
+    (meta,) = host.path.rglob("*.meta")
+    assert "SIZE=2097152\n" in meta.read_text()
 
 
 # --- deleted --------------------------------------------------------------------------------------------------------

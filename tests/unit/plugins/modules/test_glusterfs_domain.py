@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
+from ansible_collections.gfapi.virt.tests.unit import older_domain
 from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeImageUsers, FakeMounts, FakeServers
 
 
@@ -69,8 +71,9 @@ def test_an_empty_volume_becomes_a_storage_domain(host: Host) -> None:
         "lay out storage domain vmstore on gl1:/gv0",
     ]
     owner = f"{os.getuid()}:{os.getgid()}"
-    assert item.plan.before == {"state": "absent", "mounted": False, "owner": owner, "name": None}
-    assert item.plan.after == {"state": "active", "mounted": True, "owner": owner, "name": "vmstore"}
+    before = {"state": "absent", "mounted": False, "owner": owner, "name": None, "version": None, "complete": False}
+    after = {"state": "active", "mounted": True, "owner": owner, "name": "vmstore", "version": 5, "complete": True}
+    assert (item.plan.before, item.plan.after) == (before, after)
     found = storage_domain_files.read(host.point)
     assert found is not None
     assert item.read is not None
@@ -236,6 +239,73 @@ def test_another_volume_on_the_mount_point_is_refused(host: Host) -> None:
     host.mounts.mounted[host.point] = type(mount)(type(mount.spec)(("gl1",), "gv1"), host.point)
     with pytest.raises(StorageError, match="gl1:/gv1 is mounted there, not gl1:/gv0"):
         host.item()
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+def older(host: Host, version: int, **values: t.Any) -> Path:
+    """The mounted storage domain, as if an oVirt of that version had made it."""
+    host.run()
+    root = Path(host.point)
+    uuid = older_domain.write(root, version, **values)
+    for path in root.iterdir():
+        if path.name not in (uuid, storage_domain_files.CLAIM):
+            shutil.rmtree(path)
+    return root / uuid
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_an_older_storage_domain_is_left_as_it_is(host: Host, version: int) -> None:
+    older(host, version)
+    item = host.item(name="old")
+    assert (item.plan.summaries, item.predicted["version"]) == ([], version)
+
+
+@pytest.mark.parametrize(("found", "wanted"), [(3, 4), (3, 5), (4, 5)])
+def test_an_older_storage_domain_is_upgraded_when_asked(host: Host, found: int, wanted: int) -> None:
+    older(host, found)
+    item = host.run(name="old", version=wanted)
+    assert item.plan.summaries == [f"upgrade storage domain old from version {found} to {wanted}"]
+    assert (item.plan.before["version"], item.plan.after["version"]) == (found, wanted)
+    assert item.read is not None
+    assert item.read() == item.predicted
+    assert item.predicted["version"] == wanted
+
+
+def test_an_interrupted_upgrade_is_finished_unasked(host: Host) -> None:
+    older(host, 4)
+    host.run(name="old", version=5)
+    Path(host.point, storage_domain_files.MARK).touch()
+    assert host.run(name="old").plan.summaries == ["finish the upgrade of storage domain old to version 5"]
+
+
+def test_what_an_earlier_release_left_out_is_added(host: Host) -> None:
+    path = Path(host.point, older(host, 4).name)
+    for name in ("ids", "xleases"):
+        (path / "dom_md" / name).unlink()
+    item = host.run(name="old")
+    assert item.plan.summaries == ["add what storage domain old lacks: dom_md/ids, dom_md/xleases"]
+    assert (item.plan.before["complete"], item.plan.after["complete"]) == (False, True)
+
+
+def test_a_storage_domain_is_never_downgraded(host: Host) -> None:
+    host.run()
+    with pytest.raises(ValueError, match="storage domain vmstore is of version 5, not 4; it is never downgraded"):
+        host.item(version=4)
+
+
+def test_a_new_storage_domain_has_the_newest_version(host: Host) -> None:
+    with pytest.raises(ValueError, match="no storage domain vmstore on .*; a new one is made in version 5, not 3"):
+        host.item(version=3)
+    host.run(version=5)
+
+
+def test_the_upgrade_of_a_data_centers_storage_domain_is_left_to_it(host: Host) -> None:
+    older(host, 4, pool_uuid="p-1")
+    with pytest.raises(StorageError, match="version 4 belongs to data center p-1 .*; let its oVirt upgrade it"):
+        host.item(name="old", version=5)
+    host.run(name="old")
 
 
 # --- absent ---------------------------------------------------------------------------------------------------------

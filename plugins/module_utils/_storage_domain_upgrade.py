@@ -1,0 +1,138 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: a storage domain brought to a later version of the format, or given the files that it lacks.
+
+The order is VDSM's (lib/vdsm/storage/formatconverter.py): after each step all images can be read, by VDSM and by us. A
+mark on the mount stands from the first step to the last, so that a run that was killed is seen and finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import posixpath
+import typing as t
+from dataclasses import replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, is_image_directory
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
+    LEASE,
+    META,
+    META_READ_BYTES,
+    make_lease,
+    write_meta,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    FOLDER,
+    IMAGES,
+    METADATA,
+    METADATA_MODE,
+    XLEASES,
+    StorageDomain,
+    missing_from,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_files import MARK
+
+_MARK_FLAGS: t.Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def is_unfinished(point: str) -> bool:
+    """Whether an upgrade was interrupted, or runs at this moment."""
+    return os.path.lexists(os.path.join(point, MARK))
+
+
+def missing(point: str, domain: StorageDomain) -> tuple[str, ...]:
+    """The files that its version has and it lacks."""
+    path = posixpath.join(point, domain.uuid, FOLDER)
+    with explained(f"read {path}"), Directory.open(path) as folder:
+        return tuple(entry.path for entry in missing_from(domain, folder.names()))
+
+
+def bring_up(point: str, name: str, version: int) -> None:
+    """To that version, with all files that it has; waits for another run that does the same."""
+    with explained(f"upgrade storage domain {name} on {point}"), Directory.open(point) as root, _mark(root):
+        # as it is with the lock held: another run may have done it all
+        found = storage_domain_files.require_named(point, name)
+        wanted = replace(found, version=max(version, found.version))
+        with root.below(f"{found.uuid}/{FOLDER}") as folder, root.below(f"{found.uuid}/{IMAGES}") as images:
+            with staging(root, "upgrade") as stage:
+                _add_files(stage, folder, images, found, wanted)
+            if found.version < 5 <= wanted.version:
+                _rewrite(images, _with_both_sizes)
+            if found != wanted:
+                folder.replace_text(posixpath.basename(METADATA), wanted.to_text(), METADATA_MODE, folder.owner())
+            if wanted.version >= 5:
+                _rewrite(images, ImageVolume.to_text)
+
+
+@contextlib.contextmanager
+def _mark(root: Directory) -> t.Iterator[None]:
+    """Locked by one run at a time, and gone after one that ends well."""
+    lock = _locked_mark(root)
+    try:
+        yield
+        root.remove(MARK)
+        root.sync()
+    finally:
+        os.close(lock)
+
+
+def _locked_mark(root: Directory) -> int:
+    while True:
+        lock = os.open(MARK, _MARK_FLAGS, 0o600, dir_fd=root.descriptor)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            # the run that we waited for takes its mark away
+            if os.stat(MARK, dir_fd=root.descriptor, follow_symlinks=False).st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)
+
+
+def _add_files(
+    stage: Directory, folder: Directory, images: Directory, found: StorageDomain, wanted: StorageDomain
+) -> None:
+    """The files that are not there; the leases of images first, for nothing else would tell that they lack."""
+    if missing_from(found, folder.names()):
+        for directory, volume, _text in _volumes(images):
+            lease = volume.uuid + LEASE
+            if not directory.is_there(lease):
+                make_lease(stage, volume.uuid, found, images.owner())
+                stage.move(lease, directory, lease)
+    for entry in missing_from(wanted, folder.names() if found.version >= 4 else _without_xleases(folder)):
+        name = posixpath.basename(entry.path)
+        storage_domain_files.make(stage, name, entry, wanted, folder.owner())
+        stage.move(name, folder, name)
+
+
+def _without_xleases(folder: Directory) -> list[str]:
+    """The names, but for what an interrupted upgrade left: version 3 has no external leases."""
+    return [name for name in folder.names() if name != posixpath.basename(XLEASES)]
+
+
+def _with_both_sizes(volume: ImageVolume) -> str:
+    """`.meta` that version 4 and version 5 read alike."""
+    return replace(volume, other=(*volume.other, ("CAP", str(volume.capacity_bytes)))).to_text(4)
+
+
+def _rewrite(images: Directory, text_of: t.Callable[[ImageVolume], str]) -> None:
+    owner = images.owner()
+    for directory, volume, text in _volumes(images):
+        wanted = text_of(volume)
+        if wanted != text:
+            write_meta(directory, volume.uuid, wanted, owner)
+
+
+def _volumes(images: Directory) -> t.Iterator[tuple[Directory, ImageVolume, str]]:
+    """Every image volume with its directory and the text of its `.meta`; what cannot be read stays as it is."""
+    for image_uuid in filter(is_image_directory, images.names()):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), images.child(image_uuid) as directory:
+            for name in directory.names():
+                if name.endswith(META) and not name.startswith("."):
+                    with contextlib.suppress(ValueError):
+                        text = directory.read(name, META_READ_BYTES).decode()
+                        yield directory, ImageVolume.from_text(name[: -len(META)], text), text
