@@ -18,7 +18,17 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed, Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume, effective_options, volumes_from
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import (
+    Heal,
+    Peer,
+    Status,
+    heal_from,
+    peers_from,
+    status_from,
+    words_of,
+)
 
+VOLUMES_DIRECTORY: t.Final = "/var/lib/glusterd/vols"
 GROUPS_DIRECTORY: t.Final = "/var/lib/glusterd/groups"
 GLUSTERD_SOCKET: t.Final = "/var/run/glusterd.socket"
 #: glusterd gives a client's transaction 120 s
@@ -87,6 +97,73 @@ class Gluster:
         pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
         return {key.strip(): value.strip() for key, _equals, value in pairs}
 
+    def pool_and_volumes(self, *, remote_host: str | None = None) -> tuple[tuple[Peer, ...], tuple[Volume, ...]]:
+        """The peers and every volume; of another host's (`remote_host`) only the volumes can be asked."""
+        doing = f"read volumes{f' of {remote_host}' if remote_host else ''}"
+        if remote_host or not _listens(GLUSTERD_SOCKET):
+            # as in volume_and_options
+            remote = [f"--remote-host={remote_host}"] if remote_host else []
+            return (), volumes_from(self._call(doing, *remote, "volume", "info"))
+        pool, info = self._documents(doing, ["pool list", "volume info"], count=2)
+        _require_success(doing, pool)
+        _require_success(doing, info)
+        return peers_from(pool), volumes_from(info)
+
+    def options_in_force(self, names: t.Sequence[str]) -> list[dict[str, str]]:
+        """Every option in force on each of the volumes; glusterd asks no peer for that."""
+        doing = f"read options of volume {', '.join(names)}"
+        documents = self._documents(doing, [f"volume get {name} all" for name in names], count=len(names))
+        for document in documents:
+            _require_success(doing, document)
+        return [effective_options(document) for document in documents]
+
+    def status(self, volumes: t.Sequence[Volume], *, timeout_s: float) -> list[Status]:
+        """How each of the volumes is, which all are started; every peer is asked.
+
+        Raises `GlusterError` where a peer says nothing, or another transaction goes on, for as long as `timeout_s`.
+        """
+        doing = f"read status of volume {', '.join(volume.name for volume in volumes)}"
+        commands = [_status_commands(volume) for volume in volumes]
+        flat = [command for several in commands for command in several]
+        deadline = time.monotonic() + timeout_s
+        pause_s = 0.2
+        while True:
+            left_s = deadline - time.monotonic()
+            documents = self._documents(doing, flat, count=len(flat), timeout_s=max(left_s, 1))
+            busy = [words for words in map(words_of, documents) if any(part in words for part in BUSY_WORDS)]
+            if not busy:
+                break
+            if left_s < pause_s:
+                raise GlusterError(f"cannot {doing}: {busy[0]} (waited {timeout_s:g} s for the lock)", busy=True)
+            # glusterd tells nobody when it lets go of a lock
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 5)
+        answers = iter(documents)
+        return [_status_of(doing, [next(answers) for _command in several]) for several in commands]
+
+    def heal(self, name: str, *, timeout_s: float) -> dict[str, Heal]:
+        """What each brick of a started volume says is to be healed; a client that gluster starts asks the bricks."""
+        doing = f"read what is to be healed on volume {name}"
+        words = ["volume", "heal", name, "info", "summary"]
+        (document,) = _documents(doing, self._program(doing, words, timeout_s=timeout_s), count=1)
+        _require_success(doing, document)
+        return heal_from(document)
+
+    def has_thin_arbiter(self, name: str) -> bool | None:
+        """Whether a volume has a thin arbiter, which no XML tells; `None` where this host has no record of it."""
+        try:
+            with open(f"{VOLUMES_DIRECTORY}/{name}/info", encoding="utf-8", errors="replace") as file:
+                return "thin_arbiter_count=1" in file.read().splitlines()
+        except OSError:
+            return None
+
+    def _documents(
+        self, doing: str, commands: t.Sequence[str], *, count: int, timeout_s: float = TIMEOUT_S
+    ) -> list[_xml.Element]:
+        """The answers of one process to commands, which it takes on standard input, one a line."""
+        stdin = "".join(f"{command}\n" for command in commands)
+        return _documents(doing, self._program(doing, [], stdin=stdin, timeout_s=timeout_s), count=count)
+
     def _transaction(self, doing: str, *words: str, xml: bool = True) -> None:
         """A call that changes something; tried again while another transaction holds the lock."""
         started = time.monotonic()
@@ -118,11 +195,31 @@ class Gluster:
         if done.returncode != 0:
             raise _failure(doing, done.words or f"gluster ended with status {done.returncode} and said nothing")
 
-    def _program(self, doing: str, words: t.Sequence[str], *, stdin: str = "") -> Completed:
+    def _program(
+        self, doing: str, words: t.Sequence[str], *, stdin: str = "", timeout_s: float = TIMEOUT_S
+    ) -> Completed:
         try:
-            return self._run(["gluster", "--mode=script", "--xml", *words], stdin=stdin, timeout_s=TIMEOUT_S)
+            return self._run(["gluster", "--mode=script", "--xml", *words], stdin=stdin, timeout_s=timeout_s)
         except CommandError as exc:
             raise GlusterError(f"cannot {doing}: {exc}") from exc
+
+
+def _status_commands(volume: Volume) -> list[str]:
+    """Three questions; clients of a volume without self-heal daemons are asked of each brick.
+
+    Asked of such a volume as a whole, glusterd 10.3 says `Commit failed` for a brick that has no client at all.
+    """
+    status = f"volume status {volume.name}"
+    has_daemons = volume.is_replicate or volume.is_disperse
+    bricks = [""] if has_daemons else [f"{brick} " for brick in volume.bricks]
+    return [f"{status} detail", status, *(f"{status} {brick}clients" for brick in bricks)]
+
+
+def _status_of(doing: str, documents: t.Sequence[_xml.Element]) -> Status:
+    detail, plain, *clients = documents
+    _require_success(doing, detail)
+    _require_success(doing, plain)
+    return status_from(detail, plain, clients)
 
 
 def _only(name: str, info: _xml.Element) -> Volume:

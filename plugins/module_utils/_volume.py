@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 
+_TRANSPORTS: t.Final = {"0": "tcp", "1": "rdma", "2": "tcp,rdma"}
+
 
 @dataclass(frozen=True)
 class Brick:
@@ -19,6 +21,11 @@ class Brick:
     host: str
     path: str
     is_arbiter: bool = False
+    #: uuid of the peer that has it
+    peer: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.path}"
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class Volume:
     replica: int
     bricks: tuple[Brick, ...]
     options: t.Mapping[str, str] = field(default_factory=dict)
+    #: bricks of a dispersed set, and how many of them may be missing; 0 for other types
+    disperse: int = 0
+    redundancy: int = 0
+    transport: str = "tcp"
+    uuid: str = field(default="", compare=False)
 
     @property
     def is_started(self) -> bool:
@@ -50,6 +62,12 @@ class Volume:
     @property
     def is_disperse(self) -> bool:
         return "Disperse" in self.type
+
+    @property
+    def sets(self) -> tuple[tuple[Brick, ...], ...]:
+        """The bricks that hold the same files: a replica set, a dispersed set, or a brick alone."""
+        size = max(self.disperse, self.replica, 1)
+        return tuple(self.bricks[first : first + size] for first in range(0, len(self.bricks), size))
 
     @property
     def servers(self) -> tuple[str, ...]:
@@ -70,13 +88,17 @@ def _volume_from(node: _xml.Element) -> Volume:
         replica=int(node.findtext("replicaCount", "1")),
         bricks=tuple(_brick_from(brick) for brick in node.iterfind("bricks/brick")),
         options={row.findtext("name", ""): row.findtext("value", "") for row in node.iterfind("options/option")},
+        disperse=int(node.findtext("disperseCount", "0")),
+        redundancy=int(node.findtext("redundancyCount", "0")),
+        transport=_TRANSPORTS.get(node.findtext("transport", "0"), "unknown"),
+        uuid=node.findtext("id", ""),
     )
 
 
 def _brick_from(node: _xml.Element) -> Brick:
     # mixed content: host:path<name>...</name>...; the path is absolute, so the first ':/' splits, with IPv6 too
     host, _colon, path = (node.text or "").strip().partition(":/")
-    return Brick(host, "/" + path, node.findtext("isArbiter") == "1")
+    return Brick(host, "/" + path, node.findtext("isArbiter") == "1", node.findtext("hostUuid", ""))
 
 
 def effective_options(get: _xml.Element) -> dict[str, str]:

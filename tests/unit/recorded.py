@@ -50,3 +50,36 @@ class Replay:
         if [list(argv), stdin] != [PROGRAM + call["words"], call["stdin"]]:
             raise AssertionError(f"{argv} with input {stdin!r} is not the recorded call {name}: {call}")
         return Completed(call["returncode"], gluster_text(name), call["stderr"])
+
+
+#: the versions that record_volume_state.py was run on
+STATE_VERSIONS: t.Final = ("10.3", "11.1")
+
+
+def state_xml(name: str, version: str, *, document: int = 0) -> _xml.Element:
+    """One of the documents in a recording of record_volume_state.py."""
+    text = (GLUSTER / f"{name}_{version}.xml").read_text("utf-8").split("<?xml")[1:][document]
+    return _xml.parse(text.partition("?>")[2].strip())
+
+
+class Cluster:
+    """A `run` that answers every call that record_volume_state.py made; `instead` gives another recording for one."""
+
+    def __init__(self, version: str, instead: t.Mapping[str, str | Exception] | None = None) -> None:
+        calls = json.loads((GLUSTER / f"state_calls_{version}.json").read_text("utf-8"))
+        self._version, self._instead, self.asked = version, instead or {}, list[str]()
+        self._names = {(tuple(call["words"]), call["stdin"]): name for name, call in reversed(calls.items())}
+        self._returncodes = {name: call["returncode"] for name, call in calls.items()}
+
+    def __call__(
+        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+    ) -> Completed:
+        if list(argv[: len(PROGRAM)]) != PROGRAM:
+            raise AssertionError(f"{argv} is not a call of gluster")
+        name = self._names[tuple(argv[len(PROGRAM) :]), stdin]
+        self.asked.append(name)
+        answer = self._instead.get(name, name)
+        if isinstance(answer, Exception):
+            raise answer
+        printed = (GLUSTER / f"{answer}_{self._version}.xml").read_text("utf-8")
+        return Completed(self._returncodes[answer], printed, "")

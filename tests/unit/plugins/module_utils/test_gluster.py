@@ -14,7 +14,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.tests.unit.recorded import PROGRAM, Replay, gluster_text
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
+from ansible_collections.gfapi.virt.tests.unit.recorded import GLUSTER, PROGRAM, Cluster, Replay, gluster_text
 
 
 @pytest.fixture(autouse=True)
@@ -303,3 +304,99 @@ def test_missing_group_is_named_with_the_mend(monkeypatch: pytest.MonkeyPatch, t
         GlusterError, match=r"^cannot read option group virt \(.*/virt\): No such file or directory; the gluster"
     ):
         Gluster().group("virt")
+
+
+# --- the state of volumes -------------------------------------------------------------------------------------------
+
+STARTED: t.Final = Volume("vmstore", "Replicate", "Started", 3, ())
+ALONE: t.Final = Volume("v", "Distribute", "Started", 1, (Brick("gl1", "/b1"), Brick("2001:db8::1", "/b2")))
+
+
+def status_printed(*, busy: bool = False) -> Completed:
+    text = (GLUSTER / "status_vmstore_10.3.xml").read_text("utf-8")
+    refused = gluster_text("volume_set_busy")
+    return Completed(0, refused * 3 if busy else text, "")
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_peers_and_volumes_are_read_by_one_process() -> None:
+    cluster = Cluster("10.3")
+    peers, volumes = Gluster(cluster).pool_and_volumes()
+    assert (len(peers), len(volumes), cluster.asked) == (3, 8, ["pool_and_info"])
+
+
+def test_pool_without_glusterd_is_said_with_the_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_gluster, "GLUSTERD_SOCKET", str(tmp_path / "none"))
+    down = Completed(1, gluster_text("glusterd_down_info"), "")
+    with pytest.raises(GlusterError, match=r"^cannot read volumes: Connection failed\. .*systemctl start glusterd"):
+        Gluster(Says(down)).pool_and_volumes()
+
+
+def test_host_that_cannot_be_asked_is_named() -> None:
+    down = Completed(1, gluster_text("glusterd_down_info"), "")
+    with pytest.raises(GlusterError, match=r"^cannot read volumes of gl9: Connection failed"):
+        Gluster(Says(down)).pool_and_volumes(remote_host="gl9")
+
+
+def test_options_of_an_unknown_volume_are_an_error() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot read options of volume unknown: Volume unknown does not exist"):
+        Gluster(Says(printed("volume_get_unknown"))).options_in_force(["unknown"])
+
+
+def test_status_of_a_volume_is_read_by_one_process() -> None:
+    says = Says(status_printed())
+    (status,) = Gluster(says).status([STARTED], timeout_s=60)
+    assert says.asked[0][1].splitlines() == [
+        "volume status vmstore detail",
+        "volume status vmstore",
+        "volume status vmstore clients",
+    ]
+    assert len(status.bricks) == 3
+
+
+def test_clients_of_a_volume_without_daemons_are_asked_of_each_brick() -> None:
+    says = Says(Completed(0, gluster_text("volume_set_busy") * 4, ""))
+    with pytest.raises(GlusterError, match="Another transaction"):
+        Gluster(says).status([ALONE], timeout_s=0)
+    assert says.asked[0][1].splitlines()[2:] == [
+        "volume status v gl1:/b1 clients",
+        "volume status v 2001:db8::1:/b2 clients",
+    ]
+
+
+def test_status_waits_for_another_transaction(clock: list[float]) -> None:
+    says = Says(status_printed(busy=True), status_printed(busy=True), status_printed())
+    (status,) = Gluster(says).status([STARTED], timeout_s=60)
+    assert (len(status.bricks), says.answers, clock) == (3, [], [0.2, 0.4])
+
+
+def test_status_waits_no_longer_than_allowed(clock: list[float]) -> None:
+    says = Says(*[status_printed(busy=True)] * 100)
+    with pytest.raises(
+        GlusterError,
+        match=r"^cannot read status of volume vmstore: Another transaction .* \(waited 30 s for the lock\)$",
+    ) as caught:
+        Gluster(says).status([STARTED], timeout_s=30)
+    assert caught.value.busy
+    assert 20 < sum(clock) <= 30
+
+
+def test_status_of_a_stopped_volume_is_an_error() -> None:
+    stopped = Completed(0, (GLUSTER / "status_stopped_10.3.xml").read_text("utf-8"), "")
+    with pytest.raises(GlusterError, match=r"^cannot read status of volume vmstore: Volume stopped is not started$"):
+        Gluster(Says(stopped)).status([STARTED], timeout_s=60)
+
+
+def test_gluster_that_gives_up_by_itself_is_quoted() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot read status of volume vmstore: Error : Request timed out$"):
+        Gluster(Says(Completed(1, "Error : Request timed out\n", ""))).status([STARTED], timeout_s=60)
+
+
+def test_what_is_to_be_healed_is_read() -> None:
+    heal = Gluster(Cluster("10.3")).heal("vmstore", timeout_s=60)
+    assert set(heal) == {"gl1:/bricks/vmstore-0", "gl2:/bricks/vmstore-1", "gl3:/bricks/vmstore-2"}
+
+
+def test_volume_that_does_not_heal_is_an_error() -> None:
+    with pytest.raises(GlusterError, match=r"healed on volume distributed: This command is supported for only"):
+        Gluster(Cluster("10.3")).heal("distributed", timeout_s=60)

@@ -33,7 +33,10 @@ def bricks(name: str, count: int, *, arbiter: int | None = None) -> tuple[Brick,
             Volume("arbitrated", "Replicate", "Created", 3, bricks("arbitrated", 3, arbiter=2), REPLICATE),
         ),
         ("volume_info_distributed", Volume("distributed", "Distribute", "Created", 1, bricks("distributed", 2), NEW)),
-        ("volume_info_dispersed", Volume("dispersed", "Disperse", "Created", 1, bricks("dispersed", 3), NEW)),
+        (
+            "volume_info_dispersed",
+            Volume("dispersed", "Disperse", "Created", 1, bricks("dispersed", 3), NEW, disperse=3, redundancy=1),
+        ),
         (
             "volume_info_dist-rep",
             Volume("dist-rep", "Distributed-Replicate", "Created", 3, bricks("dist-rep", 6), REPLICATE),
@@ -93,6 +96,28 @@ def test_bricks_are_mixed_content() -> None:
     text = gluster_text("volume_info_vmstore").partition("?>")[2].strip().replace("gl1:/bricks/", "2001:db8::1:/a:/")
     (volume,) = volumes_from(_xml.parse(text))
     assert volume.bricks[0] == Brick("2001:db8::1", "/a:/vmstore-0")
+
+
+@pytest.mark.parametrize(
+    ("recording", "sets"),
+    [
+        ("volume_info_vmstore", [(0, 1, 2)]),
+        ("volume_info_arbitrated", [(0, 1, 2)]),
+        ("volume_info_distributed", [(0,), (1,)]),
+        ("volume_info_dispersed", [(0, 1, 2)]),
+        ("volume_info_dist-rep", [(0, 1, 2), (3, 4, 5)]),
+        ("volume_info_pair", [(0, 1)]),
+    ],
+)
+def test_bricks_that_hold_the_same_files(recording: str, sets: list[tuple[int, ...]]) -> None:
+    (volume,) = volumes_from(gluster_xml(recording))
+    assert [tuple(volume.bricks.index(brick) for brick in one) for one in volume.sets] == sets
+
+
+def test_volume_and_bricks_have_the_uuids_of_gluster() -> None:
+    (volume,) = volumes_from(gluster_xml("volume_info_vmstore"))
+    assert (len(volume.uuid), {len(brick.peer) for brick in volume.bricks}) == (36, {36})
+    assert (volume.transport, str(volume.bricks[0])) == ("tcp", "gl1:/bricks/vmstore-0")
 
 
 def test_servers_are_the_hosts_of_the_bricks_once_each() -> None:
