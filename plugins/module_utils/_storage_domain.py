@@ -263,6 +263,18 @@ LAYOUT: t.Final = (
 )
 
 
+#: VDSM tries these, and takes the first that direct I/O takes
+PROBED_BYTES: t.Final = (1, 512, 4096)
+
+
+def block_size_of(taken_bytes: int | None) -> int:
+    """The block size of storage whose direct I/O takes so many bytes at least; one byte means that nothing is asked."""
+    if taken_bytes is None:
+        words = ", ".join(map(str, PROBED_BYTES))
+        raise ValueError(f"direct I/O takes none of {words} bytes, and a storage domain has blocks of 512 or 4096")
+    return max(taken_bytes, 512)
+
+
 def missing_from(domain: StorageDomain, names: t.Collection[str]) -> tuple[Entry, ...]:
     """The files in `dom_md` that its version has and that are not among these."""
     return tuple(

@@ -11,6 +11,7 @@ and of two hosts that make it at the same moment one wins and the other finds it
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import time
@@ -22,11 +23,16 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     LAYOUT,
     METADATA,
+    PROBED_BYTES,
     Entry,
     StorageDomain,
+    block_size_of,
     is_uuid,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+if t.TYPE_CHECKING:
+    import mmap
 
 #: a link whose target is the uuid that all hosts agree on; made exclusively, so the first one decides
 CLAIM: t.Final = ".gfapi-virt-uuid"
@@ -34,6 +40,8 @@ CLAIM: t.Final = ".gfapi-virt-uuid"
 MARK: t.Final = ".gfapi-virt-upgrade"
 REMOVED: t.Final = ".gfapi-virt-removed-"
 WHOLE: t.Final = "whole"
+PROBE: t.Final = "probe"
+_PROBE_FLAGS: t.Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
 #: far above any metadata file; VDSM reads 4096 bytes of it
 METADATA_LIMIT: t.Final = 1 << 20
 
@@ -65,8 +73,9 @@ def own(point: str, owner: Owner) -> None:
 def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDomain:
     """Make a storage domain, or find the one that another host makes at this moment."""
     with explained(f"lay out storage domain {name} on {point}"), Directory.open(point) as root:
-        made = StorageDomain.new(_claimed_uuid(root), name, spec)
+        uuid = _claimed_uuid(root)
         with staging(root, "storage-domain") as stage:
+            made = StorageDomain.new(uuid, name, spec, _block_size(stage))
             _build(stage, made, owner)
             stage.move(WHOLE, root, made.uuid)
     return require_named(point, name)
@@ -135,6 +144,33 @@ def _claimed_uuid(root: Directory) -> str:
     if not is_uuid(claimed):
         raise StorageError(f"{root.path}/{CLAIM} names {claimed!r}, not a uuid; take it away")
     return claimed
+
+
+def _block_size(stage: Directory) -> int:
+    """Asked of the bricks as VDSM asks: O_DSYNC has them do direct I/O where the volume's options alone would not."""
+    # not at the top: only a new storage domain needs it
+    import mmap
+
+    probe = os.open(PROBE, _PROBE_FLAGS, 0o600, dir_fd=stage.descriptor)
+    try:
+        with mmap.mmap(-1, max(PROBED_BYTES)) as aligned:
+            taken = (size for size in PROBED_BYTES if _takes(probe, aligned, size))
+            return block_size_of(next(taken, None))
+    except ValueError as exc:
+        raise StorageError(f"{posixpath.dirname(stage.path)}: {exc}; look at the disks below the bricks") from exc
+    finally:
+        os.close(probe)
+
+
+def _takes(probe: int, aligned: mmap.mmap, size_bytes: int) -> bool:
+    try:
+        with memoryview(aligned)[:size_bytes] as block:
+            os.pwrite(probe, block, 0)
+    except OSError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def _build(stage: Directory, storage_domain: StorageDomain, owner: Owner) -> None:

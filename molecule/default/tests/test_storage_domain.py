@@ -7,8 +7,10 @@ import posixpath
 import typing as t
 
 import pytest
+from hosts import System
+from modules import Modules
 
-from conftest import HOST, MOUNT_POINT, VOLUME, System
+from conftest import HOST, MOUNT_POINT, VOLUME
 
 MIB = 1 << 20
 
@@ -95,3 +97,46 @@ def test_nothing_half_made_is_left(system: System, storage_domain: str) -> None:
     folders = system.lines("find", f"{storage_domain}/images", "-mindepth", "1", "-maxdepth", "1", "-printf", "%f\\n")
     assert len(folders) >= 2
     assert all(len(name) == 36 for name in folders), folders
+
+
+@pytest.fixture
+def big_sectors(system: System) -> t.Iterator[str]:
+    """A started volume of one brick on a disk with sectors of 4096 bytes: direct I/O in smaller pieces fails there."""
+    name, image, folder = "sectors4k", "/var/tmp/sectors4k.img", "/mnt/sectors4k"
+    system.run("truncate", "--size=256M", image)
+    device = system.run("losetup", "--find", "--show", "--sector-size=4096", image).strip()
+    try:
+        system.run("mkfs.ext4", "-q", "-b", "4096", device)
+        system.run("mkdir", "-p", folder)
+        system.run("mount", device, folder)
+        gluster = ("gluster", "--mode=script", "volume")
+        system.run(*gluster, "create", name, f"{HOST}:{folder}/brick", "force")
+        for option, value in (("network.remote-dio", "off"), ("performance.strict-o-direct", "on")):
+            system.run(*gluster, "set", name, option, value)
+        system.run(*gluster, "start", name)
+        yield name
+        system.run(*gluster, "stop", name, "force")
+        system.run(*gluster, "delete", name)
+    finally:
+        system.host.run(f"umount -l {folder}; rmdir {folder}; losetup --detach {device}; rm -f {image}")
+
+
+def test_block_size_is_that_of_the_disks_below(modules: Modules, system: System, big_sectors: str) -> None:
+    args = {"name": "big", "spec": f"{HOST}:/{big_sectors}"}
+    found = modules.done("glusterfs_domain", **args)["storage_domain"]
+    assert "BLOCK_SIZE=4096" in system.lines("cat", f"{found['path']}/dom_md/metadata")
+    modules.done("gfapi_disk", storage_domain="big", name="one", size="16M", format="raw")
+    lease = system.find(f"{found['path']}/images/*/*.lease")
+    for folder, record in (
+        ("dom_md", f"-s {found['uuid']}:250:ids:0"),
+        ("dom_md", f"-r {found['uuid']}:SDM:leases:{MIB}"),
+        (
+            posixpath.dirname(lease),
+            f"-r {found['uuid']}:{posixpath.basename(lease)[:-6]}:{posixpath.basename(lease)}:0",
+        ),
+    ):
+        command = f'cd "$1" && cd "$2" && sanlock direct read_leader {record} -Z 4096 -A 1M'
+        said = system.lines("sh", "-c", command, "sh", found["path"], folder)
+        assert said[0] == "read_leader done 0"
+        assert "sector_size 4096" in said
+    modules.done("glusterfs_domain", **args, state="absent", confirm="big")

@@ -16,6 +16,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     LAYOUT,
     METADATA,
     StorageDomain,
+    block_size_of,
     is_uuid,
     mount_point,
     require_name,
@@ -230,6 +231,16 @@ def test_files_have_the_sizes_of_vdsm(geometry: tuple[int, int], sizes: dict[str
     }
     mailbox = 16 * MIB
     assert made == {**sizes, "inbox": mailbox, "outbox": mailbox, "metadata": len(domain.to_text().encode())}
+
+
+@pytest.mark.parametrize(("taken", "block_size"), [(1, 512), (512, 512), (4096, 4096)])
+def test_the_block_size_is_the_least_that_direct_io_takes(taken: int, block_size: int) -> None:
+    assert block_size_of(taken) == block_size
+
+
+def test_storage_without_direct_io_is_refused() -> None:
+    with pytest.raises(ValueError, match="direct I/O takes none of 1, 512, 4096 bytes"):
+        block_size_of(None)
 
 
 @pytest.mark.parametrize(

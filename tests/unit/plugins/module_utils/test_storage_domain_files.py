@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import typing as t
@@ -55,6 +56,36 @@ def test_its_lease_files_hold_what_sanlock_and_vdsm_look_for(tmp_path: Path) -> 
     assert XLeaseIndex.from_bytes(index[unit:]).lockspace == made.uuid
     for mailbox in (files_of["inbox"], files_of["outbox"]):
         assert (mailbox.stat().st_size, mailbox.stat().st_blocks) == (16 << 20, 0)
+
+
+@pytest.mark.parametrize(("least", "block_size"), [(1, 512), (512, 512), (4096, 4096)])
+def test_blocks_are_as_large_as_direct_io_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int, block_size: int
+) -> None:
+    tried: list[int] = []
+
+    def pwrite(_descriptor: int, block: memoryview, _offset: int) -> int:
+        tried.append(len(block))
+        if len(block) < least:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return len(block)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    made = lay_out(tmp_path)
+    assert (made.block_size_bytes, tried[-1]) == (block_size, least)
+    assert (tmp_path / made.uuid / "dom_md/ids").read_bytes() == lockspace(made.uuid, (block_size, 1 << 20))
+
+
+def test_storage_that_takes_no_direct_io_is_refused_and_left_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pwrite(*_args: t.Any) -> int:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(StorageError, match="direct I/O takes none of 1, 512, 4096 bytes.*; look at the disks"):
+        lay_out(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [files.CLAIM]
 
 
 def test_the_second_host_finds_what_the_first_one_made(tmp_path: Path) -> None:
