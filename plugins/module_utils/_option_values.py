@@ -26,7 +26,9 @@ _TIME_UNITS_S: t.Final = {
 }
 _INTEGER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
 _DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-_SIZE = re.compile(rf"({_DECIMAL})([KMGTP]?B|)", re.IGNORECASE)
+#: an exponent is read only after a point
+_SIZE = re.compile(r"(\+?(?:[0-9]+|(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?))([KMGTP]?B|)", re.IGNORECASE)
+_PERCENT_OR_SIZE = re.compile(rf"({_DECIMAL})(%|[KMGTP]B|)", re.IGNORECASE)
 _PERCENT = re.compile(rf"({_DECIMAL})(%?)")
 _TIME = re.compile(r"(\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*))([a-z]*)")
 
@@ -68,22 +70,28 @@ def percent(text: str) -> float | None:
 
 
 def percent_or_size(text: str) -> tuple[str, float] | None:
-    """What it counts, and the number; without a unit, it is bytes."""
-    if text.endswith("%"):
-        number = percent(text)
-        return None if number is None else ("%", number)
-    size = size_bytes(text)
-    return None if size is None else ("B", size)
+    """What it counts (`%` or `B`), and the number.
+
+    Without a unit, the translators take what is below 100 for a percentage, and the rest for bytes: `storage.reserve`
+    of `50` and of `50%` reserve the same (tried on 10.3 and 11.1).
+    """
+    match = _PERCENT_OR_SIZE.fullmatch(text)
+    if match is None:
+        return None
+    if match[2] == "%":
+        return ("%", float(match[1]))
+    number = float(match[1]) * 2 ** _SIZE_UNITS[match[2].upper()]
+    return None if number >= 100 and "." in text else ("%" if number < 100 else "B", number)
 
 
 def time_s(text: str) -> int | None:
-    """Seconds, of 32 bits."""
+    """Seconds, of 64 bits."""
     match = _TIME.fullmatch(text)
     unit = _TIME_UNITS_S.get(match[2]) if match else None
     number = integer(match[1]) if match else None
     if unit is None or number is None:
         return None
-    return number * unit if number * unit < 2**32 else None
+    return number * unit if number * unit < 2**63 else None
 
 
 def double(text: str) -> float | None:
@@ -95,7 +103,12 @@ def path(text: str) -> str | None:
     return text if text.startswith("/") and "../" not in text else None
 
 
-def addresses(text: str) -> frozenset[str]:
+def addresses(text: str) -> frozenset[str] | None:
+    """Host names, addresses, patterns of them (`192.168.1.*`) and networks, in any order."""
+    return names(text) if re.fullmatch(r"[A-Za-z0-9.:*?/,-]+", text) else None
+
+
+def names(text: str) -> frozenset[str]:
     """In any order."""
     return frozenset(text.split(","))
 
@@ -117,6 +130,7 @@ READERS: t.Final[dict[str, t.Callable[[str], object]]] = {
     "double": double,
     "path": path,
     "addresses": addresses,
+    "names": names,
     "enum": word,
     "string": str,
 }
@@ -130,6 +144,7 @@ TAKES: t.Final = {
     "time": "seconds, or a time in s, m, h, d or w, as 30m",
     "double": "a number",
     "path": "an absolute path",
-    "addresses": "addresses or names with commas between",
+    "addresses": "host names and addresses, as 192.168.1.*, with commas between",
+    "names": "names with commas between",
     "string": "a text",
 }

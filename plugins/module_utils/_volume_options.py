@@ -2,34 +2,39 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of a volume: names, types, presets, and what differs. Pure: no I/O.
-
-glusterd stores a value as it was spelled and compares nothing, so `on` beside `enable` is for us to see; and it checks
-only what a translator in the volume's graph takes, so a value is checked here before it is sent.
-"""
+"""Options of a volume as a user names them: values out of YAML, presets, what a volume must keep. Pure: no I/O."""
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import (
-    FALSE_WORDS,
-    READERS,
-    TAKES,
-    TRUE_WORDS,
-    is_true,
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
+    EVERY_VOLUME,
+    GRANULAR_ENTRY_HEAL,
+    SHARD,
+    SHARD_SIZE,
+    Option,
+    OptionTable,
+    full_name,
+    table_for,
+    values_at_creation,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
-__all__ = ["FALSE_WORDS", "TRUE_WORDS"]
+__all__ = [
+    "EVERY_VOLUME",
+    "GRANULAR_ENTRY_HEAL",
+    "SHARD",
+    "SHARD_SIZE",
+    "Option",
+    "OptionTable",
+    "full_name",
+    "table_for",
+    "values_at_creation",
+]
 
-SHARD: t.Final = "features.shard"
-SHARD_SIZE: t.Final = "features.shard-block-size"
-GRANULAR_ENTRY_HEAL: t.Final = "cluster.granular-entry-heal"
-#: what `volume:` names to mean the options of the whole cluster
-EVERY_VOLUME: t.Final = "all"
 #: oVirt's "Optimize for Virt Store" after the option group, and the access of unprivileged ports that gfapi needs
 VIRT_STORE: t.Final = {
     "storage.owner-uid": "36",
@@ -41,222 +46,6 @@ VIRT_STORE: t.Final = {
 GROUP_PREFIX: t.Final = "group:"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-#: glusterd sets these when it makes a volume, and most of them again when they are reset (10.3, 11.1)
-_AT_CREATION: t.Final = {"nfs.disable": "on", "storage.fips-mode-rchecksum": "on"}
-_AT_CREATION_REPLICATE: t.Final = {GRANULAR_ENTRY_HEAL: "on", "performance.client-io-threads": "off"}
-_FROM_FAMILY: t.Final = "transport.address-family"
-
-
-@dataclass(frozen=True)
-class Option:
-    """An option as gluster's own tables have it; bounds are in the unit that the type counts in."""
-
-    name: str
-    type: str
-    minimum: int | None
-    maximum: int | None
-    #: what an enum takes
-    words: tuple[str, ...]
-    default: str | None
-    #: when a change is in force: `live`, or after clients have mounted again (`mount`), or the volume was stopped and
-    #: started (`volume`)
-    applies: str
-    #: set through one volume, it changes every volume
-    every_volume: bool
-    #: an option of the cluster, set for `all` and never for one volume
-    cluster_wide: bool
-    #: gluster resets it with `force` only, or never: other commands (quota, bitrot, geo-replication) set it
-    reset: str
-
-    @property
-    def takes(self) -> str:
-        """What a value may be, in words."""
-        if self.type == "enum":
-            return " or ".join(self.words)
-        bounds = {"from": self.minimum, "to": self.maximum}
-        return " ".join([TAKES[self.type], *(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)])
-
-    def read(self, text: str) -> object:
-        """What a spelling stands for; None where it is no value of this type."""
-        return READERS[self.type](text)
-
-    def is_valid(self, text: str) -> bool:
-        value = self.read(text)
-        if self.type == "enum":
-            return text in self.words
-        if self.type == "percent" or (self.type == "percent_or_size" and text.endswith("%")):
-            number = value[1] if isinstance(value, tuple) else value
-            return isinstance(number, float) and 0 <= number <= 100
-        number = value[1] if isinstance(value, tuple) else value
-        return value is not None and (not isinstance(number, (int, float)) or self._is_within(number))
-
-    def _is_within(self, number: float) -> bool:
-        return not (
-            (self.minimum is not None and number < self.minimum) or (self.maximum is not None and number > self.maximum)
-        )
-
-
-def _option(line: str) -> Option:
-    fields = (line.split("|") + [""] * 8)[:8]
-    name, kind, minimum, maximum, words, default, applies, flags = fields
-    return Option(
-        name,
-        kind,
-        int(minimum) if minimum else None,
-        int(maximum) if maximum else None,
-        tuple(words.split()),
-        default or None,
-        applies or "live",
-        every_volume="every" in flags,
-        cluster_wide="all" in flags,
-        reset=next((word for word in ("forced", "never") if word in flags), ""),
-    )
-
-
-class OptionTable:
-    """Every option that one version of gluster has."""
-
-    def __init__(self, version: str, lines: str) -> None:
-        self.version = version
-        self._lines = {line.partition("|")[0]: line for line in lines.strip().split("\n")}
-
-    def __contains__(self, full_name: object) -> bool:
-        return full_name in self._lines
-
-    def __iter__(self) -> t.Iterator[str]:
-        return iter(self._lines)
-
-    def get(self, full_name: str) -> Option | None:
-        """None for an option that this version does not have."""
-        line = self._lines.get(full_name)
-        return _option(line) if line else None
-
-    def default_of(self, full_name: str) -> str | None:
-        option = self.get(full_name)
-        return option.default if option else None
-
-    def full_name(self, name: str) -> str:
-        """The full name of an option given short (`owner-uid`); a name that is not known stays as it is.
-
-        Raises `ValueError` where the short name fits several options, as gluster does.
-        """
-        return full_name(name, self._lines)
-
-    def is_same(self, full_name: str, left: str, right: str) -> bool:
-        """Whether two spellings stand for the same value; of an option that is not known, only the same text does."""
-        option = self.get(full_name)
-        if left == right or option is None:
-            return left == right
-        value = option.read(left)
-        return value is not None and value == option.read(right)
-
-    def require_valid(self, full_name: str, text: str) -> None:
-        """Raises `ValueError` for a value that the option's type does not have, which glusterd may well take."""
-        option = self.get(full_name)
-        if option is not None and not option.is_valid(text):
-            raise ValueError(f"option {full_name}: {text!r} is no value of it; it takes {option.takes}")
-
-    def require_scope(self, names: t.Iterable[str], *, volume: str) -> None:
-        """Raises `ValueError` for an option of the cluster on a volume, and the other way round."""
-        for option in filter(None, map(self.get, names)):
-            if option.cluster_wide != (volume == EVERY_VOLUME):
-                where = "the whole cluster; set it with volume: all" if option.cluster_wide else "one volume; name it"
-                raise ValueError(f"option {option.name} is an option of {where}")
-
-    def differences(self, desired: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> dict[str, str]:
-        """The options whose value in force is another one, in the order asked for."""
-        return {
-            name: text
-            for name, text in desired.items()
-            if name not in in_force or not self.is_same(name, text, in_force[name])
-        }
-
-    def complete(self, in_force: t.Mapping[str, str], names: t.Iterable[str]) -> dict[str, str]:
-        """What is in force, with the defaults of those names that `volume get all` leaves out until they are set."""
-        left_out = {name: self.default_of(name) for name in names if name not in in_force}
-        return {**in_force, **{name: text for name, text in left_out.items() if text is not None}}
-
-    def after_restart(self, names: t.Iterable[str], *, of: str) -> tuple[str, ...]:
-        """Those of the options whose change is in force only after a restart of the `volume`, or a new `mount`."""
-        return tuple(name for name in names if (option := self.get(name)) and option.applies == of)
-
-    def steps(self, changes: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> tuple[dict[str, str], ...]:
-        """The transactions that set the options: one, but where glusterd would check a shard size that is to go.
-
-        It took a shard size that is no size while sharding was off, and turns sharding on only after that is mended.
-        """
-        size = in_force.get(SHARD_SIZE)
-        option = self.get(SHARD_SIZE)
-        if not {SHARD, SHARD_SIZE} <= changes.keys() or size is None or option is None or option.is_valid(size):
-            return (dict(changes),) if changes else ()
-        rest = {name: text for name, text in changes.items() if name != SHARD_SIZE}
-        return ({SHARD_SIZE: changes[SHARD_SIZE]}, rest)
-
-    def to_reset(
-        self, volume: Volume, *, asked: t.Iterable[str], kept: t.Collection[str], purge: bool
-    ) -> tuple[str, ...]:
-        """The options set on a volume that are to be reset: those asked for, and with `purge` all that are not kept.
-
-        What glusterd sets itself when it makes a volume is as good as not set, keys of users stay (gluster resets them
-        only all at once, with every option), and so does what other commands set. Raises `ValueError` for an option
-        that is also asked to be set, and for one that gluster does not reset alone.
-        """
-        names = {self.full_name(name) for name in asked}
-        for name in sorted(names):
-            self._require_resettable(name, volume, kept)
-        if purge:
-            names |= {name for name in volume.options if name not in kept and self._is_purged(name)}
-        original = values_at_creation(volume)
-        return tuple(
-            name
-            for name, text in volume.options.items()
-            if name in names and not (name in original and self.is_same(name, text, original[name]))
-        )
-
-    def _is_purged(self, name: str) -> bool:
-        option = self.get(name)
-        return not name.startswith("user.") and not (option and option.reset)
-
-    def _require_resettable(self, name: str, volume: Volume, kept: t.Collection[str]) -> None:
-        option = self.get(name)
-        if name in kept:
-            raise ValueError(f"option {name} is asked to be set and to be reset; name it once")
-        if name.startswith("user.") and name in volume.options:
-            raise ValueError(f"option {name}: gluster resets no single user.* key; set it to another value")
-        if option is not None and option.reset == "never":
-            raise ValueError(f"option {name} is not reset as an option; use gluster volume quota {volume.name} disable")
-
-    def after_reset(self, volume: Volume, names: t.Iterable[str]) -> dict[str, str | None]:
-        """Option → value in force after it was reset; None where gluster does not say what its default is."""
-        original = values_at_creation(volume)
-        again = {name: text for name, text in original.items() if name != "performance.client-io-threads"}
-        return {name: again.get(name, self.default_of(name)) for name in names}
-
-    def warnings(self, names: t.Iterable[str]) -> list[str]:
-        """What a user should know of options: it changes every volume, or it is not known here."""
-        found = []
-        for name in names:
-            option = self.get(name)
-            if option is None and not name.startswith("user."):
-                found.append(
-                    f"option {name} is not known in glusterfs {self.version}: its value is compared as text and not"
-                    " checked"
-                )
-            elif option is not None and option.every_volume:
-                found.append(f"option {name} is set through one volume and changes every volume of the cluster")
-        return found
-
-
-def table_for(op_version: int) -> OptionTable:
-    """The table of the version nearest to the cluster's op-version (100000 for 10.x, 110000 for 11.x)."""
-    # each file is read only when it is wanted
-    if op_version < 105000:
-        from ansible_collections.gfapi.virt.plugins.module_utils import _options_10
-
-        return OptionTable(_options_10.VERSION, _options_10.OPTIONS)
-    from ansible_collections.gfapi.virt.plugins.module_utils import _options_11
-
-    return OptionTable(_options_11.VERSION, _options_11.OPTIONS)
 
 
 def is_same(name: str, left: str, right: str) -> bool:
@@ -267,16 +56,6 @@ def is_same(name: str, left: str, right: str) -> bool:
 def differences(desired: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> dict[str, str]:
     """As in the table of the oldest version known."""
     return table_for(0).differences(desired, in_force)
-
-
-def values_at_creation(volume: Volume) -> dict[str, str]:
-    """Option → value that glusterd sets by itself when it makes such a volume."""
-    family = volume.options.get(_FROM_FAMILY)
-    return {
-        **_AT_CREATION,
-        **({_FROM_FAMILY: family} if family else {}),
-        **(_AT_CREATION_REPLICATE if volume.is_replicate else {}),
-    }
 
 
 def group_of(preset: str) -> str | None:
@@ -327,19 +106,6 @@ def require_shards_kept(volume: Volume, in_force: t.Mapping[str, str], desired: 
             f"option {SHARD} of volume {volume.name} is on, and without it every image there loses all but its first"
             " shard; leave it on, or move the images away and make a new volume"
         )
-
-
-def full_name(name: str, known: t.Collection[str]) -> str:
-    """The full name of an option given short (`owner-uid`); a name that is not known stays as it is.
-
-    Raises `ValueError` where the short name fits several options, as gluster does.
-    """
-    if "." in name:
-        return name
-    found = sorted({key for key in known if key.partition(".")[2] == name})
-    if len(found) > 1:
-        raise ValueError(f"option {name!r} is ambiguous: it may be {' or '.join(found)}; give the full name")
-    return found[0] if found else name
 
 
 def virt_store_group(volume: Volume) -> str | None:

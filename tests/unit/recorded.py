@@ -36,6 +36,13 @@ def gluster_xml(name: str, *, document: int = 0) -> _xml.Element:
     return _xml.parse(text.partition("?>")[2].strip())
 
 
+#: version of gluster → what `record_option_values.py` recorded there
+OPTION_VALUES: t.Final[dict[str, dict[str, t.Any]]] = {
+    path.stem.rpartition("_")[2]: json.loads(path.read_text("utf-8"))
+    for path in sorted(GLUSTER.glob("option_values_*.json"))
+}
+
+
 class Replay:
     """A `run` that gives recorded answers, one after the other, to exactly the calls that were recorded."""
 

@@ -157,7 +157,7 @@ GROUPS: t.Final = {
         ("0.5h",),
     ),
     "cluster.min-free-inodes": (("5", "5%", "5.0", "05"), ("10%", "1e1")),
-    "cluster.min-free-disk": (("10%", "10.0%"), ("10", "10B"), ("1KB", "1024")),
+    "cluster.min-free-disk": (("10%", "10.0%", "10"), ("200%",), ("200",), ("1KB", "1024"), ("10B",)),
     "cluster.data-self-heal": (("on", "yes", "1"), ("open",), ("off", "no")),
     "cluster.data-self-heal-algorithm": (("diff",), ("full",), ("Diff",)),
     "auth.ssl-allow": (("a,b", "b,a"), ("a",), ("*",)),
