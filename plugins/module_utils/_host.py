@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import grp
 import importlib.util
+import ipaddress
 import os
 import pwd
 import re
 import shutil
+import socket
 import typing as t
 from dataclasses import dataclass
 
@@ -27,6 +29,7 @@ SYSTEM_PYTHON: t.Final = "/usr/bin/python3"
 QEMU_CONF: t.Final = "/etc/libvirt/qemu.conf"
 QEMU_USERS: t.Final = ("libvirt-qemu", "qemu")
 GLUSTERD_VOL: t.Final = "/etc/glusterfs/glusterd.vol"
+GLUSTERD_DIRECTORY: t.Final = "/var/lib/glusterd"
 #: the option's default became `on` here, and no restart is needed any more
 INSECURE_BY_DEFAULT: t.Final = Version((3, 7, 3))
 TIMEOUT_S: t.Final = 20
@@ -40,6 +43,23 @@ class QemuUser:
     uid: int
     gid: int
     groups: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another node of the pool, by the names that glusterd keeps for it."""
+
+    uuid: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What glusterd wrote down of its pool. `uuid` is this node's own, `None` until glusterd has needed one."""
+
+    uuid: str | None
+    peers: tuple[Peer, ...]
+    volumes: tuple[str, ...]
 
 
 class Host:
@@ -101,6 +121,26 @@ class Host:
         except CommandError:
             return False
 
+    def pool(self) -> Pool:
+        """The pool that this host is a node of, whether glusterd runs or not; alone where it is in none."""
+        names = _names_in(f"{GLUSTERD_DIRECTORY}/peers")
+        records = [_fields(_read(f"{GLUSTERD_DIRECTORY}/peers/{name}")) for name in names]
+        return Pool(
+            uuid=_fields(_read(f"{GLUSTERD_DIRECTORY}/glusterd.info")).get("UUID"),
+            peers=tuple(Peer(record["uuid"], _hostnames(record)) for record in records if "uuid" in record),
+            volumes=tuple(_names_in(f"{GLUSTERD_DIRECTORY}/vols")),
+        )
+
+    def own_names(self, names: t.Iterable[str]) -> list[str]:
+        """Those names and addresses that mean this host, as resolved here."""
+        names = list(names)
+        addresses = self._addresses() if names else set()
+        return [name for name in names if any(_is_loopback(a) or a in addresses for a in _resolve(name))]
+
+    def _addresses(self) -> set[str]:
+        shown = self._run(["ip", "-o", "address", "show"], timeout_s=TIMEOUT_S).stdout
+        return set(re.findall(r"\sinet6?\s([^/\s]+)", shown))
+
     def qemu_user(self) -> QemuUser | None:
         """The user from qemu.conf, else the one that the distribution's package made."""
         configured = re.search(r'^\s*user\s*=\s*"\+?([^"]+)"', _read(QEMU_CONF), re.MULTILINE)
@@ -139,3 +179,32 @@ def _read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Lines of `name=value`, which is how glusterd writes its files."""
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _equals, value in pairs}
+
+
+def _hostnames(record: t.Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(value for name, value in record.items() if name.startswith("hostname"))
+
+
+def _resolve(name: str) -> set[str]:
+    """A name's addresses; none where nobody knows it. An address is its own."""
+    try:
+        return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback

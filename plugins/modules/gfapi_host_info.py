@@ -18,6 +18,13 @@ extends_documentation_fragment:
   - gfapi.virt._attributes.info
   - gfapi.virt._attributes.actiongroup_libvirt
   - gfapi.virt._libvirt
+options:
+  names:
+    description:
+      - Names and addresses of storage nodes. Those that mean this host, as resolved on it, are returned.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: gfapi.virt.libvirt_vm
   - module: gfapi.virt.glusterfs_domain
@@ -59,6 +66,23 @@ host:
       type: dict
       returned: success
       sample: {installed: true, running: true}
+    pool:
+      description:
+        - The Gluster pool as glusterd keeps it on disk, running or not.
+        - This node's C(uuid) (none until glusterd has needed one), the other nodes under all names that glusterd
+          has for them, and the pool's volumes.
+      type: dict
+      returned: success
+      sample:
+        uuid: 1046fca5-3a62-4473-aeaa-80a8fae57503
+        peers: [{uuid: b745be6f-cc00-4636-8bd4-c6471d9f6c56, names: [gluster2]}]
+        volumes: [vmstore]
+    names:
+      description: Those of O(names) that mean this host.
+      type: list
+      elements: str
+      returned: success
+      sample: [gluster1]
     libvirtd:
       description: Whether libvirt answers at O(uri), and if not why.
       type: dict
@@ -100,6 +124,7 @@ host:
 """
 
 import typing as t
+from dataclasses import asdict
 
 from ansible_collections.gfapi.virt.plugins.module_utils._host import (
     GLUSTERD_VOL,
@@ -112,7 +137,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._option_values import i
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import HostState, problems
 from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
 
-ARGUMENT_SPEC = {"uri": {"type": "str", "default": "qemu:///system"}}
+ARGUMENT_SPEC = {
+    "uri": {"type": "str", "default": "qemu:///system"},
+    "names": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def read_state(host: Host) -> HostState:
@@ -148,7 +176,7 @@ def insecure_rpc(configured: str | None, gluster: Version | None) -> dict[str, t
     return {"configured": configured, "in_force": in_force, "glusterd_vol": GLUSTERD_VOL}
 
 
-def read(host: Host) -> Result:
+def read(host: Host, names: t.Sequence[str] = ()) -> Result:
     """The host, as the module returns it."""
     state, user = read_state(host), host.qemu_user()
     gluster, qemu_img = host.version_of("glusterfs", "--version"), host.version_of("qemu-img", "--version")
@@ -159,6 +187,8 @@ def read(host: Host) -> Result:
             "gluster_driver": {"present": state.driver, "reason": state.driver_reason},
             "glusterfs_client": state.mounts_gluster,
             "glusterd": {"installed": state.glusterd_installed, "running": state.glusterd_runs},
+            "pool": asdict(host.pool()),
+            "names": host.own_names(names),
             "libvirtd": {"running": state.libvirt is not None, "reason": state.libvirt_reason},
             "qemu_user": user and {**vars(user), "in_storage_group": state.in_storage_group},
             "storage_group": state.storage_group,
@@ -171,7 +201,7 @@ def read(host: Host) -> Result:
 
 
 def main() -> None:
-    run_info(lambda params: read(Host(uri=params["uri"])), ARGUMENT_SPEC)
+    run_info(lambda params: read(Host(uri=params["uri"]), params["names"]), ARGUMENT_SPEC)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _host
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._host import Host, QemuUser
+from ansible_collections.gfapi.virt.plugins.module_utils._host import Host, Peer, Pool, QemuUser
 from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
 
 MISSING: t.Final = CommandError("cannot run x: No such file or directory; install it or mend PATH")
@@ -75,6 +75,61 @@ def test_driver_is_there_if_qemu_loads_it(answer: Completed | CommandError, driv
 )
 def test_glusterd_runs_if_it_answers(answer: Completed | CommandError, runs: bool) -> None:
     assert Host(Says(answer)).glusterd_runs() is runs
+
+
+# --- the pool -------------------------------------------------------------------------------------------------------
+
+NODE2: t.Final = "b745be6f-cc00-4636-8bd4-c6471d9f6c56"
+#: `ip -o address show`, of a host with a second address on the same network
+ADDRESSES: t.Final = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+1: lo    inet6 ::1/128 scope host \\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.8/24 brd 192.0.2.255 scope global secondary eth0\\       valid_lft forever preferred_lft forever
+2: eth0    inet6 fe80::a45e:a7ff:fe72:92e3/64 scope link \\       valid_lft forever preferred_lft forever
+"""
+
+
+@pytest.fixture
+def glusterd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Glusterd's folder, before it was ever started."""
+    monkeypatch.setattr(_host, "GLUSTERD_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def test_a_host_without_gluster_is_in_no_pool(glusterd: Path) -> None:
+    assert Host().pool() == Pool(None, (), ())
+
+
+def test_pool_is_read_from_what_glusterd_keeps(glusterd: Path) -> None:
+    (glusterd / "glusterd.info").write_text("UUID=1046fca5-3a62-4473-aeaa-80a8fae57503\noperating-version=100000\n")
+    (glusterd / "peers").mkdir()
+    (glusterd / "peers" / NODE2).write_text(f"uuid={NODE2}\nstate=3\nhostname1=node2\nhostname2=192.0.2.9\n")
+    (glusterd / "vols" / "vmstore").mkdir(parents=True)
+    pool = Host().pool()
+    assert pool == Pool("1046fca5-3a62-4473-aeaa-80a8fae57503", (Peer(NODE2, ("node2", "192.0.2.9")),), ("vmstore",))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        pytest.param("192.0.2.7", True, id="address"),
+        pytest.param("192.0.2.8", True, id="second address"),
+        pytest.param("fe80::a45e:a7ff:fe72:92e3", True, id="IPv6"),
+        pytest.param("192.0.2.9", False, id="address of another host"),
+        pytest.param("127.0.1.1", True, id="what Debian writes into /etc/hosts for the own name"),
+        pytest.param("no-such-host.invalid", False, id="nobody knows it"),
+        pytest.param("x" * 300, False, id="no name at all"),
+    ],
+)
+def test_names_of_this_host(name: str, own: bool) -> None:
+    assert Host(Says(Completed(0, ADDRESSES, ""))).own_names([name]) == [name] * own
+
+
+def test_nothing_is_asked_where_no_name_is_given() -> None:
+    says = Says(MISSING)
+    assert Host(says).own_names([]) == []
+    assert says.asked == []
 
 
 @pytest.mark.parametrize(
