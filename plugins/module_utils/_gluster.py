@@ -33,6 +33,7 @@ GROUPS_DIRECTORY: t.Final = "/var/lib/glusterd/groups"
 GLUSTERD_SOCKET: t.Final = "/var/run/glusterd.socket"
 #: glusterd gives a client's transaction 120 s
 TIMEOUT_S: t.Final = 120
+ANSWER_TIMEOUT_S: t.Final = 5
 ANOTHER_TRANSACTION: t.Final = "30802"
 BUSY_WORDS: t.Final = ("Another transaction is in progress", "Locking failed on")
 MENDS: t.Final = {
@@ -148,6 +149,15 @@ class Gluster:
         (document,) = _documents(doing, self._program(doing, words, timeout_s=timeout_s), count=1)
         _require_success(doing, document)
         return heal_from(document)
+
+    def answers(self, host: str) -> bool:
+        """Whether the glusterd of another host does; one that hangs is called connected by `pool list`."""
+        try:
+            words = [f"--remote-host={host}", "volume", "info"]
+            _documents(f"ask {host}", self._program(f"ask {host}", words, timeout_s=ANSWER_TIMEOUT_S), count=1)
+        except GlusterError:
+            return False
+        return True
 
     def has_thin_arbiter(self, name: str) -> bool | None:
         """Whether a volume has a thin arbiter, which no XML tells; `None` where this host has no record of it."""

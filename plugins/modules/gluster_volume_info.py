@@ -105,7 +105,7 @@ peers:
       returned: success
       sample: 550724e3-73c3-4603-b1ec-16f01cac28ce
     connected:
-      description: Whether its glusterd is connected to that of this host.
+      description: Whether its glusterd is connected to that of this host, and does not hang.
       type: bool
       returned: success
     local:
@@ -325,16 +325,23 @@ class Reader:
         uuids = {LOCALHOST: local, **{peer.name: peer.uuid for peer in peers}}
         return {address: uuids[host] for address, host in self.disks.addresses(uuids).items()}
 
-    def status(self, volumes: t.Sequence[Volume]) -> dict[str, Status]:
-        """The state of each volume; nothing where a peer hangs."""
-        if not volumes:
-            return {}
+    def status(self, volumes: t.Sequence[Volume]) -> dict[str, Status] | None:
+        """The state of each volume; `None` where a peer hangs."""
         try:
-            found = self.gluster.status(volumes, timeout_s=self.timeout_s)
+            found = self.gluster.status(volumes, timeout_s=self.timeout_s) if volumes else []
         except GlusterError as exc:
-            self.warnings.append(f"{exc}; does a peer hang? see gluster peer status, and the log of glusterd")
-            return {}
+            self.warnings.append(str(exc))
+            return None
         return {volume.name: status for volume, status in zip(volumes, found)}
+
+    def without_silent(self, peers: t.Sequence[Peer], local: str) -> tuple[Peer, ...]:
+        """The peers, those that hang as not connected."""
+        asked = [peer for peer in peers if peer.is_connected and peer.uuid != local]
+        silent = [peer for peer in asked if not self.gluster.answers(peer.name)]
+        for peer in silent:
+            words = f"glusterd of peer {peer.name} does not answer, though its connection stands"
+            self.warnings.append(f"{words}; look at that host, and start glusterd there again")
+        return tuple(replace(peer, is_connected=False) if peer in silent else peer for peer in peers)
 
     def heal(self, volumes: t.Sequence[Volume]) -> dict[str, dict[str, Heal]]:
         """What each brick of each volume says is to be healed."""
@@ -470,6 +477,8 @@ def read(params: Params, reader: Reader) -> Result:
     in_force = reader.options(volumes)
     started = [volume for volume in volumes if volume.is_started]
     status = reader.status(started)
+    if status is None:
+        status, peers = {}, reader.without_silent(peers, local)
     heal = reader.heal([volume for volume in started if volume.is_replicate or volume.is_disperse])
     addresses = reader.addresses(peers, local)
     results = []

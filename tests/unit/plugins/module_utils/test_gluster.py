@@ -400,3 +400,17 @@ def test_what_is_to_be_healed_is_read() -> None:
 def test_volume_that_does_not_heal_is_an_error() -> None:
     with pytest.raises(GlusterError, match=r"healed on volume distributed: This command is supported for only"):
         Gluster(Cluster("10.3")).heal("distributed", timeout_s=60)
+
+
+@pytest.mark.parametrize(
+    ("answer", "answers"),
+    [
+        pytest.param(printed("volume_info_started"), True, id="it answers"),
+        pytest.param(CommandError("gluster: no answer within 5 s"), False, id="it hangs"),
+        pytest.param(Completed(1, gluster_text("glusterd_down_info"), ""), False, id="it is not there"),
+    ],
+)
+def test_another_glusterd_answers_or_not(answer: Completed | CommandError, answers: bool) -> None:
+    says = Says(answer)
+    assert Gluster(says).answers("gl2") is answers
+    assert says.asked == [([*PROGRAM, "--remote-host=gl2", "volume", "info"], "")]

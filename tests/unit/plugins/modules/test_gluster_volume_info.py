@@ -150,26 +150,35 @@ def test_peer_down(version: str) -> None:
     assert (volume["spec"], result["warnings"]) == ("gl1:/vmstore", [])
 
 
-def test_peer_that_hangs_is_told_by_what_still_answers(version: str) -> None:
+class Hanging(Gluster):
+    """A glusterd with a peer, gl3, that hangs and is still called connected."""
+
+    def answers(self, host: str) -> bool:
+        return host != "gl3"
+
+
+def test_peer_that_hangs_is_named(version: str) -> None:
     instead = {"status_vmstore": HUNG, "heal_summary_vmstore": "heal_summary_peer_down"}
-    result = run(Cluster(version, instead))
+    result = read(DEFAULTS, Reader(Hanging(Cluster(version, instead)), Disks(), 60))
     (volume,) = result["volumes"]
-    assert [brick["online"] for brick in volume["bricks"]] == [True, True, False]
+    assert [peer["name"] for peer in result["peers"] if not peer["connected"]] == ["gl3"]
+    assert [brick["online"] for brick in volume["bricks"]] == [True, True, False], "the client that heals tells"
     assert (volume["clients"], volume["space"]) == (None, None)
-    assert "bricks_down" in codes(volume["warnings"])
-    (warning,) = result["warnings"]
-    assert warning.startswith(
-        "cannot read status of volume vmstore: gluster --mode=script --xml: no answer within 60 s"
-    )
-    assert "gluster peer status" in warning
+    assert codes(volume["warnings"])[:2] == ["peers_down", "bricks_down"]
+    assert result["warnings"] == [
+        "cannot read status of volume vmstore: gluster --mode=script --xml: no answer within 60 s",
+        "glusterd of peer gl3 does not answer, though its connection stands; look at that host, and start glusterd"
+        " there again",
+    ]
 
 
 def test_what_nobody_tells_is_none(version: str) -> None:
-    result = run(Cluster(version, {"status_vmstore": HUNG, "heal_summary_vmstore": HUNG}))
+    instead = {"status_vmstore": HUNG, "heal_summary_vmstore": HUNG}
+    result = read(DEFAULTS, Reader(Hanging(Cluster(version, instead)), Disks(), 60))
     (volume,) = result["volumes"]
-    assert [brick["online"] for brick in volume["bricks"]] == [None, None, None]
+    assert [brick["online"] for brick in volume["bricks"]] == [None, None, False]
     assert (volume["heal"], volume["clients"], volume["space"], volume["quorum"]["client"]["met"]) == (None,) * 4
-    assert len(result["warnings"]) == 2
+    assert len(result["warnings"]) == 3
 
 
 def test_pool_that_cannot_be_read_is_an_error(version: str) -> None:
