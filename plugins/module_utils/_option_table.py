@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import READERS, TAKES
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import READERS, TAKES, boolean
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 SHARD: t.Final = "features.shard"
@@ -135,6 +135,13 @@ class OptionTable:
             return left == right
         value = option.read(left)
         return value is not None and value == option.read(right)
+
+    def spelled(self, full_name: str, text: str) -> str:
+        """A value as the option takes it: an enum that has `enable` and no `on` gets `enable` where YAML had `true`."""
+        option = self.get(full_name)
+        if option is None or text in option.words or boolean(text) is None:
+            return text
+        return next((word for word in option.words if boolean(word) is boolean(text)), text)
 
     def require_valid(self, full_name: str, text: str) -> None:
         """Raises `ValueError` for a value that the option's type does not have, which glusterd may well take."""

@@ -38,14 +38,14 @@ cluster.brick-graceful-cleanup|boolean||||disable||all
 cluster.brick-multiplex|boolean||||disable|volume|all
 cluster.choose-local|boolean||||true
 cluster.consistent-metadata|boolean||||no
-cluster.daemon-log-level|enum|||DEBUG WARNING ERROR INFO CRITICAL NONE TRACE|INFO||all
+cluster.daemon-log-level|enum|||INFO WARNING ERROR DEBUG TRACE|INFO||all
 cluster.data-change-log|boolean||||on|mount
 cluster.data-self-heal-algorithm|enum|||diff full
 cluster.data-self-heal|enum|||1 on yes true enable 0 off no false disable open|off
 cluster.dht-xattr-name|string||||trusted.glusterfs.dht|mount
 cluster.disperse-self-heal-daemon|boolean||||enable
 cluster.eager-lock|boolean||||on
-cluster.enable-shared-storage|boolean||||disable||all
+cluster.enable-shared-storage|enum|||enable disable|disable||all
 cluster.ensure-durability|boolean||||on
 cluster.entry-change-log|boolean||||on|mount
 cluster.entry-self-heal|boolean||||off
@@ -63,12 +63,12 @@ cluster.halo-shd-max-latency|int|1|99999||99999
 cluster.heal-timeout|int|5|2147483647||600
 cluster.heal-wait-queue-length|int|0|||128
 cluster.local-volume-name|string|||||mount
-cluster.localtime-logging|boolean||||||all
+cluster.localtime-logging|enum|||enable disable|||all
 cluster.lock-migration|boolean||||off
 cluster.locking-scheme|enum|||full granular|full
 cluster.lookup-optimize|boolean||||on
 cluster.lookup-unhashed|enum|||auto yes no enable disable 1 0 on off|on
-cluster.max-bricks-per-process|int||||250|volume|all
+cluster.max-bricks-per-process|int|0|||250|volume|all
 cluster.max-op-version|int||||||all
 cluster.metadata-change-log|boolean||||on|mount
 cluster.metadata-self-heal|boolean||||off
@@ -227,7 +227,7 @@ features.worm|boolean||||off
 ganesha.enable|boolean||||off
 geo-replication.ignore-pid-check|boolean||||off||forced
 geo-replication.indexing|boolean||||off||forced
-glusterd.vol_count_per_thread|int||||100||all
+glusterd.vol_count_per_thread|int|5|200||100||all
 locks.mandatory-locking|enum|||off file forced optimal|off
 locks.trace|boolean||||off
 network.compression.compression-level|int||||-1|volume||features/cdc compression-level

@@ -26,6 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import 
 from ansible_collections.gfapi.virt.tests.unit.recorded import OPTION_VALUES
 
 TABLES: t.Final[dict[str, OptionTable]] = {"10.3": table_for(100000), "11.1": table_for(110000)}
+QUORUM_RATIO: t.Final = "cluster.server-quorum-ratio"
 #: what glusterd takes and we refuse
 STRICTER: t.Final = {
     **{
@@ -34,8 +35,15 @@ STRICTER: t.Final = {
     },
     **{("transport.address-family", text): "bricks do not start with it" for text in ("inet7", "INET")},
     ("config.transport", "rdma,tcp"): "gluster's own order is tcp,rdma",
-    **{(f"cluster.min-free-{what}", "0x5"): "strtod takes hexadecimal" for what in ("inodes", "disk")},
-    ("storage.reserve", "0x5"): "strtod takes hexadecimal",
+    **{
+        (name, "0x5"): "strtod takes hexadecimal"
+        for name in (
+            "cluster.min-free-inodes",
+            "cluster.min-free-disk",
+            "storage.reserve",
+            "cluster.server-quorum-ratio",
+        )
+    },
     ("user.note", "--xml"): "on a command line, gluster takes it for a word of its own",
 }
 #: what glusterd refuses for what the value alone does not tell
@@ -43,6 +51,9 @@ NOT_THE_VALUE: t.Final = {
     "cluster.quorum-count": "is out of range [1 - 3]",  # the bricks of a replica set
     "cluster.rebal-throttle": "should be {lazy|normal|aggressive} or a number",  # up to the number of cores
     "server.statedump-path": "is not a directory",
+    "cluster.enable-shared-storage": "required for this operation is not present",  # a hook of gluster
+    "cluster.max-op-version": "Not a valid option to set",
+    "cluster.op-version": "should not be equal or lower than current",
 }
 
 
@@ -56,16 +67,20 @@ def refused_here(table: OptionTable, option: str, value: str) -> str | None:
 
 
 def rows(version: str, option: str) -> list[dict[str, t.Any]]:
-    return [row for row in OPTION_VALUES[version]["set"] if row["option"] == option]
+    return [row for row in recorded_rows(version) if row["option"] == option]
 
 
-OPTIONS: t.Final = sorted({(version, row["option"]) for version in TABLES for row in OPTION_VALUES[version]["set"]})
+def recorded_rows(version: str) -> list[dict[str, t.Any]]:
+    return [*OPTION_VALUES[version]["set"], *OPTION_VALUES[version]["set_all"]]
+
+
+OPTIONS: t.Final = sorted({(version, row["option"]) for version in TABLES for row in recorded_rows(version)})
 
 
 def test_there_are_rows_enough() -> None:
     assert OPTION_VALUES.keys() == TABLES.keys()
     for version, table in TABLES.items():
-        assert len(OPTION_VALUES[version]["set"]) > 600
+        assert len(recorded_rows(version)) > 700
         kinds = {option.type for option in map(table.get, table) if option}
         tried = {option.type for other, name in OPTIONS if other == version and (option := table.get(name))}
         assert kinds == tried
@@ -101,10 +116,10 @@ def test_spellings_are_the_same_exactly_where_they_stand_for_the_same(version: s
     """Each pair of spellings that glusterd took, by what libglusterfs makes of them."""
     table, parsed = TABLES[version], OPTION_VALUES[version]["parsed"]
     wrong = []
-    for name, rows in itertools.groupby(OPTION_VALUES[version]["set"], key=lambda row: t.cast(str, row["option"])):
+    for name in (name for other, name in OPTIONS if other == version):
         option = table.get(name)
         numbers = parsed.get(option.type) if option else None
-        taken = [row["value"] for row in rows if row["taken"] and (name, row["value"]) not in STRICTER]
+        taken = [row["value"] for row in rows(version, name) if row["taken"] and (name, row["value"]) not in STRICTER]
         for left, right in itertools.combinations(["".join(text.split()) for text in taken], 2):
             if numbers and left in numbers and right in numbers:
                 same = numbers[left] == numbers[right]
@@ -115,17 +130,17 @@ def test_spellings_are_the_same_exactly_where_they_stand_for_the_same(version: s
 # --- names ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("version", "short", "full"),
-    [(version, *pair) for version, recorded in OPTION_VALUES.items() for pair in recorded["short"].items()],
-)
-def test_short_name_is_what_glusterd_makes_of_it(version: str, short: str, full: str | None) -> None:
-    table = TABLES[version]
-    if full is not None or "." in short:
-        assert table.full_name(short) == (full or short)
-    else:
-        with pytest.raises(ValueError, match="is ambiguous"):
-            table.full_name(short)
+@pytest.mark.parametrize("version", TABLES)
+def test_short_name_is_what_glusterd_makes_of_it(version: str) -> None:
+    table, recorded = TABLES[version], OPTION_VALUES[version]["short"]
+    clear = {short: full for short, full in recorded.items() if full is not None}
+    assert {short: table.full_name(short) for short in clear} == clear
+    for short in recorded.keys() - clear.keys():
+        if "." in short:
+            assert table.full_name(short) == short
+        else:
+            with pytest.raises(ValueError, match="is ambiguous: it may be"):
+                table.full_name(short)
 
 
 def test_name_that_is_not_known_stays() -> None:
@@ -192,6 +207,24 @@ def test_columns_hold_what_they_may(version: str) -> None:
 def test_table_is_the_nearest() -> None:
     wanted = {31200: "10.3", 90000: "10.3", 100000: "10.3", 104999: "10.3", 110000: "11.1", 120000: "11.1"}
     assert {version: table_for(version).version for version in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sent"),
+    [
+        ("cluster.localtime-logging", "on", "enable"),
+        ("cluster.localtime-logging", "no", "disable"),
+        ("cluster.lookup-unhashed", "TRUE", "yes"),
+        ("cluster.lookup-unhashed", "auto", "auto"),
+        ("locks.mandatory-locking", "no", "off"),
+        ("locks.mandatory-locking", "on", "on"),
+        ("cluster.quorum-type", "on", "on"),
+        (SHARD, "enable", "enable"),
+        ("nope.nope", "on", "on"),
+    ],
+)
+def test_boolean_is_spelled_as_the_option_takes_it(name: str, text: str, sent: str) -> None:
+    assert TABLES["10.3"].spelled(name, text) == sent
 
 
 def test_options_of_the_cluster_and_of_every_volume() -> None:
