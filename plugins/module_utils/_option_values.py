@@ -32,8 +32,6 @@ _PERCENT_OR_SIZE = re.compile(rf"({_DECIMAL})(%|[KMGTP]B|)", re.IGNORECASE)
 _PERCENT = re.compile(rf"({_DECIMAL})(%?)")
 _TIME = re.compile(r"(\+?(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*))([a-z]*)")
 
-Value = t.Union[bool, int, float, str, "frozenset[str]"]
-
 
 def boolean(text: str) -> bool | None:
     """None where the text is no boolean."""

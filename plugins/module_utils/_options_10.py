@@ -401,5 +401,5 @@ storage.reserve|percent_or_size|0|||1
 storage.xattr-user-namespace-mode|string
 transport.address-family|enum|||inet inet6 unix inet-sdp||volume||protocol/server transport.address-family
 transport.keepalive|boolean||||1
-transport.listen-backlog|int||||1024|volume||protocol/server transport.listen-backlog
+transport.listen-backlog|int|0|||1024|volume||protocol/server transport.listen-backlog
 """
