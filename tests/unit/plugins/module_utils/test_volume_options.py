@@ -17,10 +17,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import 
     GRANULAR_ENTRY_HEAL,
     SHARD_SIZE,
     VIRT_STORE,
-    differences,
     full_name,
-    is_same,
     require_names,
+    table_for,
     to_text,
     virt_store,
     virt_store_group,
@@ -29,6 +28,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import 
 from ansible_collections.gfapi.virt.tests.unit.recorded import gluster_json, gluster_xml
 
 SPELLINGS: t.Final[dict[str, dict[str, bool]]] = gluster_json("spellings")
+is_same, differences = table_for(100000).is_same, table_for(100000).differences
 IN_FORCE: t.Final = effective_options(gluster_xml("info_and_get_started", document=1))
 
 
