@@ -49,6 +49,7 @@ options:
       - Seconds that the peers have to tell how their bricks are, and again as many for what is to be healed.
       - A peer that is down costs no time. One that hangs without having closed its connections does, and glusterd may
         refuse other transactions on the volume for minutes then.
+      - What is to be healed is counted entry by entry, about 300 in a second.
       - What did not come in time is none, with a warning. What this host knows by itself is there.
     type: int
     default: 60
