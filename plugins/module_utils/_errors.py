@@ -10,6 +10,9 @@ from __future__ import annotations
 class GfapiError(Exception):
     """A call to the outside failed. The text names the thing, keeps the tool's own words and says the mend."""
 
+    #: some of what was asked may be done all the same
+    partial: bool = False
+
 
 class CommandError(GfapiError):
     """A program is missing, did not end in time, or said no."""
@@ -18,10 +21,11 @@ class CommandError(GfapiError):
 class GlusterError(GfapiError):
     """The gluster command line or glusterd said no."""
 
-    def __init__(self, message: str, *, busy: bool = False) -> None:
+    def __init__(self, message: str, *, busy: bool = False, partial: bool = False) -> None:
         super().__init__(message)
-        #: another transaction holds the volume's lock; the same call may succeed later
+        #: another transaction holds the volume's lock, or a new peer is not known yet; the same call may succeed later
         self.busy = busy
+        self.partial = partial
 
 
 class LibvirtError(GfapiError):

@@ -10,6 +10,9 @@ for nothing. Seen on 10.3 and 11.1.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
 import time
 import typing as t
@@ -27,21 +30,45 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import (
     status_from,
     words_of,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients
 
-VOLUMES_DIRECTORY: t.Final = "/var/lib/glusterd/vols"
-GROUPS_DIRECTORY: t.Final = "/var/lib/glusterd/groups"
+#: what gluster calls every volume at once, where an option is the cluster's
+ALL: t.Final = "all"
+OP_VERSION: t.Final = "cluster.op-version"
+#: listed with the cluster's options, though glusterd keeps them itself
+NOT_SET_BY_ANYONE: t.Final = (OP_VERSION, "cluster.max-op-version")
+WORKING_DIRECTORY: t.Final = "/var/lib/glusterd"
+VOLUMES_DIRECTORY: t.Final = f"{WORKING_DIRECTORY}/vols"
+GROUPS_DIRECTORY: t.Final = f"{WORKING_DIRECTORY}/groups"
 GLUSTERD_SOCKET: t.Final = "/var/run/glusterd.socket"
+GLUSTERD_LOG: t.Final = "/var/log/glusterfs/glusterd.log"
 #: glusterd gives a client's transaction 120 s
 TIMEOUT_S: t.Final = 120
 ANSWER_TIMEOUT_S: t.Final = 5
 ANOTHER_TRANSACTION: t.Final = "30802"
 BUSY_WORDS: t.Final = ("Another transaction is in progress", "Locking failed on")
+#: a peer that was probed a moment ago
+NEW_PEER_WORDS: t.Final = ("is not in 'Peer in Cluster' state", "not in cluster")
+PARTIAL_WORDS: t.Final = ("Commit failed on",)
 MENDS: t.Final = {
     "Connection failed": "is glusterd running here? (systemctl start glusterd)",
     "option : ": "see gluster volume set help",
     "does not exist": "see gluster volume list",
     "not in cluster": "see gluster peer status",
+    "Peer in Cluster": "see gluster peer status",
+    "Quorum not met": "too few of the cluster's glusterds are connected; see gluster peer status",
+    "is not connected": "see gluster peer status",
+    "bricks could be down": "see gluster volume status and gluster volume heal NAME info",
 }
+_LOCK_HOLDER = re.compile(r"Lock for (\S+) held by ([0-9a-f-]{36})")
+
+
+class Found(t.NamedTuple):
+    """A volume, every option in force on it, and the cluster's op-version (100000 is 10.x)."""
+
+    volume: Volume
+    in_force: dict[str, str]
+    op_version: int
 
 
 class Gluster:
@@ -61,29 +88,85 @@ class Gluster:
         volume = self.volume(name, remote_host=volfile_server)
         return tuple(dict.fromkeys((volfile_server, *volume.servers)))
 
-    def volume_and_options(self, name: str) -> tuple[Volume, dict[str, str]]:
-        """A volume and every option in force on it, read by one process."""
+    def volume_and_options(self, name: str) -> Found:
+        """A volume and every option in force on it, read by one process; `all` has the options of the cluster."""
         doing = f"read volume {name}"
-        if not _listens(GLUSTERD_SOCKET):
-            # fed from standard input the program would wait for glusterd for ever; this says what is wrong
-            self.volume(name)
-        # the program takes commands on standard input, one a line; names are checked, so no line can be smuggled in
-        done = self._program(doing, [], stdin=f"volume info {name}\nvolume get {name} all\n")
-        info, options = _documents(doing, done, count=2)
+        if name == ALL:
+            return _cluster(self._call(doing, "volume", "get", ALL, "all"))
+        lines = [f"volume info {name}", f"volume get {name} all", f"volume get {ALL} {OP_VERSION}"]
+        self._require_glusterd(doing, name)
+        info, options, version = self._feed(doing, lines)
         volume = _only(name, info)
-        _require_success(doing, options)
-        return volume, {**effective_options(options), **volume.options}
+        for document in (options, version):
+            _require_success(doing, document)
+        in_force = {**effective_options(options), **volume.options}
+        return Found(volume, in_force, _op_version(effective_options(version)))
+
+    def clients(self, name: str) -> Clients:
+        """Who is connected to a volume, asked by one process."""
+        doing = f"read the clients of volume {name}"
+        lines = f"volume status {name} client-list\nvolume status {name} clients\n"
+        self._require_glusterd(doing, name)
+        done = self._program(doing, [], stdin=lines, xml=False)
+        if "Client connections for volume" in done.stdout:
+            return Clients.parse(done.stdout)
+        if "Commit failed on" in done.stdout + done.stderr:
+            # what gluster says where a brick of another node has no client; one that uses a volume is on all bricks
+            return Clients({})
+        raise _failure(doing, done.stdout.strip() or done.words or "gluster said nothing")
 
     def set_options(self, name: str, options: t.Mapping[str, str]) -> None:
         """Set any number of options in one transaction; glusterd takes all or none."""
         pairs = [word for pair in options.items() for word in pair]
-        self._transaction(f"set {', '.join(options)} on volume {name}", "volume", "set", name, *pairs)
+        doing = f"set {', '.join(options)} on volume {name}"
+        self._patiently(lambda: self._call(doing, "volume", "set", name, *pairs))
+
+    def reset_options(self, name: str, options: t.Sequence[str], *, protected: t.Collection[str] = ()) -> None:
+        """Reset options, each a transaction of its own, by one process; those that found the lock taken go again.
+
+        The protected ones are reset only by force.
+        """
+        left = list(options)
+        force = dict.fromkeys(protected, " force")
+
+        def reset() -> None:
+            doing = f"reset {', '.join(left)} on volume {name}"
+            self._require_glusterd(doing, name)
+            documents = self._feed(doing, [f"volume reset {name} {option}{force.get(option, '')}" for option in left])
+            failures = {option: _problem(doing, document) for option, document in zip(left, documents)}
+            left[:] = [option for option, problem in failures.items() if problem]
+            problems = sorted((problem for problem in failures.values() if problem), key=lambda problem: problem.busy)
+            if problems:
+                problems[0].partial = len(left) < len(options)
+                raise problems[0]
+
+        self._patiently(reset)
+
+    def restart(self, name: str) -> None:
+        """Stop and start a volume, by one process; without the first the second does nothing."""
+        left = ["stop", "start"]
+
+        def stop_and_start() -> None:
+            doing = f"restart volume {name}"
+            self._require_glusterd(doing, name)
+            documents = self._feed(doing, [f"volume {verb} {name}" for verb in left])
+            for verb, document in zip(tuple(left), documents):
+                problem = _problem(f"{verb} volume {name}", document)
+                if problem:
+                    problem.partial = verb == "start"
+                    raise problem
+                left.remove(verb)
+
+        self._patiently(stop_and_start)
+
+    def start(self, name: str) -> None:
+        self._patiently(lambda: self._call(f"start volume {name}", "volume", "start", name))
 
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
         """The one option that has its own command once the volume was started."""
         word = "enable" if enable else "disable"
         doing = f"{word} granular-entry-heal on volume {name}"
-        self._transaction(doing, "volume", "heal", name, "granular-entry-heal", word, xml=False)
+        self._patiently(lambda: self._call_text(doing, "volume", "heal", name, "granular-entry-heal", word))
 
     def group(self, name: str) -> dict[str, str]:
         """The options in one of this host's group files, which differ between releases of gluster."""
@@ -105,7 +188,7 @@ class Gluster:
             # as in volume_and_options
             remote = [f"--remote-host={remote_host}"] if remote_host else []
             return (), volumes_from(self._call(doing, *remote, "volume", "info"))
-        pool, info = self._documents(doing, ["pool list", "volume info"], count=2)
+        pool, info = self._feed(doing, ["pool list", "volume info"])
         _require_success(doing, pool)
         _require_success(doing, info)
         return peers_from(pool), volumes_from(info)
@@ -113,7 +196,7 @@ class Gluster:
     def options_in_force(self, names: t.Sequence[str]) -> list[dict[str, str]]:
         """Every option in force on each of the volumes; glusterd asks no peer for that."""
         doing = f"read options of volume {', '.join(names)}"
-        documents = self._documents(doing, [f"volume get {name} all" for name in names], count=len(names))
+        documents = self._feed(doing, [f"volume get {name} all" for name in names])
         for document in documents:
             _require_success(doing, document)
         return [effective_options(document) for document in documents]
@@ -130,7 +213,7 @@ class Gluster:
         pause_s = 0.2
         while True:
             left_s = deadline - time.monotonic()
-            documents = self._documents(doing, flat, count=len(flat), timeout_s=max(left_s, 1))
+            documents = self._feed(doing, flat, timeout_s=max(left_s, 1))
             busy = [words for words in map(words_of, documents) if any(part in words for part in BUSY_WORDS)]
             if not busy:
                 break
@@ -167,29 +250,19 @@ class Gluster:
         except OSError:
             return None
 
-    def _documents(
-        self, doing: str, commands: t.Sequence[str], *, count: int, timeout_s: float = TIMEOUT_S
-    ) -> list[_xml.Element]:
-        """The answers of one process to commands, which it takes on standard input, one a line."""
-        stdin = "".join(f"{command}\n" for command in commands)
-        return _documents(doing, self._program(doing, [], stdin=stdin, timeout_s=timeout_s), count=count)
-
-    def _transaction(self, doing: str, *words: str, xml: bool = True) -> None:
-        """A call that changes something; tried again while another transaction holds the lock."""
+    def _patiently(self, change: t.Callable[[], object]) -> None:
+        """A change, tried again while another transaction holds the lock or a new peer is not known everywhere."""
         started = time.monotonic()
         pause_s = 0.2
         while True:
             try:
-                if xml:
-                    self._call(doing, *words)
-                else:
-                    self._call_text(doing, *words)
+                change()
                 return
             except GlusterError as exc:
                 waited_s = time.monotonic() - started
                 if not exc.busy or waited_s + pause_s > self._lock_timeout_s:
-                    suffix = f" (waited {waited_s:.0f} s for the lock)" if exc.busy else ""
-                    raise GlusterError(f"{exc}{suffix}", busy=exc.busy) from exc
+                    suffix = f"{_lock_holder(str(exc))} (waited {waited_s:.0f} s for the lock)" if exc.busy else ""
+                    raise GlusterError(f"{exc}{suffix}", busy=exc.busy, partial=exc.partial) from exc
             # glusterd tells nobody when it lets go of a lock
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5)
@@ -205,13 +278,40 @@ class Gluster:
         if done.returncode != 0:
             raise _failure(doing, done.words or f"gluster ended with status {done.returncode} and said nothing")
 
+    def _require_glusterd(self, doing: str, name: str) -> None:
+        """Says what is wrong where glusterd is away: the program that takes commands would wait for it for ever."""
+        if not _listens(GLUSTERD_SOCKET):
+            self._call(doing, "volume", "info", name)
+
+    def _feed(self, doing: str, commands: t.Sequence[str], *, timeout_s: float = TIMEOUT_S) -> list[_xml.Element]:
+        """The answers of one process to commands, which it takes on standard input; after most failures it goes on.
+
+        Names are checked, so no command can be smuggled in.
+        """
+        stdin = "".join(f"{command}\n" for command in commands)
+        return _documents(doing, self._program(doing, [], stdin=stdin, timeout_s=timeout_s), count=len(commands))
+
     def _program(
-        self, doing: str, words: t.Sequence[str], *, stdin: str = "", timeout_s: float = TIMEOUT_S
+        self, doing: str, words: t.Sequence[str], *, stdin: str = "", timeout_s: float = TIMEOUT_S, xml: bool = True
     ) -> Completed:
+        argv = ["gluster", "--mode=script", *(["--xml"] if xml else []), *words]
         try:
-            return self._run(["gluster", "--mode=script", "--xml", *words], stdin=stdin, timeout_s=timeout_s)
+            return self._run(argv, stdin=stdin, timeout_s=timeout_s)
         except CommandError as exc:
             raise GlusterError(f"cannot {doing}: {exc}") from exc
+
+
+def _cluster(document: _xml.Element) -> Found:
+    """The cluster's options, as if it were a volume with those that somebody set."""
+    in_force = effective_options(document)
+    marked = effective_options(document, keep_mark=True)
+    own = {name: value for name, value in in_force.items() if marked[name] == value and name not in NOT_SET_BY_ANYONE}
+    return Found(Volume(ALL, "", "", 0, (), own), in_force, _op_version(in_force))
+
+
+def _op_version(options: t.Mapping[str, str]) -> int:
+    text = options.get(OP_VERSION, "")
+    return int(text) if text.isdigit() else 0
 
 
 def _status_commands(volume: Volume) -> list[str]:
@@ -244,12 +344,17 @@ def _only(name: str, info: _xml.Element) -> Volume:
 def _documents(doing: str, done: Completed, *, count: int) -> list[_xml.Element]:
     """The XML documents printed; there are fewer where the program failed before it could write one."""
     texts = ["<?xml" + text for text in done.stdout.split("<?xml")[1:]]
-    if len(texts) != count:
-        raise _failure(doing, done.words or f"gluster ended with status {done.returncode} and said nothing")
     try:
-        return [_xml.parse(_without_declaration(text)) for text in texts]
+        documents = [_xml.parse(_without_declaration(text)) for text in texts]
     except ValueError as exc:
         raise _failure(doing, f"gluster printed {exc}") from exc
+    if len(documents) < count:
+        # some commands end the program when they fail (10.3: volume get)
+        for document in documents:
+            _require_success(doing, document)
+    if len(documents) != count:
+        raise _failure(doing, done.words or f"gluster ended with status {done.returncode} and said nothing")
+    return documents
 
 
 def _without_declaration(text: str) -> str:
@@ -257,17 +362,52 @@ def _without_declaration(text: str) -> str:
 
 
 def _require_success(doing: str, document: _xml.Element) -> None:
+    problem = _problem(doing, document)
+    if problem:
+        raise problem
+
+
+def _problem(doing: str, document: _xml.Element) -> GlusterError | None:
     if document.findtext("opRet") == "0":
-        return
+        return None
     words = (document.findtext("opErrstr") or document.findtext("output") or "").strip()
-    raise _failure(doing, words or "gluster gave no reason", errno=document.findtext("opErrno", ""))
+    return _failure(doing, words or "gluster gave no reason", errno=document.findtext("opErrno", ""))
 
 
 def _failure(doing: str, words: str, *, errno: str = "") -> GlusterError:
     text = " ".join(words.split())
     mend = next((mend for part, mend in MENDS.items() if part in text), None)
-    busy = errno == ANOTHER_TRANSACTION or any(part in text for part in BUSY_WORDS)
-    return GlusterError(f"cannot {doing}: {text}" + (f"; {mend}" if mend else ""), busy=busy)
+    busy = errno == ANOTHER_TRANSACTION or any(part in text for part in (*BUSY_WORDS, *NEW_PEER_WORDS))
+    partial = any(part in text for part in PARTIAL_WORDS)
+    return GlusterError(f"cannot {doing}: {text}" + (f"; {mend}" if mend else ""), busy=busy, partial=partial)
+
+
+def _lock_holder(words: str) -> str:
+    """Who held the lock, from glusterd's log: its answer does not tell. Where a peer refused, the answer names it."""
+    match = re.search(r"in progress for (\S+?)\.", words)
+    if match is None:
+        return ""
+    with contextlib.suppress(OSError), open(GLUSTERD_LOG, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
+        held = [uuid for name, uuid in _LOCK_HOLDER.findall(file.read().decode("utf-8", "replace")) if name == match[1]]
+        if held:
+            return f"; a transaction of {_node(held[-1])} holds it"
+    return ""
+
+
+def _node(uuid: str) -> str:
+    """A node of the cluster by its name, as this one knows it."""
+    if _entries("glusterd.info").get("UUID") == uuid:
+        return f"this host ({uuid})"
+    name = _entries(f"peers/{uuid}").get("hostname1")
+    return f"{name} ({uuid})" if name else f"node {uuid}"
+
+
+def _entries(file_name: str) -> dict[str, str]:
+    """A file of key=value lines in glusterd's working directory; empty where it cannot be read."""
+    with contextlib.suppress(OSError), open(f"{WORKING_DIRECTORY}/{file_name}", encoding="utf-8") as file:
+        return dict(line.strip().partition("=")[::2] for line in file)
+    return {}
 
 
 def _listens(path: str) -> bool:

@@ -119,22 +119,38 @@ class _Progress:
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.done: list[str] = []
+        self.done: list[Action] = []
         self.error: str | None = None
 
     def carry_out(self, actions: t.Sequence[Action]) -> None:
-        """The actions in turn, up to the first that fails."""
+        """The actions in turn, up to the first that fails; what can be taken back of those before it then is."""
         for action in actions:
             try:
                 action.run()
             except (ValueError, GfapiError) as exc:
-                self.error = _one_line(exc)
+                begun = [action] if isinstance(exc, GfapiError) and exc.partial else []
+                self.error = "; ".join([_one_line(exc), *self._put_back(begun)])
                 return
-            self.done.append(action.summary)
+            self.done.append(action)
+
+    def _put_back(self, begun: t.Sequence[Action]) -> list[str]:
+        """What was taken back, and what could not be; the action that failed halfway comes last."""
+        words = []
+        for action in (*reversed(self.done), *begun):
+            if action.undo is None:
+                continue
+            try:
+                action.undo.run()
+            except (ValueError, GfapiError) as exc:
+                words.append(f"not put back: {_one_line(exc)}")
+            else:
+                words.append(f"put back: {action.undo.summary}")
+                self.done = [other for other in self.done if other is not action]
+        return words
 
     def result(self, *, real: bool) -> Result:
         """The thing, with what was or would be done to it; of one that failed only its name is sure."""
-        actions = self.done if real else self.item.plan.summaries
+        actions = [action.summary for action in self.done] if real else self.item.plan.summaries
         value = {"name": self.item.name} if self.error else dict(self.item.predicted)
         if real and actions and self.item.read and not self.error:
             try:

@@ -18,6 +18,8 @@ class Action:
     run: t.Callable[[], object]
     #: spends its time waiting on the outside; may run beside the waiting actions of other items
     waits: bool = False
+    #: takes it back, however much of it was done, should a later action fail
+    undo: Action | None = None
 
 
 @dataclass(frozen=True)

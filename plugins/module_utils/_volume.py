@@ -101,9 +101,10 @@ def _brick_from(node: _xml.Element) -> Brick:
     return Brick(host, "/" + path, node.findtext("isArbiter") == "1", node.findtext("hostUuid", ""))
 
 
-def effective_options(get: _xml.Element) -> dict[str, str]:
+def effective_options(get: _xml.Element, *, keep_mark: bool = False) -> dict[str, str]:
     """Option → value in force, from `volume get NAME all --xml`, without gluster's ` (DEFAULT)` mark."""
+    mark = "" if keep_mark else " (DEFAULT)"
     return {
-        row.findtext("Option", ""): row.findtext("Value", "").removesuffix(" (DEFAULT)")
+        row.findtext("Option", ""): row.findtext("Value", "").removesuffix(mark)
         for row in get.iterfind("volGetopts/Opt")
     }

@@ -9,12 +9,20 @@ module: gluster_volume_options
 short_description: Keep options of a Gluster volume
 version_added: 0.1.0
 description:
-  - Sets options of a volume, and only those whose value in force differs from the one asked for.
-  - Values are compared by what they mean. V(on), V(enable), V(yes), V(true) and V(1) are the same, so are V(64MB) and
-    V(67108864), a short and a full name, and a default and the same value set.
-  - All options are set in one transaction, so that a bad one leaves all as they were. The values are read back after.
+  - Sets and resets options of a volume, or of the whole cluster, and only those whose value in force differs from the
+    one asked for.
+  - Values are compared by what they mean, by the type that the option has in gluster. V(on), V(enable), V(yes), V(true)
+    and V(1) are the same boolean, V(64MB) and V(67108864) the same size, a short name and the full one the same option,
+    and a default the same as that value set.
+  - A value that the option does not take is refused before anything is asked of gluster, which takes junk for many
+    options.
+  - All options that are set go in one transaction, so that a bad one leaves all as they were. When a later step fails
+    (a reset, granular entry heal, the restart), the old values are put back, and the message says so. The values are
+    read back at the end.
+  - Options of a volume whose glusterd has too few connected peers (server quorum) are refused by gluster, and the
+    message says it. With a peer down and quorum met they are set; the peer takes them over when it comes back.
   - Runs on a storage node, a host whose glusterd is in the volume's pool.
-  - Never starts, stops or makes a volume.
+  - Never makes a volume, never starts one that is stopped, and stops a started one only to start it again (O(restart)).
 author:
   - gfapi.virt contributors (@gfapi-virt)
 extends_documentation_fragment:
@@ -27,6 +35,8 @@ options:
   volume:
     description:
       - Name of the volume.
+      - V(all) stands for the cluster, for the options that it has once for all volumes, such as
+        C(cluster.server-quorum-ratio).
     type: str
     required: true
   options:
@@ -39,18 +49,51 @@ options:
     default: {}
   presets:
     description:
-      - Named sets of options.
+      - Named sets of options; a later one wins over an earlier one.
       - V(virt_store) is what oVirt's "Optimize for Virt Store" sets. It takes the option group that the volume's type
         calls for from this host's gluster (C(virt) for replicate, C(distributed-virt) for distribute), and adds
         ownership 36:36, strict O_DIRECT, granular entry heal (replicate) and access from unprivileged ports.
+      - V(group:NAME) is the option group of that name of this host's gluster, a file in C(/var/lib/glusterd/groups).
+        Each of its options is compared, so what a newer package adds to the group shows as a change.
     type: list
     elements: str
-    choices:
-      - virt_store
     default: []
+  reset:
+    description:
+      - Names of options to reset to what gluster has by default. Those that are not set stay as they are.
+      - An option of O(presets) that is named here is reset, not set.
+      - A single C(user.*) option cannot be reset; gluster knows no such command.
+    type: list
+    elements: str
+    default: []
+  purge:
+    description:
+      - Resets every option that is set and not asked for by O(options) or O(presets).
+      - C(user.*) options stay, and so do those that have commands of their own, such as quota and bitrot.
+    type: bool
+    default: false
+  restart:
+    description:
+      - Most options are in force at once. Some only after the volume was stopped and started.
+      - V(never) leaves that to you. RV(volume.restart_required) says what for.
+      - V(if_required) stops and starts a started volume when an option that is changed needs it, or when the volume's
+        bricks on this host still run with an older value of such an option. A volume that is in use is not stopped, and
+        then nothing else is changed either. In use means that clients are connected (gluster's own daemons do not
+        count), that it is mounted here, or that a virtual machine here has a disk on it. So does a brick that is down
+        or out of reach, for it would miss the restart. The message names them.
+    type: str
+    choices: [never, if_required]
+    default: never
+  force:
+    description:
+      - With O(restart=if_required), stops and starts the volume although it is in use. Virtual machines on it then see
+        input and output errors.
+    type: bool
+    default: false
   lock_timeout:
     description:
-      - Seconds to go on trying while another transaction holds the volume's lock.
+      - Seconds to go on trying while another transaction holds the volume's lock, or while a node that was just added
+        is not known everywhere. After that the message says which node holds the lock, where gluster tells.
     type: int
     default: 60
 seealso:
@@ -81,6 +124,43 @@ EXAMPLES = r"""
       owner-uid: 36
       owner-gid: 36
 
+- name: Volume data is tuned as a database store, but its clients cache as gluster has it by default
+  gfapi.virt.gluster_volume_options:
+    volume: data
+    presets: ["group:db-workload"]
+    reset: [performance.io-cache]
+
+- name: Volume vmstore has the preset and nothing else; a note of ours stays
+  gfapi.virt.gluster_volume_options:
+    volume: vmstore
+    presets: [virt_store]
+    options:
+      user.purpose: images of the test VMs
+    purge: true
+
+- name: Volume vmstore encrypts, and is stopped and started for it unless somebody uses it
+  gfapi.virt.gluster_volume_options:
+    volume: vmstore
+    options:
+      client.ssl: true
+      server.ssl: true
+    restart: if_required
+
+- name: Volume vmstore is stopped and started for it whoever uses it
+  gfapi.virt.gluster_volume_options:
+    volume: vmstore
+    options:
+      client.ssl: true
+      server.ssl: true
+    restart: if_required
+    force: true
+
+- name: Bricks go on only while more than two thirds of the nodes are connected
+  gfapi.virt.gluster_volume_options:
+    volume: all
+    options:
+      cluster.server-quorum-ratio: 67
+
 - name: What volume vmstore is
   gfapi.virt.gluster_volume_options:
     volume: vmstore
@@ -89,7 +169,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or would be in check mode.
+  description:
+    - What was done, or would be in check mode. What was done and put back after a failure is not in it.
   returned: always
   type: list
   elements: str
@@ -105,12 +186,12 @@ volume:
       returned: success
       sample: vmstore
     type:
-      description: Type, in gluster's words.
+      description: Type, in gluster's words; empty for V(all).
       type: str
       returned: success
       sample: Replicate
     status:
-      description: V(Created) (never started), V(Started) or V(Stopped).
+      description: V(Created) (never started), V(Started) or V(Stopped); empty for V(all).
       type: str
       returned: success
       sample: Started
@@ -125,64 +206,162 @@ volume:
       type: dict
       returned: success
       sample: {storage.owner-uid: "36", storage.owner-gid: "36"}
+    restart_required:
+      description:
+        - What is not in force yet, and what has to be restarted for it. Empty when all is in force.
+        - Options that need a stopped and started volume are told from this run, and from the bricks of this host while
+          their logs reach back to their start.
+      type: list
+      elements: str
+      returned: success
+      sample: ["option server.ssl is in force after volume vmstore was stopped and started"]
 """
 
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import require_volume_name
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
+    Change,
+    left_in_bricks,
+    other_restart_reasons,
+    pairs_of,
+    volume_restart_reasons,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import EVERY_VOLUME, OptionTable
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import reasons_not_to_stop
 
+VIRT_STORE = "virt_store"
 ARGUMENT_SPEC = {
     "volume": {"type": "str", "required": True},
     "options": {"type": "dict", "default": {}},
-    "presets": {"type": "list", "elements": "str", "choices": ["virt_store"], "default": []},
+    "presets": {"type": "list", "elements": "str", "default": []},
+    "reset": {"type": "list", "elements": "str", "default": []},
+    "purge": {"type": "bool", "default": False},
+    "restart": {"type": "str", "choices": ["never", "if_required"], "default": "never"},
+    "force": {"type": "bool", "default": False},
     "lock_timeout": {"type": "int", "default": 60},
 }
 
 
-def desired_options(
-    volume: Volume, in_force: dict[str, str], asked: dict[str, object], preset: dict[str, str]
-) -> dict[str, str]:
-    """Full option name → text, what was asked for by name winning over the preset."""
-    known = {*in_force, *preset}
-    named = {
-        volume_options.full_name(name, known): volume_options.to_text(name, value) for name, value in asked.items()
-    }
-    if len(named) < len(asked):
-        raise ValueError(f"options of volume {volume.name}: the same option is given twice, by its full and short name")
-    return {**preset, **named}
+def require_params(params: Params) -> str:
+    """The volume's name. Raises `ValueError` for what cannot be, before anything is asked."""
+    volume_options.require_names((*params["options"], *params["reset"]))
+    for preset in params["presets"]:
+        if preset != VIRT_STORE and volume_options.group_of(preset) is None:
+            raise ValueError(f"preset {preset!r} is neither virt_store nor an option group, as in group:virt")
+    if params["volume"] != EVERY_VOLUME:
+        return require_volume_name(params["volume"])
+    if params["presets"]:
+        raise ValueError("presets are for one volume; for all of them name the options")
+    if any(name.startswith("user.") for name in params["options"]):
+        raise ValueError("options user.* are kept for one volume only, not for all; name the volume")
+    return EVERY_VOLUME
 
 
-def plan_options(gluster: Gluster, volume: Volume, in_force: dict[str, str], desired: dict[str, str]) -> Plan:
-    """One transaction for all, and granular-entry-heal apart where the volume was started before."""
-    changes = volume_options.differences(desired, in_force)
-    before = {name: in_force[name] for name in desired if name in in_force}
-    after = {name: value if name in changes else in_force[name] for name, value in desired.items()}
-    heal = None if volume.was_never_started else changes.pop(volume_options.GRANULAR_ENTRY_HEAL, None)
-    actions = []
-    if changes:
-        pairs = ", ".join(f"{name}={value}" for name, value in changes.items())
-        actions.append(
-            Action(f"set {pairs} on volume {volume.name}", lambda: gluster.set_options(volume.name, changes))
+def preset_options(gluster: Gluster, volume: Volume, presets: t.Sequence[str]) -> dict[str, str]:
+    """What the presets stand for; a later one wins."""
+    found: dict[str, str] = {}
+    for preset in presets:
+        group = volume_options.group_of(preset)
+        if group is not None:
+            found.update(gluster.group(group))
+        else:
+            suited = volume_options.virt_store_group(volume)
+            found.update(volume_options.virt_store(volume, gluster.group(suited) if suited else {}))
+    return found
+
+
+def desired_options(table: OptionTable, params: Params, preset: t.Mapping[str, str]) -> dict[str, str]:
+    """Full option name → text; what is asked for by name, or to be reset, wins over the preset."""
+    asked, resets = params["options"], set(map(table.full_name, params["reset"]))
+    full = {name: table.full_name(name) for name in asked}
+    if len(set(full.values())) < len(full):
+        raise ValueError(
+            f"options of volume {params['volume']}: the same option is given twice, by its full and short name"
         )
-    if heal is not None:
-        enable = volume_options.is_same(volume_options.GRANULAR_ENTRY_HEAL, heal, "on")
-        word = "enable" if enable else "disable"
-        actions.append(
-            Action(
-                f"{word} granular-entry-heal on volume {volume.name}",
-                lambda: gluster.set_granular_entry_heal(volume.name, enable=enable),
-            )
+    sets = {name: volume_options.to_text(name, value) for name, value in preset.items() if name not in resets}
+    return {**sets, **{full[name]: volume_options.to_text(full[name], value) for name, value in asked.items()}}
+
+
+def change_of(table: OptionTable, found: Found, desired: t.Mapping[str, str], resets: t.Sequence[str]) -> Change:
+    """What differs; granular entry heal goes apart where the volume was started before."""
+    sets = table.differences(desired, found.in_force)
+    heal = None if found.volume.was_never_started else sets.pop(volume_options.GRANULAR_ENTRY_HEAL, None)
+    enable = None if heal is None else table.is_same(volume_options.GRANULAR_ENTRY_HEAL, heal, "on")
+    return Change(found.volume, sets, tuple(resets), enable)
+
+
+def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str]) -> Action:
+    """All that is set, in one transaction, and the way back."""
+    name = change.volume.name
+
+    def set_all() -> None:
+        for pairs in table.steps(change.sets, in_force):
+            gluster.set_options(name, pairs)
+
+    def put_back() -> None:
+        if change.old_values:
+            gluster.set_options(name, change.old_values)
+        if change.unset_before:
+            gluster.reset_options(name, change.unset_before)
+
+    words = f"set {pairs_of(change.sets)} on volume {name}"
+    return Action(words, set_all, undo=Action(change.undo_of_sets, put_back))
+
+
+def reset_action(gluster: Gluster, table: OptionTable, change: Change) -> Action:
+    name, old = change.volume.name, change.reset_values
+    protected = [option.name for option in map(table.get, change.resets) if option and option.reset == "forced"]
+    undo = Action(f"set {pairs_of(old)} on volume {name}", lambda: gluster.set_options(name, old))
+    words = f"reset {', '.join(change.resets)} on volume {name}"
+    return Action(words, lambda: gluster.reset_options(name, change.resets, protected=protected), undo=undo)
+
+
+def heal_action(gluster: Gluster, name: str, *, enable: bool, undo: Action | None = None) -> Action:
+    words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
+    return Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable), undo=undo)
+
+
+def restart_action(gluster: Gluster, name: str) -> Action:
+    undo = Action(f"start volume {name}", lambda: gluster.start(name))
+    return Action(f"stop and start volume {name}", lambda: gluster.restart(name), undo=undo)
+
+
+def actions_for(
+    gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str], *, restart: bool
+) -> tuple[Action, ...]:
+    """First what gluster refuses most, so that little is to be put back then; the restart last."""
+    name, actions = change.volume.name, []
+    if change.sets:
+        actions.append(set_action(gluster, table, change, in_force))
+    if change.resets:
+        actions.append(reset_action(gluster, table, change))
+    if change.heal is not None:
+        undo = heal_action(gluster, name, enable=not change.heal)
+        actions.append(heal_action(gluster, name, enable=change.heal, undo=undo))
+    if restart:
+        actions.append(restart_action(gluster, name))
+    return tuple(actions)
+
+
+def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume) -> None:
+    """Raises `ValueError` that names who uses a volume that has to be stopped."""
+    reasons = reasons_not_to_stop(volume, gluster.clients(volume.name), here.use(volume.name))
+    if reasons:
+        raise ValueError(
+            f"volume {volume.name} has to be stopped and started, but {'; '.join(reasons)}; nothing was changed; end"
+            " that use first, or restart later (restart: never), or take the volume away from them (force: true)"
         )
-    return Plan(before, after, tuple(actions))
 
 
-def facts(volume: Volume, options: t.Mapping[str, str]) -> dict[str, t.Any]:
+def facts(volume: Volume, options: t.Mapping[str, str], restart_required: t.Sequence[str]) -> dict[str, t.Any]:
     """What the module returns about a volume."""
     return {
         "name": volume.name,
@@ -190,38 +369,77 @@ def facts(volume: Volume, options: t.Mapping[str, str]) -> dict[str, t.Any]:
         "status": volume.status,
         "servers": list(volume.servers),
         "options": dict(options),
+        "restart_required": list(restart_required),
     }
 
 
-def read_back(gluster: Gluster, name: str, desired: dict[str, str]) -> dict[str, t.Any]:
-    """The volume as it is now. Raises `GlusterError` when an option that was set is not in force."""
-    volume, in_force = gluster.volume_and_options(name)
-    left = volume_options.differences(desired, in_force)
-    if left:
-        wrong = ", ".join(f"{key} is {in_force.get(key, 'unset')} instead of {value}" for key, value in left.items())
-        raise GlusterError(f"volume {name} took the options but {wrong}")
-    return facts(volume, {key: in_force[key] for key in desired})
+def require_as_planned(found: Found, left: Change, desired: t.Mapping[str, str]) -> None:
+    """Raises `GlusterError` when an option is not what it was made."""
+    if left.names:
+        wrong = [
+            f"{name} is {found.in_force.get(name, 'unset')} instead of {desired.get(name, 'reset')}"
+            for name in left.names
+        ]
+        raise GlusterError(
+            f"volume {found.volume.name} took the options but {', '.join(wrong)}; does somebody else change them?"
+        )
 
 
-def make_item(params: Params, gluster: Gluster) -> Item:
+def read_back(
+    gluster: Gluster, table: OptionTable, change: Change, desired: t.Mapping[str, str], reasons: t.Sequence[str]
+) -> dict[str, t.Any]:
+    """The volume as it is after the actions."""
+    found = gluster.volume_and_options(change.volume.name)
+    resets = table.to_reset(found.volume, asked=change.resets, kept=desired, purge=False)
+    require_as_planned(found, change_of(table, found, desired, resets), desired)
+    return facts(found.volume, {name: found.in_force.get(name, text) for name, text in desired.items()}, reasons)
+
+
+def planned_change(table: OptionTable, found: Found, params: Params, desired: t.Mapping[str, str]) -> Change:
+    """What differs. Raises `ValueError` for what gluster would refuse, and for what it takes and should not."""
+    volume = found.volume
+    table.require_scope((*desired, *map(table.full_name, params["reset"])), volume=volume.name)
+    resets = table.to_reset(volume, asked=params["reset"], kept=desired, purge=params["purge"])
+    change = change_of(table, found, desired, resets)
+    for name, text in change.sets.items():
+        table.require_valid(name, text)
+    after = {name: text or "" for name, text in table.after_reset(volume, resets).items()}
+    volume_options.require_shards_kept(volume, found.in_force, {**desired, **after})
+    return change
+
+
+def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     """Parameters → the volume with its plan."""
-    name, asked = require_volume_name(params["volume"]), params["options"]
-    volume_options.require_names(asked)
-    volume, in_force = gluster.volume_and_options(name)
-    preset: dict[str, str] = {}
-    if params["presets"]:
-        group = volume_options.virt_store_group(volume)
-        preset = volume_options.virt_store(volume, gluster.group(group) if group else {})
-    desired = desired_options(volume, in_force, asked, preset)
-    volume_options.require_shards_kept(volume, in_force, desired)
-    plan = plan_options(gluster, volume, in_force, desired)
-    warnings = tuple(volume_options.warnings_for(volume)) if params["presets"] else ()
-    return Item(name, plan, facts(volume, plan.after), lambda: read_back(gluster, name, desired), warnings)
+    name = require_params(params)
+    found = gluster.volume_and_options(name)
+    volume, in_force, table = found.volume, found.in_force, volume_options.table_for(found.op_version)
+    desired = desired_options(table, params, preset_options(gluster, volume, params["presets"]))
+    change = planned_change(table, found, params, desired)
+    left = left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
+    reasons = volume_restart_reasons(table, change, left)
+    restart = params["restart"] == "if_required" and bool(reasons)
+    if restart and not params["force"]:
+        require_unused(gluster, here, volume)
+    pending = [*([] if restart else reasons), *other_restart_reasons(table, change)]
+    plan = Plan(
+        {option: in_force[option] for option in change.names if option in in_force},
+        {**{option: desired[option] for option in change.names if option in desired}, **reset_to(table, change)},
+        actions_for(gluster, table, change, in_force, restart=restart),
+    )
+    options = {option: text if option in plan.after else in_force.get(option, text) for option, text in desired.items()}
+    warnings = (*(volume_options.warnings_for(volume) if params["presets"] else ()), *table.warnings(change.names))
+    predicted = facts(volume, options, pending)
+    return Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)
+
+
+def reset_to(table: OptionTable, change: Change) -> dict[str, str]:
+    """Option → what it is after its reset, where that is known."""
+    return {name: text for name, text in table.after_reset(change.volume, change.resets).items() if text is not None}
 
 
 def main() -> None:
     run(
-        lambda params: make_item(params, Gluster(lock_timeout_s=params["lock_timeout"])),
+        lambda params: make_item(params, Gluster(lock_timeout_s=params["lock_timeout"]), VolumeHere()),
         ARGUMENT_SPEC,
         one="volume",
         libraries=["lxml"],

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import typing as t
 import uuid
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 
 
 class FakeGluster:
@@ -25,29 +28,74 @@ class FakeGluster:
             "cluster.granular-entry-heal": "on",
         }
         self.options: dict[str, str] = {}
+        self.groups = {
+            name: {"features.shard": "on", "network.remote-dio": "disable", "network.ping-timeout": "20"}
+            for name in ("virt", "distributed-virt")
+        }
+        #: options that it refuses to set
         self.refused: set[str] = set()
+        #: name of a call → what it says instead of doing it
+        self.fails: dict[str, GlusterError] = {}
+        self.connected = Clients({"glustershd": 3})
         self.calls: list[str] = []
 
-    def volume_and_options(self, name: str) -> tuple[Volume, dict[str, str]]:
-        self.calls.append("read")
+    def volume_and_options(self, name: str) -> Found:
+        self._called("read")
         bricks = tuple(Brick(f"gluster{number}", "/bricks/b") for number in (1, 2, 3))
         volume = Volume(name, self.type, self.status, self.replica, bricks, dict(self.options))
-        return volume, {**self.defaults, **self.options}
+        return Found(volume, {**self.defaults, **self.options}, 100000)
 
     def set_options(self, name: str, options: dict[str, str]) -> None:
-        self.calls.append("set")
+        self._called("set")
         bad = sorted(self.refused & options.keys())
         if bad:
             raise GlusterError(f"cannot set {', '.join(options)} on volume {name}: option : {bad[0]} does not exist")
         self.options.update(options)
 
+    def reset_options(self, name: str, options: t.Sequence[str], *, protected: t.Collection[str] = ()) -> None:
+        for option in options:
+            self._called(f"reset {option}")
+            self.options.pop(option, None)
+
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
-        self.calls.append("heal")
+        self._called("heal")
         self.options["cluster.granular-entry-heal"] = "enable" if enable else "disable"
 
+    def restart(self, name: str) -> None:
+        self.status = "Stopped"
+        self._called("restart")
+        self.start(name)
+
+    def start(self, name: str) -> None:
+        self._called("start")
+        self.status = "Started"
+
+    def clients(self, name: str) -> Clients:
+        self._called("clients")
+        return self.connected
+
     def group(self, name: str) -> dict[str, str]:
-        self.calls.append(f"group {name}")
-        return {"features.shard": "on", "network.remote-dio": "disable", "network.ping-timeout": "20"}
+        self._called(f"group {name}")
+        return self.groups[name]
+
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
+        if call in self.fails:
+            raise self.fails[call]
+
+
+class FakeVolumeHere:
+    """What a host shows of a volume."""
+
+    def __init__(self) -> None:
+        self.used = HostUse()
+        self.differences: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+
+    def use(self, volume: str) -> HostUse:
+        return self.used
+
+    def left_behind(self, volume: str) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+        return self.differences
 
 
 class FakeLibvirt:

@@ -25,6 +25,13 @@ def gluster_json(name: str) -> dict[str, t.Any]:
 
 
 @functools.cache
+def calls() -> dict[str, t.Any]:
+    """Every recorded call: its words, standard input, exit status and standard error."""
+    simple = {name: {**call, "words": [*PROGRAM[1:], *call["words"]]} for name, call in gluster_json("calls").items()}
+    return {**simple, **gluster_json("changes")}
+
+
+@functools.cache
 def gluster_text(name: str) -> str:
     """What gluster printed in one recorded call."""
     return (GLUSTER / f"{name}_{VERSION}.xml").read_text("utf-8")
@@ -53,8 +60,8 @@ class Replay:
         self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
     ) -> Completed:
         name = self.left.pop(0)
-        call = gluster_json("calls")[name]
-        if [list(argv), stdin] != [PROGRAM + call["words"], call["stdin"]]:
+        call = calls()[name]
+        if [list(argv), stdin] != [[PROGRAM[0], *call["words"]], call["stdin"]]:
             raise AssertionError(f"{argv} with input {stdin!r} is not the recorded call {name}: {call}")
         return Completed(call["returncode"], gluster_text(name), call["stderr"])
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import typing as t
 from pathlib import Path
@@ -15,7 +16,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._command import Complet
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
-from ansible_collections.gfapi.virt.tests.unit.recorded import GLUSTER, PROGRAM, Cluster, Replay, gluster_text
+from ansible_collections.gfapi.virt.tests.unit.recorded import (
+    GLUSTER,
+    PROGRAM,
+    VERSION,
+    Cluster,
+    Replay,
+    gluster_text,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -76,12 +84,23 @@ def test_servers_begin_with_the_one_that_was_asked() -> None:
 
 @pytest.mark.usefixtures("glusterd")
 def test_volume_and_its_options_are_read_by_one_process() -> None:
-    volume, options = Gluster(Replay("info_and_get_started")).volume_and_options("vmstore")
-    assert volume.is_started
+    replay = Replay("read_started")
+    volume, options, op_version = Gluster(replay).volume_and_options("vmstore")
+    assert (replay.left, volume.is_started, op_version) == ([], True, 100000)
     # in force by default, set and listed, and set but not listed by `volume get`
     assert options["features.shard-block-size"] == "64MB"
-    assert options["performance.stat-prefetch"] == "YES"
-    assert options["user.note"] == "a: b <c> & d"
+    assert options["client.event-threads"] == "8"
+    assert options["user.note"] == "a: b <c>"
+
+
+@pytest.mark.parametrize(
+    ("recording", "own"), [("read_all", {}), ("read_all_set", {"cluster.server-quorum-ratio": "60"})]
+)
+def test_options_of_the_cluster_are_read_as_those_of_a_volume(recording: str, own: dict[str, str]) -> None:
+    volume, options, op_version = Gluster(Replay(recording)).volume_and_options("all")
+    assert (volume.name, volume.options, op_version) == ("all", own, 100000)
+    assert options["cluster.brick-multiplex"] == "disable"
+    assert options["cluster.server-quorum-ratio"] == own.get("cluster.server-quorum-ratio", "51")
 
 
 @pytest.mark.parametrize("recording", ["volume_info_unknown", "volume_info_vmstore"])
@@ -95,14 +114,14 @@ def test_unknown_volume_is_named_when_its_options_are_read_too() -> None:
     with pytest.raises(
         GlusterError, match=r"^cannot read volume unknown: Volume does not exist; see gluster volume list$"
     ):
-        Gluster(Replay("info_and_get_unknown")).volume_and_options("unknown")
+        Gluster(Replay("read_unknown")).volume_and_options("unknown")
 
 
 @pytest.mark.usefixtures("glusterd")
 def test_options_that_cannot_be_read_are_an_error() -> None:
-    halves = [gluster_text("volume_info_vmstore"), gluster_text("volume_get_unknown")]
+    parts = ("volume_info_vmstore", "volume_get_unknown", "volume_get_unknown")
     with pytest.raises(GlusterError, match=r"^cannot read volume vmstore: Volume unknown does not exist"):
-        Gluster(Says(Completed(1, "".join(halves), ""))).volume_and_options("vmstore")
+        Gluster(Says(Completed(1, "".join(map(gluster_text, parts)), ""))).volume_and_options("vmstore")
 
 
 # --- glusterd is not there ------------------------------------------------------------------------------------------
@@ -135,7 +154,7 @@ def test_socket_that_listens_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(path)
         server.listen()
-        Gluster(Replay("info_and_get_started")).volume_and_options("vmstore")
+        Gluster(Replay("read_started")).volume_and_options("vmstore")
 
 
 def test_missing_program_is_an_error_of_gluster() -> None:
@@ -287,6 +306,149 @@ def test_other_failures_are_not_tried_again(clock: list[float]) -> None:
     with pytest.raises(GlusterError, match="invalid number"):
         Gluster(Replay("volume_set_bad_value"), lock_timeout_s=60).set_options("vmstore", {"storage.owner-gid": "junk"})
     assert clock == []
+
+
+def test_who_holds_the_lock_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_gluster, "GLUSTERD_LOG", str(GLUSTER / f"lock_{VERSION}.log"))
+    monkeypatch.setattr(_gluster, "WORKING_DIRECTORY", str(tmp_path))
+    uuid = re.findall(r"held by (\S+)", (GLUSTER / f"lock_{VERSION}.log").read_text("utf-8"))[-1]
+    peers = (GLUSTER / f"peers_{VERSION}.txt").read_text("utf-8")
+    (tmp_path / "peers").mkdir()
+    for peer in peers.split("uuid=")[1:]:
+        (tmp_path / "peers" / peer[:36]).write_text(f"uuid={peer}", "utf-8")
+    words = rf"again after some time\.; a transaction of gl[23] \({uuid}\) holds it \(waited 0 s"
+    with pytest.raises(GlusterError, match=words):
+        Gluster(Replay("lock_here")).set_options("vmstore", MINE)
+    (tmp_path / "glusterd.info").write_text(f"UUID={uuid}\noperating-version=100000\n", "utf-8")
+    with pytest.raises(GlusterError, match=rf"a transaction of this host \({uuid}\) holds it"):
+        Gluster(Replay("lock_here")).set_options("vmstore", MINE)
+
+
+def test_peer_that_is_locked_is_named_by_gluster() -> None:
+    with pytest.raises(
+        GlusterError, match=r"Locking failed on gl\d\. Please .* \(waited 0 s for the lock\)$"
+    ) as caught:
+        Gluster(Replay("lock_on_peer")).set_options("vmstore", MINE)
+    assert caught.value.busy
+
+
+# --- resets, restart, and what cannot be ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_options_are_reset_by_one_process() -> None:
+    replay = Replay("reset_two")
+    Gluster(replay).reset_options("vmstore", ["client.event-threads", "network.ping-timeout"])
+    assert replay.left == []
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_reset_that_fails_is_named_though_another_was_done() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot reset .*: Option user\.note does not exist") as caught:
+        Gluster(Replay("reset_bad")).reset_options("vmstore", ["user.note", "network.ping-timeout"])
+    assert caught.value.partial
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_only_resets_that_found_the_lock_taken_go_again() -> None:
+    done, busy = gluster_text("reset_two").split("<?xml")[1], gluster_text("lock_here")
+    says = Says(Completed(0, f"<?xml{done}{busy}", ""), Completed(0, f"<?xml{done}", ""))
+    Gluster(says, lock_timeout_s=60).reset_options("v", ["a.b", "c.d"], protected=["c.d"])
+    again = "volume reset v c.d force\n"
+    assert [stdin for _argv, stdin in says.asked] == [f"volume reset v a.b\n{again}", again]
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_is_restarted_by_one_process() -> None:
+    replay = Replay("restart")
+    Gluster(replay).restart("vmstore")
+    assert replay.left == []
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_that_was_stopped_but_not_started_is_started_only() -> None:
+    stopped = gluster_text("restart").split("<?xml")[1]
+    says = Says(Completed(0, f"<?xml{stopped}{gluster_text('lock_here')}", ""), Completed(0, f"<?xml{stopped}", ""))
+    Gluster(says, lock_timeout_s=60).restart("vmstore")
+    assert says.asked[-1][1] == "volume start vmstore\n"
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_that_could_not_be_stopped_is_as_it_was() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot stop volume vmstore: Quorum not met\. .*peer status$") as caught:
+        Gluster(Replay("quorum_restart")).restart("vmstore")
+    assert not caught.value.partial
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_that_could_not_be_started_is_half_done() -> None:
+    stopped = gluster_text("restart").split("<?xml")[1]
+    says = Says(Completed(0, f"<?xml{stopped}{gluster_text('quorum_set')}", ""))
+    with pytest.raises(GlusterError, match=r"^cannot start volume vmstore: Quorum not met") as caught:
+        Gluster(says).restart("vmstore")
+    assert caught.value.partial
+
+
+@pytest.mark.parametrize(
+    ("recording", "options", "says"),
+    [
+        ("quorum_set", {"user.mine": "3"}, "Quorum not met. Volume operation not allowed.; too few of the cluster's"),
+        ("set_wide_on_volume", {"cluster.server-quorum-ratio": "55"}, "Not a valid option for single volume"),
+        ("set_while_started", {"storage.linux-aio": "on"}, "Please stop the volume first."),
+    ],
+)
+def test_refusal_keeps_the_words_of_gluster(recording: str, options: dict[str, str], says: str) -> None:
+    with pytest.raises(GlusterError) as caught:
+        Gluster(Replay(recording)).set_options("vmstore", options)
+    assert says in str(caught.value)
+    assert not caught.value.partial
+
+
+def test_options_are_set_with_a_peer_down() -> None:
+    Gluster(Replay("peer_down_set")).set_options("vmstore", {"user.mine": "2"})
+
+
+def test_failed_commit_may_have_left_something() -> None:
+    with pytest.raises(GlusterError, match="Commit failed on localhost") as caught:
+        Gluster(Replay("set_user_on_all")).set_options("all", {"user.note": "x"})
+    assert caught.value.partial
+
+
+def test_brick_that_is_down_keeps_granular_entry_heal_from_being_enabled() -> None:
+    with pytest.raises(GlusterError, match=r"One or more bricks could be down.*see gluster volume status"):
+        Gluster(Replay("heal_brick_down")).set_granular_entry_heal("vmstore", enable=True)
+
+
+# --- clients --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("glusterd")
+@pytest.mark.parametrize(
+    ("recording", "users", "bricks"),
+    [
+        ("clients_mounted", {"fuse": 1}, {"gl1:/bricks/vmstore", "gl2:/bricks/vmstore", "gl3:/bricks/vmstore"}),
+        ("clients_none", {}, {"gl1:/bricks/vmstore", "gl2:/bricks/vmstore", "gl3:/bricks/vmstore"}),
+        ("clients_peer_down", {}, {"gl1:/bricks/vmstore", "gl2:/bricks/vmstore"}),
+    ],
+)
+def test_clients_are_read_with_the_bricks_that_answer(recording: str, users: dict[str, int], bricks: set[str]) -> None:
+    clients = Gluster(Replay(recording)).clients("vmstore")
+    assert (clients.users, clients.bricks) == (users, bricks)
+    assert all(re.fullmatch(r"[0-9.]+", address) for address in clients.addresses)
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_volume_without_any_client_may_not_tell_its_bricks() -> None:
+    clients = Gluster(Replay("clients_distributed")).clients("spread")
+    assert (clients.users, clients.bricks) == ({}, None)
+
+
+@pytest.mark.usefixtures("glusterd")
+def test_clients_that_cannot_be_read_are_an_error() -> None:
+    with pytest.raises(
+        GlusterError, match=r"^cannot read the clients of volume v: Volume v does not exist; see gluster"
+    ):
+        Gluster(Says(Completed(1, "", "Volume v does not exist"))).clients("v")
 
 
 # --- option groups --------------------------------------------------------------------------------------------------

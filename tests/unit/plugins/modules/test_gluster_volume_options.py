@@ -5,19 +5,43 @@
 from __future__ import annotations
 
 import typing as t
+from unittest import mock
 
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
+from ansible_collections.gfapi.virt.plugins.modules import gluster_volume_options
 from ansible_collections.gfapi.virt.plugins.modules.gluster_volume_options import make_item
-from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeGluster
+from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeGluster, FakeVolumeHere
+from ansible_collections.gfapi.virt.tests.unit.running import run_module
+
+DEFAULTS: t.Final[dict[str, t.Any]] = {
+    "volume": "vmstore",
+    "options": {},
+    "presets": [],
+    "reset": [],
+    "purge": False,
+    "restart": "never",
+    "force": False,
+    "lock_timeout": 0,
+}
+SSL: t.Final = {"server.ssl": True}
+#: what a brick shows that was started before server.ssl was set
+SSL_LEFT: t.Final = {("protocol/server", "transport.socket.ssl-enabled"): ("on", None)}
 
 
-def item(gluster: FakeGluster, options: dict[str, t.Any] | None = None, *, preset: bool = False) -> Item:
-    presets = ["virt_store"] if preset else []
-    params = {"volume": "vmstore", "options": options or {}, "presets": presets, "lock_timeout": 0}
-    return make_item(params, gluster)  # type: ignore[arg-type]
+def item(
+    gluster: FakeGluster,
+    options: dict[str, t.Any] | None = None,
+    *,
+    preset: bool = False,
+    here: FakeVolumeHere | None = None,
+    **params: t.Any,
+) -> Item:
+    asked = {**DEFAULTS, "options": options or {}, "presets": ["virt_store"] if preset else [], **params}
+    return make_item(asked, gluster, here or FakeVolumeHere())  # type: ignore[arg-type]
 
 
 def carry_out(made: Item) -> t.Mapping[str, t.Any]:
@@ -27,16 +51,25 @@ def carry_out(made: Item) -> t.Mapping[str, t.Any]:
     return made.read()
 
 
+def run(gluster: FakeGluster, **params: t.Any) -> dict[str, t.Any]:
+    """The whole module, with the fake in the place of the real gluster."""
+    with mock.patch.multiple(gluster_volume_options, Gluster=lambda **_kwargs: gluster, VolumeHere=FakeVolumeHere):
+        return run_module(gluster_volume_options.main, {"volume": "vmstore", **params})
+
+
+# --- what is set ----------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("status", ["Created", "Started", "Stopped"])
 @pytest.mark.parametrize("volume_type", ["Replicate", "Distributed-Replicate", "Distribute", "Disperse"])
 def test_nothing_is_left_to_do_after_a_run(volume_type: str, status: str) -> None:
     gluster = FakeGluster(volume_type=volume_type, status=status)
     asked = {"client.event-threads": 8, "user.note": "a b", "features.shard-block-size": "64MB"}
-    gluster.options = {"client.event-threads": "4"}
-    made = item(gluster, asked, preset=True)
+    gluster.options = {"client.event-threads": "4", "network.frame-timeout": "30m"}
+    made = item(gluster, asked, preset=True, reset=["frame-timeout"])
     assert made.plan.changed
     assert carry_out(made) == made.predicted
-    assert not item(gluster, asked, preset=True).plan.changed
+    assert not item(gluster, asked, preset=True, reset=["frame-timeout"]).plan.changed
 
 
 def test_all_go_in_one_transaction_before_the_first_start() -> None:
@@ -57,7 +90,16 @@ def test_granular_entry_heal_has_its_own_command_once_started() -> None:
 def test_default_in_force_is_not_set_again() -> None:
     gluster = FakeGluster()
     made = item(gluster, {"server.allow-insecure": True})
-    assert (made.plan.changed, made.plan.before) == (False, {"server.allow-insecure": "on"})
+    assert (made.plan.changed, made.plan.before) == (False, {})
+    assert made.predicted["options"] == {"server.allow-insecure": "on"}
+
+
+def test_diff_has_what_differs_only() -> None:
+    gluster = FakeGluster()
+    gluster.options = {"client.event-threads": "4"}
+    plan = item(gluster, {"ping-timeout": 42, "user.note": "x", "client.event-threads": 8}).plan
+    assert plan.before == {"client.event-threads": "4"}
+    assert plan.after == {"client.event-threads": "8", "user.note": "x"}
 
 
 def test_asked_option_wins_over_the_preset() -> None:
@@ -66,14 +108,218 @@ def test_asked_option_wins_over_the_preset() -> None:
     assert gluster.options["network.ping-timeout"] == "30"
 
 
-@pytest.mark.parametrize("asked", [{"features.shard": False}, {"shard": "disable"}])
-def test_sharding_is_not_turned_off_under_images(asked: dict[str, t.Any]) -> None:
+def test_group_is_expanded_and_a_later_preset_wins() -> None:
+    gluster = FakeGluster()
+    gluster.groups["ours"] = {"network.ping-timeout": "33", "client.event-threads": "4"}
+    carry_out(item(gluster, presets=["virt_store", "group:ours"]))
+    assert gluster.options["network.ping-timeout"] == "33"
+    assert gluster.options["features.shard"] == "on"
+    gluster.groups["ours"]["client.event-threads"] = "6"
+    assert item(gluster, presets=["virt_store", "group:ours"]).plan.after == {"client.event-threads": "6"}
+
+
+def test_options_of_the_cluster() -> None:
+    gluster = FakeGluster(volume_type="", status="", replica=0)
+    made = item(gluster, {"server-quorum-ratio": 67}, volume="all")
+    carry_out(made)
+    assert made.plan.summaries == ["set cluster.server-quorum-ratio=67 on volume all"]
+    assert gluster.options == {"cluster.server-quorum-ratio": "67"}
+
+
+# --- what is reset --------------------------------------------------------------------------------------------------
+
+
+def test_set_options_are_reset_and_others_are_let_be() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.options = {"network.ping-timeout": "20", "client.event-threads": "4"}
+    made = item(gluster, reset=["ping-timeout", "network.frame-timeout"])
+    assert made.plan.summaries == ["reset network.ping-timeout on volume vmstore"]
+    assert (made.plan.before, made.plan.after) == ({"network.ping-timeout": "20"}, {"network.ping-timeout": "42"})
+    carry_out(made)
+    assert gluster.options == {"client.event-threads": "4"}
+    assert not item(gluster, reset=["ping-timeout"]).plan.changed
+
+
+def test_reset_wins_over_the_preset() -> None:
+    gluster = FakeGluster()
+    carry_out(item(gluster, preset=True, reset=["network.ping-timeout"]))
+    assert "network.ping-timeout" not in gluster.options
+    assert "features.shard" in gluster.options
+
+
+def test_purge_resets_what_is_not_asked_for() -> None:
+    gluster = FakeGluster()
+    gluster.options = {"network.ping-timeout": "20", "client.event-threads": "4", "user.note": "x", "nfs.disable": "on"}
+    made = item(gluster, {"client.event-threads": "4"}, purge=True)
+    assert made.plan.summaries == ["reset network.ping-timeout on volume vmstore"]
+
+
+@pytest.mark.parametrize("params", [{"reset": ["shard"]}, {"purge": True}, {"options": {"shard": "disable"}}])
+def test_sharding_is_not_turned_off_under_images(params: dict[str, t.Any]) -> None:
     gluster = FakeGluster(status="Started")
     gluster.options = {"features.shard": "enable"}
     with pytest.raises(ValueError, match="loses all but its first shard"):
-        item(gluster, asked)
+        item(gluster, **params)
     gluster.status = "Created"
-    assert item(gluster, asked).plan.changed
+    assert item(gluster, **params).plan.changed
+
+
+# --- restarts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "restarted"), [("Started", True), ("Stopped", False), ("Created", False)])
+def test_restart_is_for_started_volumes_only(status: str, *, restarted: bool) -> None:
+    gluster = FakeGluster(status=status)
+    made = item(gluster, SSL, restart="if_required")
+    assert carry_out(made) == made.predicted
+    assert ("restart" in gluster.calls) == restarted
+    assert gluster.status == status
+    assert made.predicted["restart_required"] == []
+
+
+def test_restart_is_left_to_the_user_unless_allowed() -> None:
+    made = item(FakeGluster(status="Started"), SSL)
+    assert made.plan.summaries == ["set server.ssl=on on volume vmstore"]
+    (reason,) = made.predicted["restart_required"]
+    assert reason == "option server.ssl is in force after volume vmstore was stopped and started"
+
+
+def test_no_restart_for_what_is_in_force_at_once() -> None:
+    gluster = FakeGluster(status="Started")
+    carry_out(item(gluster, {"network.ping-timeout": 20}, restart="if_required"))
+    assert gluster.calls == ["read", "set", "read"]
+
+
+def test_bricks_that_run_with_the_old_value_are_restarted() -> None:
+    gluster, here = FakeGluster(status="Started"), FakeVolumeHere()
+    gluster.options, here.differences = {"server.ssl": "on"}, SSL_LEFT
+    (reason,) = item(gluster, SSL, here=here).predicted["restart_required"]
+    assert "its bricks run with off" in reason
+    made = item(gluster, SSL, here=here, restart="if_required")
+    assert made.plan.summaries == ["stop and start volume vmstore"]
+    here.differences = {}
+    assert not item(gluster, SSL, here=here, restart="if_required").plan.changed
+
+
+def test_volume_in_use_is_not_stopped_and_nothing_is_changed() -> None:
+    gluster, here = FakeGluster(status="Started"), FakeVolumeHere()
+    gluster.connected = Clients({"glustershd": 3, "fuse": 1, "gfapi.qemu-system-x86": 2}, ("10.0.0.7",))
+    here.used = HostUse(("/rhev/data-center/mnt/glusterSD/h:_vmstore",), ("guest1",))
+    with pytest.raises(ValueError, match="has to be stopped and started, but") as caught:
+        item(gluster, {**SSL, "user.note": "x"}, here=here, restart="if_required")
+    for part in ("1 fuse", "2 gfapi.qemu-system-x86", "10.0.0.7", "glusterSD/h:_vmstore", "guest1", "force: true"):
+        assert part in str(caught.value)
+    assert "glustershd" not in str(caught.value)
+    assert gluster.calls == ["read", "clients"]
+
+
+def test_force_stops_a_volume_in_use() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.connected = Clients({"fuse": 1})
+    carry_out(item(gluster, SSL, restart="if_required", force=True))
+    assert gluster.calls == ["read", "set", "restart", "start", "read"]
+
+
+def test_volume_with_a_brick_out_of_reach_is_not_restarted() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.connected = Clients({}, (), frozenset({"gluster1:/bricks/b", "gluster2:/bricks/b"}))
+    with pytest.raises(ValueError, match="bricks that would miss it are down or out of reach: gluster3:/bricks/b"):
+        item(gluster, SSL, restart="if_required")
+
+
+# --- what fails -----------------------------------------------------------------------------------------------------
+
+
+def test_refused_transaction_sets_nothing() -> None:
+    gluster = FakeGluster()
+    gluster.refused = {"cluster.nope"}
+    result = run(gluster, options={"cluster.nope": 1, "user.note": "x"})
+    assert (result["failed"], result["changed"], gluster.options) == (True, False, {})
+    assert "option : cluster.nope does not exist" in result["msg"]
+
+
+@pytest.mark.parametrize("call", ["heal", "reset network.frame-timeout", "restart"])
+def test_old_values_are_put_back_when_a_later_step_fails(call: str) -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.defaults["cluster.granular-entry-heal"] = "off"
+    gluster.options = {
+        "network.ping-timeout": "0x14",
+        "network.frame-timeout": "30m",
+        "diagnostics.latency-measurement": "on",
+    }
+    before = dict(gluster.options)
+    partial = call != "heal"
+    gluster.fails = {call: GlusterError("gluster said no", partial=partial)}
+    options = {"ping-timeout": 30, "client.event-threads": 8, "server.ssl": "on"}
+    heal = {"cluster.granular-entry-heal": "on"} if call == "heal" else {}
+    result = run(
+        gluster, options={**options, **heal}, reset=["latency-measurement", "frame-timeout"], restart="if_required"
+    )
+    assert (result["failed"], result["changed"], result["actions"]) == (True, False, [])
+    assert gluster.options == before
+    assert gluster.status == "Started"
+    assert result["msg"].startswith("gluster said no; put back: ")
+    assert "set network.ping-timeout=0x14 and reset client.event-threads, server.ssl on volume vmstore" in result["msg"]
+
+
+def test_what_cannot_be_put_back_is_said() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.defaults["cluster.granular-entry-heal"] = "off"
+    gluster.fails = {"heal": GlusterError("no heal"), "reset client.event-threads": GlusterError("no reset")}
+    options = {"user.note": "x", "client.event-threads": 8, "granular-entry-heal": "on"}
+    result = run(gluster, options=options)
+    assert result["msg"] == "no heal; not put back: no reset"
+    assert result["actions"] == ["set user.note=x, client.event-threads=8 on volume vmstore"]
+    del gluster.fails["reset client.event-threads"]
+    gluster.options = {}
+    assert "leave user.note, which gluster cannot reset" in run(gluster, options=options)["msg"]
+
+
+def test_option_that_is_not_in_force_after_all_is_an_error() -> None:
+    made = item(FakeGluster(), {"user.note": "x"})
+    assert made.read
+    with pytest.raises(GlusterError, match=r"user\.note is unset instead of x"):
+        made.read()
+
+
+def test_option_that_is_not_reset_after_all_is_an_error() -> None:
+    gluster = FakeGluster()
+    gluster.options = {"network.ping-timeout": "20"}
+    made = item(gluster, reset=["ping-timeout"])
+    assert made.read
+    with pytest.raises(GlusterError, match=r"network\.ping-timeout is 20 instead of reset"):
+        made.read()
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"options": {"x": None}}, "not a text, number or boolean"),
+        ({"options": {"a.b": "two\nlines"}}, "control character"),
+        ({"options": {"a.b": " "}}, "empty"),
+        ({"options": {"group": "virt"}}, "presets"),
+        ({"options": {"bad name": 1}}, "not an option's name"),
+        ({"reset": ["bad name"]}, "not an option's name"),
+        ({"options": {"ping-timeout": 1, "network.ping-timeout": 2}}, "given twice"),
+        ({"options": {"ping-timeout": 1}, "reset": ["network.ping-timeout"]}, "network.ping-timeout"),
+        ({"options": {"features.shard-block-size": "64M"}}, "64M"),
+        ({"presets": ["virt"]}, "neither virt_store nor an option group"),
+        ({"presets": ["group:../virt"]}, "not the name of an option group"),
+        ({"volume": "all", "presets": ["virt_store"]}, "presets are for one volume"),
+        ({"volume": "all", "options": {"user.note": "x"}}, "name the volume"),
+        ({"volume": "all", "options": {"storage.owner-uid": 36}}, "one volume"),
+        ({"options": {"cluster.server-quorum-ratio": 51}}, "the whole cluster"),
+        ({"volume": "a b"}, "a b"),
+    ],
+)
+def test_bad_input_is_refused(params: dict[str, t.Any], words: str) -> None:
+    gluster = FakeGluster(status="Started")
+    with pytest.raises(ValueError, match=words):
+        item(gluster, **params)
+    assert gluster.calls in ([], ["read"])
+
+
+# --- warnings -------------------------------------------------------------------------------------------------------
 
 
 def test_disperse_has_no_option_group_and_a_warning() -> None:
@@ -87,36 +333,6 @@ def test_replica_2_has_a_warning_with_the_preset_only() -> None:
     assert item(FakeGluster(replica=2)).warnings == ()
 
 
-def test_refused_transaction_sets_nothing() -> None:
-    gluster = FakeGluster()
-    gluster.refused = {"cluster.nope"}
-    made = item(gluster, {"cluster.nope": 1, "user.note": "x"})
-    with pytest.raises(GlusterError, match=r"cluster\.nope does not exist"):
-        carry_out(made)
-    assert gluster.options == {}
-
-
-def test_option_that_is_not_in_force_after_all_is_an_error() -> None:
-    gluster = FakeGluster()
-    made = item(gluster, {"user.note": "x"})
-    assert made.read
-    with pytest.raises(GlusterError, match=r"user\.note is unset instead of x"):
-        made.read()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"x": None}, "not a text, number or boolean"),
-        ({"a.b": "two\nlines"}, "control character"),
-        ({"a.b": " "}, "empty"),
-        ({"group": "virt"}, "presets"),
-        ({"bad name": 1}, "not an option's name"),
-        ({"ping-timeout": 1, "network.ping-timeout": 2}, "given twice"),
-    ],
-)
-def test_bad_options_are_refused(options: dict[str, t.Any], words: str) -> None:
-    gluster = FakeGluster()
-    with pytest.raises(ValueError, match=words):
-        item(gluster, options)
-    assert "set" not in gluster.calls
+def test_option_that_changes_every_volume_has_a_warning() -> None:
+    (warning,) = item(FakeGluster(), {"server.outstanding-rpc-limit": 128}).warnings
+    assert "every volume" in warning

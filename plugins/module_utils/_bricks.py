@@ -1,0 +1,101 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: processes and files of this host that tell how a volume runs: its bricks here, mounts and QEMU."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import gzip
+import mmap
+import os
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _volfile
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import HostUse, vm_of
+
+VOLUMES: t.Final = "/var/lib/glusterd/vols"
+PROCESSES: t.Final = "/proc"
+#: a brick's graph has some 6 KiB
+GRAPH_LIMIT: t.Final = 1 << 20
+
+
+class VolumeHere:
+    """What this host shows of a volume. Everything is read, nothing asked."""
+
+    def __init__(self, *, volumes: str = VOLUMES, processes: str = PROCESSES, mounts: Mounts | None = None) -> None:
+        self._volumes = volumes
+        self._processes = processes
+        self._mounts = mounts or Mounts()
+
+    def use(self, volume: str) -> HostUse:
+        """Mounts of the volume, and virtual machines with a disk on it."""
+        mounts = tuple(mount.point for mount in self._mounts.table() if mount.spec.volume == volume)
+        vms = [vm_of(argv, volume, mounts) for argv in self._commands()]
+        return HostUse(mounts, tuple(sorted(name for name in vms if name)))
+
+    def left_behind(self, volume: str) -> dict[tuple[str, str], tuple[str | None, str | None]]:
+        """Options of translators that a brick here runs with otherwise than glusterd has them written.
+
+        A brick whose log does not reach back to its start (they are kept for a week) shows none.
+        """
+        found: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+        for argv in self._commands():
+            words = dict(zip(argv, argv[1:]))
+            identity = words.get("--volfile-id", "")
+            if not (argv[0].endswith("glusterfsd") and identity.startswith(f"{volume}.")):
+                continue
+            running = _logged_graph(words.get("-l", ""))
+            with contextlib.suppress(OSError):
+                written = _volfile.parse(_text_of(f"{self._volumes}/{volume}/{identity}.vol"))
+                found.update(_volfile.differences(written, running) if running else {})
+        return found
+
+    def _commands(self) -> t.Iterator[list[str]]:
+        for name in os.listdir(self._processes):
+            if name.isdigit():
+                with contextlib.suppress(OSError):
+                    text = _text_of(f"{self._processes}/{name}/cmdline").rstrip("\0")
+                    if text:
+                        yield text.split("\0")
+
+
+def _logged_graph(log: str) -> dict[tuple[str, str], str] | None:
+    """The graph that was logged last, be it in a log that was put aside since."""
+    aside = sorted(glob.glob(f"{glob.escape(log)}.*"), key=_age_s) if log else []
+    for path in (log, *aside):
+        with contextlib.suppress(OSError, EOFError):
+            tail = _tail_of(path)
+            if tail:
+                return _volfile.last_logged(tail)
+    return None
+
+
+def _age_s(path: str) -> float:
+    with contextlib.suppress(OSError):
+        return -os.stat(path).st_mtime
+    return 0
+
+
+def _tail_of(log: str) -> str:
+    """A log from its last graph on, or from the start of a brick that has none yet."""
+    with open(log, "rb") as file:
+        if log.endswith(".gz"):
+            return _tail(gzip.GzipFile(fileobj=file).read())
+        if os.fstat(file.fileno()).st_size == 0:
+            return ""
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return _tail(text)
+
+
+def _tail(text: bytes | mmap.mmap) -> str:
+    start = max(text.rfind(words.encode()) for words in (_volfile.FINAL_GRAPH, _volfile.STARTED))
+    return text[start : start + GRAPH_LIMIT].decode("utf-8", "replace") if start >= 0 else ""
+
+
+def _text_of(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
