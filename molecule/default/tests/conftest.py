@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 import pytest
 from hosts import Guest, Lab, System
 from modules import Modules
 
-LAB = Lab("default")
+#: another scenario of the lab that converge.yml was run on
+NAME = os.environ.get("GFAPI_LAB", "default")
+LAB = Lab(NAME)
 INVENTORY = LAB.inventory
-HOST = "gfapi-lab-default-1"
+HOST = f"gfapi-lab-{NAME}-1"
 VOLUME = "vmstore"
+GLUSTER = "/usr/sbin/gluster"
+#: stands before it on PATH
+COUNTER = "/usr/local/sbin/gluster"
+CALLS = "/run/gluster-calls"
 MOUNT_POINT = f"/rhev/data-center/mnt/glusterSD/{HOST}:_{VOLUME}"
 
 
@@ -57,3 +64,31 @@ def image_path(system: System, source_name: str) -> str:
     volume, _, path = source_name.partition("/")
     assert volume == VOLUME
     return f"{MOUNT_POINT}/{path}"
+
+
+@pytest.fixture
+def volume(system: System) -> t.Iterator[str]:
+    """A replica 3 volume that was never started."""
+    name = "scratch"
+    bricks = [f"{HOST}:/bricks/{name}{number}" for number in (1, 2, 3)]
+    system.run("gluster", "--mode=script", "volume", "create", name, "replica", "3", *bricks, "force")
+    yield name
+    system.host.run(f"gluster --mode=script volume stop {name} force")
+    system.run("gluster", "--mode=script", "volume", "delete", name)
+    for number in (1, 2, 3):
+        system.run("rm", "-rf", f"/bricks/{name}{number}")
+
+
+@pytest.fixture
+def calls(system: System) -> t.Iterator[t.Callable[[], int]]:
+    """How many gluster processes were started since the last look, counted by a program in front on PATH."""
+    script = f'#!/bin/sh\necho "$*" >> {CALLS}\nexec {GLUSTER} "$@"\n'
+    system.run("sh", "-c", f"rm -f {CALLS}; printf '%s' \"$1\" > {COUNTER}; chmod 755 {COUNTER}", "sh", script)
+
+    def count() -> int:
+        found = len(system.lines("sh", "-c", f"cat {CALLS} 2>/dev/null || true"))
+        system.run("rm", "-f", CALLS)
+        return found
+
+    yield count
+    system.run("rm", "-f", COUNTER, CALLS)

@@ -130,8 +130,8 @@ def test_unknown_option(modules: Modules) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "part"),
     [
-        ("storage.owner-uid", "junk", 'invalid number format "junk"'),
-        ("network.ping-timeout", "99999999", "out of range"),
+        ("storage.owner-uid", "junk", "junk"),
+        ("network.ping-timeout", "99999999", "99999999"),
         ("features.shard-block-size", "64M", "64M"),
         ("cluster.quorum-type", "line1\nline2", "control character"),
         ("event-threads", 4, "ambiguous"),
