@@ -15,24 +15,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import 
 #: glusterd resets none of them by name
 USER: t.Final = "user."
 
-#: option that needs a stop and start → its name in the server translator of a brick, as volfiles have it (10.3, 11.1)
-IN_VOLFILES: t.Final = {
-    "server.own-thread": "transport.socket.own-thread",
-    "server.ssl": "transport.socket.ssl-enabled",
-    "server.tcp-user-timeout": "transport.tcp-user-timeout",
-    "ssl.ca-list": "transport.socket.ssl-ca-list",
-    "ssl.certificate-depth": "transport.socket.ssl-cert-depth",
-    "ssl.cipher-list": "transport.socket.ssl-cipher-list",
-    "ssl.crl-path": "transport.socket.ssl-crl-path",
-    "ssl.dh-param": "transport.socket.ssl-dh-param",
-    "ssl.ec-curve": "transport.socket.ssl-ec-curve",
-    "ssl.own-cert": "transport.socket.ssl-own-cert",
-    "ssl.private-key": "transport.socket.ssl-private-key",
-    "transport.address-family": "transport.address-family",
-    "transport.listen-backlog": "transport.listen-backlog",
-}
-_SERVER: t.Final = "protocol/server"
-
 #: translator and key in a volfile → the value written for the brick, and the one it runs with
 Differences = t.Mapping["tuple[str, str]", "tuple[str | None, str | None]"]
 
@@ -83,12 +65,22 @@ def pairs_of(options: t.Mapping[str, str]) -> str:
 def left_in_bricks(table: OptionTable, differences: Differences) -> dict[str, str]:
     """Option → the value that bricks still run with, of those options that need a stop and start."""
     found = {}
-    for name in table.after_restart(IN_VOLFILES, of="volume"):
-        written, running = differences.get((_SERVER, IN_VOLFILES[name]), (None, None))
-        default = table.default_of(name) or ""
-        if not table.is_same(name, written or default, running or default):
-            found[name] = running or default
+    for option in filter(None, map(table.get, table.after_restart(table, of="volume") if differences else ())):
+        translator, _blank, key = option.volfile.partition(" ")
+        written, running = differences.get((translator, key), (None, None))
+        default = option.default or ""
+        if not table.is_same(option.name, written or default, running or default):
+            found[option.name] = running or default
     return found
+
+
+def require_stopped(table: OptionTable, change: Change) -> None:
+    """Raises `ValueError` for an option that glusterd changes on a stopped volume only."""
+    for name in table.after_restart(change.names, of="stopped") if change.volume.is_started else ():
+        raise ValueError(
+            f"option {name} of volume {change.volume.name} can be changed only while the volume is stopped; stop it,"
+            " run this again, and start it"
+        )
 
 
 def volume_restart_reasons(table: OptionTable, change: Change, left: t.Mapping[str, str]) -> list[str]:

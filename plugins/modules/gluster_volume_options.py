@@ -232,6 +232,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
     left_in_bricks,
     other_restart_reasons,
     pairs_of,
+    require_stopped,
     volume_restart_reasons,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import EVERY_VOLUME, OptionTable
@@ -403,6 +404,7 @@ def planned_change(table: OptionTable, found: Found, params: Params, desired: t.
     change = change_of(table, found, desired, resets)
     for name, text in change.sets.items():
         table.require_valid(name, text)
+    require_stopped(table, change)
     after = {name: text or "" for name, text in table.after_reset(volume, resets).items()}
     volume_options.require_shards_kept(volume, found.in_force, {**desired, **after})
     return change

@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._volfile import differences, last_logged, parse
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import IN_VOLFILES
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import left_in_bricks
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import table_for
 from ansible_collections.gfapi.virt.tests.unit.recorded import GLUSTER, VERSION
 
 LOG = (GLUSTER / f"brick_{VERSION}.log").read_text("utf-8")
@@ -24,14 +25,16 @@ def test_volfile_has_the_options_of_each_translator() -> None:
 def test_brick_that_was_just_started_runs_with_what_is_written() -> None:
     running = last_logged(LOG)
     assert running
-    # translators add options of their own, but none of these
-    assert not differences(WRITTEN, running).keys() & {("protocol/server", key) for key in IN_VOLFILES.values()}
+    # translators add options of their own, but none that a restart is for
+    assert left_in_bricks(table_for(100000), differences(WRITTEN, running)) == {}
 
 
 def test_value_written_since_is_seen() -> None:
     running = last_logged(LOG)
     assert running
-    assert differences({**WRITTEN, SSL: "on"}, running)[SSL] == ("on", "off")
+    found = differences({**WRITTEN, SSL: "on"}, running)
+    assert found[SSL] == ("on", "off")
+    assert left_in_bricks(table_for(100000), found) == {"server.ssl": "off"}
 
 
 @pytest.mark.parametrize(

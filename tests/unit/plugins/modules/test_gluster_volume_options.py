@@ -303,6 +303,7 @@ def test_option_that_is_not_reset_after_all_is_an_error() -> None:
         ({"options": {"ping-timeout": 1, "network.ping-timeout": 2}}, "given twice"),
         ({"options": {"ping-timeout": 1}, "reset": ["network.ping-timeout"]}, "network.ping-timeout"),
         ({"options": {"features.shard-block-size": "64M"}}, "64M"),
+        ({"options": {"storage.linux-aio": True}}, "only while the volume is stopped"),
         ({"presets": ["virt"]}, "neither virt_store nor an option group"),
         ({"presets": ["group:../virt"]}, "not the name of an option group"),
         ({"volume": "all", "presets": ["virt_store"]}, "presets are for one volume"),
