@@ -63,6 +63,9 @@ MENDS: t.Final = {
 _LOCK_HOLDER = re.compile(r"Lock for (\S+) held by ([0-9a-f-]{36})")
 
 
+T = t.TypeVar("T")
+
+
 class Found(t.NamedTuple):
     """A volume, every option in force on it, and the cluster's op-version (100000 is 10.x)."""
 
@@ -103,11 +106,17 @@ class Gluster:
         return Found(volume, in_force, _op_version(effective_options(version)))
 
     def clients(self, name: str) -> Clients:
-        """Who is connected to a volume, asked by one process."""
+        """Who is connected to a volume, asked by one process. glusterd takes the volume's lock for it."""
+        return self._patiently(lambda: self._clients(name))
+
+    def _clients(self, name: str) -> Clients:
         doing = f"read the clients of volume {name}"
         lines = f"volume status {name} client-list\nvolume status {name} clients\n"
         self._require_glusterd(doing, name)
         done = self._program(doing, [], stdin=lines, xml=False)
+        refusals = [line for line in done.stderr.splitlines() if any(words in line for words in BUSY_WORDS)]
+        if refusals:
+            raise _failure(doing, refusals[0])
         if "Client connections for volume" in done.stdout:
             return Clients.parse(done.stdout)
         if "Commit failed on" in done.stdout + done.stderr:
@@ -250,14 +259,13 @@ class Gluster:
         except OSError:
             return None
 
-    def _patiently(self, change: t.Callable[[], object]) -> None:
+    def _patiently(self, change: t.Callable[[], T]) -> T:
         """A change, tried again while another transaction holds the lock or a new peer is not known everywhere."""
         started = time.monotonic()
         pause_s = 0.2
         while True:
             try:
-                change()
-                return
+                return change()
             except GlusterError as exc:
                 waited_s = time.monotonic() - started
                 if not exc.busy or waited_s + pause_s > self._lock_timeout_s:

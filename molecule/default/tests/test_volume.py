@@ -291,8 +291,10 @@ def test_two_runs_at_the_same_time_both_succeed(modules: Modules, system: System
 
 
 def test_who_holds_the_lock_is_told(modules: Modules, system: System, started: str) -> None:
-    holder = f"while test -e /run/go; do {GLUSTER} --mode=script volume set {started} user.other 1; done"
-    system.run("sh", "-c", f"touch /run/go; ({holder}) >/dev/null 2>&1 &")
+    both = " && ".join(f"{GLUSTER} --mode=script volume {verb} {started}" for verb in ("stop", "start"))
+    system.run(
+        "sh", "-c", f"touch /run/go /run/on; (while test -e /run/go; do {both}; done; rm /run/on) >/dev/null 2>&1 &"
+    )
     said: list[str] = []
 
     def is_refused() -> bool:
@@ -305,9 +307,10 @@ def test_who_holds_the_lock_is_told(modules: Modules, system: System, started: s
         system.wait("lock found taken", is_refused)
     finally:
         system.run("rm", "-f", "/run/go")
+        system.wait("holder ends", lambda: not system.host.file("/run/on").exists)
     assert "Another transaction is in progress" in said[-1]
     assert "a transaction of this host" in said[-1]
-    assert "(waited 0 s for the lock)" in said[-1]
+    assert "s for the lock)" in said[-1]
 
 
 def test_options_of_the_cluster(modules: Modules, system: System, calls: t.Callable[[], int]) -> None:

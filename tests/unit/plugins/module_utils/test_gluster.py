@@ -444,6 +444,15 @@ def test_volume_without_any_client_may_not_tell_its_bricks() -> None:
 
 
 @pytest.mark.usefixtures("glusterd")
+def test_clients_are_asked_for_again_while_the_lock_is_taken(clock: list[float]) -> None:
+    busy = "Another transaction is in progress for vmstore. Please try again after some time.\n"
+    half = gluster_text("clients_none").partition("-----\n\n")[0]
+    says = Says(Completed(1, "", busy), Completed(1, half, busy), printed("clients_none"))
+    assert Gluster(says, lock_timeout_s=60).clients("vmstore").bricks
+    assert (says.answers, clock) == ([], [0.2, 0.4])
+
+
+@pytest.mark.usefixtures("glusterd")
 def test_clients_that_cannot_be_read_are_an_error() -> None:
     with pytest.raises(
         GlusterError, match=r"^cannot read the clients of volume v: Volume v does not exist; see gluster"
