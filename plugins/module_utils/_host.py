@@ -30,6 +30,7 @@ QEMU_CONF: t.Final = "/etc/libvirt/qemu.conf"
 QEMU_USERS: t.Final = ("libvirt-qemu", "qemu")
 GLUSTERD_VOL: t.Final = "/etc/glusterfs/glusterd.vol"
 GLUSTERD_DIRECTORY: t.Final = "/var/lib/glusterd"
+GLUSTERD_PID: t.Final = "/var/run/glusterd.pid"
 #: the option's default became `on` here, and no restart is needed any more
 INSECURE_BY_DEFAULT: t.Final = Version((3, 7, 3))
 TIMEOUT_S: t.Final = 20
@@ -171,6 +172,14 @@ class Host:
         """`rpc-auth-allow-insecure` as glusterd.vol has it; `None` if it has no such line."""
         match = re.search(r"^\s*option\s+rpc-auth-allow-insecure\s+(\S+)", _read(GLUSTERD_VOL), re.MULTILINE)
         return match[1] if match else None
+
+    def glusterd_has_read_its_file(self) -> bool:
+        """Whether glusterd.vol was last written before the running glusterd was started. True where none runs."""
+        try:
+            started = os.stat(f"/proc/{_read(GLUSTERD_PID).strip() or '-'}").st_mtime
+            return os.stat(GLUSTERD_VOL).st_mtime <= started
+        except OSError:
+            return True
 
 
 def _read(path: str) -> str:

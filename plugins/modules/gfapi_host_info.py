@@ -169,10 +169,10 @@ def read_state(host: Host) -> HostState:
     )
 
 
-def insecure_rpc(configured: str | None, gluster: Version | None) -> dict[str, t.Any]:
-    """Whether glusterd takes calls from unprivileged ports: as configured, else by the default of its version."""
+def insecure_rpc(configured: str | None, gluster: Version | None, *, is_read: bool) -> dict[str, t.Any]:
+    """Whether glusterd takes calls from unprivileged ports: as configured and read, else by its version's default."""
     by_default = gluster is not None and gluster >= INSECURE_BY_DEFAULT
-    in_force = by_default if configured is None else is_true(configured)
+    in_force = by_default if configured is None else is_read and is_true(configured)
     return {"configured": configured, "in_force": in_force, "glusterd_vol": GLUSTERD_VOL}
 
 
@@ -194,7 +194,9 @@ def read(host: Host, names: t.Sequence[str] = ()) -> Result:
             "storage_group": state.storage_group,
             "kvm": {"present": state.kvm, "usable_by_qemu": state.kvm_usable},
             "python": {"libvirt": state.libvirt_library, "lxml": state.lxml},
-            "rpc_auth_allow_insecure": insecure_rpc(host.configured_insecure_rpc(), gluster),
+            "rpc_auth_allow_insecure": insecure_rpc(
+                host.configured_insecure_rpc(), gluster, is_read=host.glusterd_has_read_its_file()
+            ),
             "requirements": {job: {"met": not found, "problems": found} for job, found in problems(state).items()},
         }
     }

@@ -24,6 +24,7 @@ TYPED: tuple[tuple[str, object, object], ...] = (
     ("gluster_volume_prep_bricks", "- h1:/b/1\n- h2:/b/1\n", BRICKS),
     ("gluster_volume_prep_bricks", "fd00::1:/b/1", ["fd00::1:/b/1"]),
     ("gluster_volume_prep_presets", "virt_store,group:mine", ["virt_store", "group:mine"]),
+    ("gluster_volume_prep_reset", "nfs.disable, features.shard", ["nfs.disable", "features.shard"]),
     ("gluster_volume_prep_options", {}, {}),
     ("gluster_volume_prep_options", "", {}),
     ("gluster_volume_prep_options", '{"user.note": "a: b"}', {"user.note": "a: b"}),

@@ -7,6 +7,7 @@ GFAPI_LAB names another lab of that shape, in which converge.yml was run by hand
 from __future__ import annotations
 
 import os
+from xml.etree import ElementTree
 
 import pytest
 from hosts import Guest, Lab, System
@@ -36,3 +37,8 @@ def mount_point(nodes: list[System]) -> str:
 def guests(hypervisors: list[System]) -> list[Guest]:
     """The virtual machine on each hypervisor."""
     return [Guest(system, f"guest{number}") for number, system in enumerate(hypervisors, 1)]
+
+
+def ask(system: System, *command: str) -> ElementTree.Element:
+    """What gluster says on a node."""
+    return ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", *command))

@@ -8,11 +8,7 @@ from xml.etree import ElementTree
 
 from hosts import Guest, System
 
-from conftest import BRICK, VOLUME
-
-
-def ask(system: System, *command: str) -> ElementTree.Element:
-    return ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", *command))
+from conftest import BRICK, VOLUME, ask
 
 
 def names(systems: t.Iterable[System]) -> list[str]:

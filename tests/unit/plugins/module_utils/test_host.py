@@ -126,6 +126,19 @@ def test_names_of_this_host(name: str, own: bool) -> None:
     assert Host(Says(Completed(0, ADDRESSES, ""))).own_names([name]) == [name] * own
 
 
+def test_glusterd_has_read_its_file_if_it_was_started_after(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pid, file = tmp_path / "glusterd.pid", tmp_path / "glusterd.vol"
+    monkeypatch.setattr(_host, "GLUSTERD_PID", str(pid))
+    monkeypatch.setattr(_host, "GLUSTERD_VOL", str(file))
+    assert Host().glusterd_has_read_its_file()
+    file.touch()
+    assert Host().glusterd_has_read_its_file()
+    pid.write_text(f"{os.getpid()}\n")
+    assert not Host().glusterd_has_read_its_file()
+    os.utime(file, (0, 0))
+    assert Host().glusterd_has_read_its_file()
+
+
 def test_nothing_is_asked_where_no_name_is_given() -> None:
     says = Says(MISSING)
     assert Host(says).own_names([]) == []
