@@ -36,6 +36,10 @@ class StorageError(GfapiError):
     """A mount, a storage domain's files or an image could not be read or changed."""
 
 
+class HungError(StorageError):
+    """A mount did not answer in time."""
+
+
 class MissingLibraryError(GfapiError):
     """A Python library is needed after all; raised before anything is changed."""
 

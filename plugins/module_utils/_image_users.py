@@ -17,6 +17,10 @@ if t.TYPE_CHECKING:
 
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
+#: as many as libvirtd serves at once
+MAX_STOPPED_AT_ONCE: t.Final = 16
+
+IsMeant = t.Callable[[_xml.Element], bool]
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,37 @@ class ImageUsers:
         """The domains with a disk whose chain holds any image of a storage domain, running ones first."""
         return self._with(f"/{storage_domain_uuid}/images/")
 
+    def on_volume(self, location: str, points: t.Sequence[str]) -> tuple[ImageUser, ...]:
+        """The domains with a disk on a volume, or in a directory of it; and on mounts of that. Running ones first."""
+        files = tuple(f"{point}/" for point in points)
+
+        def lies_there(source: _xml.Element) -> bool:
+            if source.get("protocol") == "gluster":
+                return _path(source).startswith(f"{location}/")
+            return source.get("file", "").startswith(files)
+
+        return self._that(lies_there)
+
+    def stop(self, names: t.Sequence[str], *, timeout_s: float, destroy: bool) -> None:
+        """Shut running domains down, all at once, or end them; raises `LibvirtError` for one whose guest goes on."""
+        # not at the top: seldom needed, and dear
+        import concurrent.futures
+
+        libvirt = self._libvirt()
+        self._records = None
+
+        def stop_one(name: str) -> None:
+            limit_s = 0 if destroy else timeout_s
+            libvirt.shut_down(name, timeout_s=limit_s, force=destroy, allowed_by="running_vms: destroy")
+
+        with concurrent.futures.ThreadPoolExecutor(MAX_STOPPED_AT_ONCE) as pool:
+            list(pool.map(stop_one, names))
+
     def _with(self, part: str, *, leaf: str = "") -> tuple[ImageUser, ...]:
-        users = [user for record in self._domains() for user in _users(record, part, leaf)]
+        return self._that(lambda source: part in _path(source), leaf=leaf)
+
+    def _that(self, is_meant: IsMeant, *, leaf: str = "") -> tuple[ImageUser, ...]:
+        users = [user for record in self._domains() for user in _users(record, is_meant, leaf)]
         return tuple(sorted(users, key=lambda user: not user.running))
 
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
@@ -77,8 +110,8 @@ class ImageUsers:
         return self._records
 
 
-def _users(record: DomainRecord, part: str, leaf: str) -> list[ImageUser]:
-    live, saved, inactive = (_sources(element, part) for element in (record.live, record.saved, record.inactive))
+def _users(record: DomainRecord, is_meant: IsMeant, leaf: str) -> list[ImageUser]:
+    live, saved, inactive = (_sources(element, is_meant) for element in (record.live, record.saved, record.inactive))
     return [
         ImageUser(
             record.name,
@@ -91,11 +124,11 @@ def _users(record: DomainRecord, part: str, leaf: str) -> list[ImageUser]:
     ]
 
 
-def _sources(configuration: _xml.Element | None, part: str) -> dict[str, str]:
-    """Target → path of the disk's own source, of the disks that name a source with that part at any layer."""
+def _sources(configuration: _xml.Element | None, is_meant: IsMeant) -> dict[str, str]:
+    """Target → path of the disk's own source, of the disks that name a source that is meant at any layer."""
     found = {}
     for disk in () if configuration is None else configuration.iterfind("devices/disk"):
-        if any(part in _path(source) for source in disk.iter("source")):
+        if any(map(is_meant, disk.iter("source"))):
             own, target = disk.find("source"), disk.find("target")
             found["" if target is None else target.get("dev", "")] = "" if own is None else _path(own)
     return found

@@ -150,7 +150,7 @@ class Libvirt:
         with _asking(f"resume domain {name}"):
             self._connection.lookupByName(name).resume()
 
-    def shut_down(self, name: str, *, timeout_s: float, force: bool) -> None:
+    def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
         """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
         with _asking(f"shut down domain {name}"):
             domain = self._connection.lookupByName(name)
@@ -166,7 +166,7 @@ class Libvirt:
             if not force:
                 raise LibvirtError(
                     f"cannot shut down domain {name}: the guest did not power off within {timeout_s:g} s;"
-                    " raise shutdown_timeout, or allow it to be ended with force_stop: true"
+                    f" raise shutdown_timeout, or allow it to be ended with {allowed_by}"
                 )
             domain.destroy()
 
@@ -197,7 +197,13 @@ def _press_power_button(domain: t.Any) -> None:
 
 
 def _state(domain: t.Any) -> str:
-    return STATES[domain.state()[0]]
+    try:
+        return STATES[domain.state()[0]]
+    except libvirt.libvirtError as exc:
+        # a transient one is gone when it stops
+        if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return "shut_off"
+        raise
 
 
 def _record(domain: t.Any) -> DomainRecord:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import signal
 import typing as t
@@ -14,7 +15,14 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import last_error, mend_for, mount_options
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
+    last_error,
+    mend_for,
+    mount_options,
+    mount_points,
+    source_of,
+    told_options,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, text_of
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
@@ -36,18 +44,19 @@ class Mounter(Mounts):
         self._logs = logs
         self._visits = visits
 
-    def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = ()) -> None:
+    def mount(
+        self, spec: VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
+    ) -> None:
         """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log."""
         is_ours = _make_directory(point)
         words = mount_options(spec, options)
         log = self._log_of(point, words)
         position = _size_of(log)
-        source = f"{spec.servers[0]}:/{spec.location}"
-        argv = ["mount", "-t", "glusterfs", *(["-o", ",".join(words)] if words else []), source, point]
+        argv = ["mount", "-t", "glusterfs", *(["-o", ",".join(words)] if words else []), source_of(spec), point]
         try:
-            done = self._run(argv, timeout_s=MOUNT_TIMEOUT_S)
+            done = self._run(argv, timeout_s=timeout_s)
         except CommandError as exc:
-            self._end_client(point)
+            _end_client(point, signal.SIGTERM)
             raise _failure(spec, point, str(exc), log, position) from exc
         if done.returncode != 0 or self.at(point) is None:
             if is_ours:
@@ -65,20 +74,41 @@ class Mounter(Mounts):
         with contextlib.suppress(OSError):
             os.rmdir(point)
 
+    def abandon(self, point: str) -> None:
+        """Unmount what hangs: without its client, the kernel gives up what it waits for."""
+        _end_client(point, signal.SIGKILL)
+        self.unmount(point)
+
+    def client_options(self, point: str) -> frozenset[str] | None:
+        """What the client of a mount was told on its command line; `None` where there is no such process."""
+        return next((told_options(words) for _pid, words in _clients(point)), None)
+
     def read_holders(self, point: str) -> list[str]:
-        """The processes with a file open below a directory, as `name (pid)`; nothing is asked of the mount itself."""
-        return [
+        """What has something open below a directory; nothing is asked of the mount itself.
+
+        Processes as `name (pid)`, then mounts and loop devices.
+        """
+        processes = [
             f"{os.path.basename(words[0])} ({pid})"
             for pid, words in _processes()
-            if any(path == point or path.startswith(f"{point}/") for path in _open_paths(pid))
+            if any(_is_below(path, point) for path in _open_paths(pid))
         ]
+        mounts = [f"mount {path}" for path in self._all_points() if path.startswith(f"{point}/")]
+        return [*processes, *mounts, *(f"{device}" for device, file in _loop_devices() if _is_below(file, point))]
+
+    def _all_points(self) -> list[str]:
+        with explained(f"read the mount table {self._table}"):
+            return mount_points(text_of(self._table))
 
     @contextlib.contextmanager
-    def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:
+    def visit(
+        self, spec: VolumeSpec, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
+    ) -> t.Iterator[str]:
         """The volume on a mount point of our own, for as long as the context lasts: to look at what is on it."""
         self._end_visits()
         point = os.path.join(self._visits, str(os.getpid()))
-        self.mount(spec, point, [f"log-file={os.path.join(self._logs, VISIT_LOG)}", *options])
+        log = f"log-file={os.path.join(self._logs, VISIT_LOG)}"
+        self.mount(spec, point, [log, *options], timeout_s=timeout_s)
         try:
             yield point
         finally:
@@ -96,13 +126,18 @@ class Mounter(Mounts):
         named = [option.partition("=")[2] for option in options if option.startswith("log-file=")]
         return named[-1] if named else os.path.join(self._logs, f"{point.strip('/').replace('/', '-')}.log")
 
-    @staticmethod
-    def _end_client(point: str) -> None:
-        """End the client that we started for that directory and that goes on trying by itself."""
-        for pid, words in _processes():
-            if os.path.basename(words[0]) == "glusterfs" and words[-1] == point:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGTERM)
+
+def _clients(point: str) -> list[tuple[int, list[str]]]:
+    """The processes that serve a mount: pid and command line."""
+    return [
+        (pid, words) for pid, words in _processes() if os.path.basename(words[0]) == "glusterfs" and words[-1] == point
+    ]
+
+
+def _end_client(point: str, number: signal.Signals) -> None:
+    for pid, _words in _clients(point):
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 def _make_directory(point: str) -> bool:
@@ -126,13 +161,27 @@ def _failure(spec: VolumeSpec, point: str, words: str, log: str, position: int) 
     return StorageError(f"cannot mount {spec} on {point}: {said}{logged}; {mend_for(text, spec)}")
 
 
+def _is_below(path: str, point: str) -> bool:
+    return path == point or path.startswith(f"{point}/")
+
+
+def _loop_devices() -> t.Iterator[tuple[str, str]]:
+    """Every loop device with the file behind it."""
+    for path in glob.iglob("/sys/block/loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            yield f"/dev/{path.split('/')[3]}", text_of(path).rstrip("\n")
+
+
 def _open_paths(pid: int) -> t.Iterator[str]:
-    links = [f"/proc/{pid}/cwd", f"/proc/{pid}/root"]
+    links = [f"/proc/{pid}/cwd", f"/proc/{pid}/root", f"/proc/{pid}/exe"]
     with contextlib.suppress(OSError):
         links.extend(f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd"))
     for link in links:
         with contextlib.suppress(OSError):
             yield os.readlink(link)
+    with contextlib.suppress(OSError):
+        # mapped files need no descriptor
+        yield from {line.split(None, 5)[5] for line in text_of(f"/proc/{pid}/maps").splitlines() if " /" in line}
 
 
 def _processes() -> t.Iterator[tuple[int, list[str]]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, parse_table
 
@@ -36,12 +36,12 @@ class Mounts:
     def read_space(self, point: str) -> Space | None:
         """The space of the volume, asked of its bricks by a child process that may hang instead of us.
 
-        `None` for a mount whose client or volume is gone; raises `StorageError` when there is no answer in time.
+        `None` for a mount whose client or volume is gone; raises `HungError` when there is no answer in time.
         """
         try:
             done = self._run(["stat", "-f", "-c", "%S %b %a", point], timeout_s=ANSWER_TIMEOUT_S)
         except CommandError as exc:
-            raise StorageError(
+            raise HungError(
                 f"mount {point} does not answer within {ANSWER_TIMEOUT_S} s; are the servers of its volume up?"
             ) from exc
         if DEAD in done.stderr:

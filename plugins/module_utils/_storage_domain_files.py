@@ -23,6 +23,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     LAYOUT,
     METADATA,
+    METADATA_MODE,
     PROBED_BYTES,
     Entry,
     StorageDomain,
@@ -88,6 +89,17 @@ def require_named(point: str, name: str) -> StorageDomain:
         there = f"storage domain {found.name} ({found.uuid})" if found else "no storage domain"
         raise StorageError(f"{point} holds {there}, not {name}")
     return found
+
+
+def change(point: str, name: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> None:
+    """Rewrite the metadata of a storage domain in one step, from what they are at that moment."""
+    with explained(f"change the metadata of storage domain {name} on {point}"), Directory.open(point) as root:
+        found = require_named(point, name)
+        wanted = changed_from(found)
+        folder, file = posixpath.split(METADATA)
+        with root.below(f"{found.uuid}/{folder}") as directory:
+            if wanted != found:
+                directory.replace_text(file, wanted.to_text(), METADATA_MODE, directory.owner())
 
 
 def leftovers(point: str) -> list[str]:

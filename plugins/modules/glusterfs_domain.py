@@ -13,7 +13,8 @@ description:
     with the lease files that sanlock and VDSM look for.
   - The storage domain appears as a whole or not at all. Hosts that run this at the same moment end up with the
     same one.
-  - A mount that has lost its volume is replaced; one that hangs is reported within seconds instead of waited for.
+  - A mount that has lost its volume is replaced, and so is one whose client hangs. Where the volume does not answer
+    either, that is reported within 10 seconds instead of waited for.
   - To see what is on a volume that is not mounted, the module mounts it below C(/run/gfapi-virt) for a moment, in check
     mode too.
   - Never formats over what is there. A storage domain of another name is refused by its name.
@@ -25,7 +26,7 @@ extends_documentation_fragment:
 requirements:
   - Gluster client (mount.glusterfs)
   - lxml
-  - libvirt-python (for O(state=absent) on a host with libvirt)
+  - libvirt-python (for any other O(state) than V(active), on a host with libvirt)
 options:
   name:
     description:
@@ -65,19 +66,35 @@ options:
     type: int
     choices: [3, 4, 5]
     version_added: 0.2.0
+  data_center:
+    description:
+      - The data center that has the storage domain (C(POOL_UUID)), by its uuid or by a name.
+      - Without it, V(active) leaves that as it is. A new storage domain belongs to none, so an oVirt can import it.
+      - A name stands for its UUID of version 5 in the namespace C(a1a96696-7c7b-523c-9978-d548b02309b8).
+      - A storage domain that belongs to a data center is detached or deleted only where that one is named here.
+    type: str
+    version_added: 0.2.0
   mount_options:
     description:
-      - Options for mount.glusterfs, as a list or separated by commas. They matter when the volume is being mounted; a
-        mount that is there is not changed.
+      - Options for mount.glusterfs, as a list or separated by commas.
+      - Where they are not given, a mount that is there may have any.
+      - A mount whose client was started with other options is replaced, unless something holds it; then the module
+        warns. Which servers it was told does not matter.
     type: list
     elements: str
-    default: []
   mount_root:
     description:
       - Directory below which the volume is mounted, under the name that oVirt gives it.
       - An absolute path without blanks.
     type: path
     default: /rhev/data-center/mnt/glusterSD
+  boot:
+    description:
+      - Whether the host mounts the storage domain again when it starts, by a line in C(/etc/fstab).
+      - Without it, the file is left as it is.
+      - V(maintenance) and V(absent) take the line away in any case.
+    type: bool
+    version_added: 0.2.0
   owner_uid:
     description:
       - Owner of all files of the storage domain, and of the root of the mount. oVirt wants 36.
@@ -91,18 +108,37 @@ options:
   state:
     description:
       - V(active) has it made if there is none, and mounted.
+        With O(data_center) it is attached to that one.
+      - V(maintenance) has it not mounted on this host. The volume need not be there. Other hosts are not touched.
+      - V(detached) has it mounted, and in no data center.
       - V(absent) deletes the storage domain B(with all its images) and unmounts it. Refused without O(confirm), while a
-        data center has it, and while a libvirt domain of this host uses an image in it.
+        data center other than O(data_center) has it, and while a libvirt domain of this host uses an image in it.
+      - What libvirt domains on other hosts use is not seen.
     type: str
-    choices: [active, absent]
+    choices: [active, maintenance, detached, absent]
     default: active
+  running_vms:
+    description:
+      - What to do about libvirt domains of this host that run on the storage domain before O(state=maintenance), and
+        before O(state=detached) where it still belongs to a data center.
+      - V(refuse) fails and names them, V(shutdown) asks their guests to power off, V(destroy) ends them.
+    type: str
+    choices: [refuse, shutdown, destroy]
+    default: refuse
+    version_added: 0.2.0
+  shutdown_timeout:
+    description:
+      - How many seconds the guests get to power off, with O(running_vms=shutdown). Then the module fails.
+    type: int
+    default: 180
+    version_added: 0.2.0
   confirm:
     description:
       - The name of the storage domain once more, to allow O(state=absent).
     type: str
   uri:
     description:
-      - The libvirt that is asked for users of the images before O(state=absent).
+      - The libvirt that is asked for users of the images before any other state than V(active).
     type: str
     default: qemu:///system
 seealso:
@@ -132,6 +168,27 @@ EXAMPLES = r"""
     spec: gluster1:/old
     version: 5
 
+- name: Storage domain vms is active, also after a reboot, and belongs to data center Default
+  gfapi.virt.glusterfs_domain:
+    name: vms
+    spec: gluster1:/vmstore
+    data_center: Default
+    boot: true
+
+- name: Storage domain vms is not mounted on this host, whose guests power off for that
+  gfapi.virt.glusterfs_domain:
+    name: vms
+    spec: gluster1:/vmstore
+    state: maintenance
+    running_vms: shutdown
+
+- name: Storage domain vms belongs to no data center, so that an oVirt can import it
+  gfapi.virt.glusterfs_domain:
+    name: vms
+    spec: gluster1:/vmstore
+    data_center: Default
+    state: detached
+
 - name: Storage domain trial is gone, with every image in it
   gfapi.virt.glusterfs_domain:
     name: trial
@@ -155,7 +212,7 @@ storage_domain:
   type: dict
   contains:
     uuid:
-      description: UUID; none before it is made and when it is absent.
+      description: UUID; none before it is made, when it is absent and in maintenance.
       type: str
       returned: success
       sample: 5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11
@@ -169,6 +226,11 @@ storage_domain:
       type: int
       returned: success
       sample: 5
+    data_center:
+      description: UUID of the data center that has it; none where none has, and in maintenance.
+      type: str
+      returned: success
+      sample: 81e926d2-c5d0-5ac7-ac31-98033880aaac
     spec:
       description: What is mounted, with its volfile server.
       type: str
@@ -191,34 +253,34 @@ storage_domain:
       returned: success
       sample: /rhev/data-center/mnt/glusterSD/gluster1:_vmstore
     path:
-      description: Directory of the storage domain; none before it is made and when it is absent.
+      description: Directory of the storage domain; none where there is no uuid.
       type: str
       returned: success
       sample: /rhev/data-center/mnt/glusterSD/gluster1:_vmstore/5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11
     state:
-      description: V(active) or V(absent).
+      description: The state, as asked for.
       type: str
       returned: success
       sample: active
     size_bytes:
-      description: Size of the volume.
+      description: Size of the volume; none in maintenance.
       type: int
       returned: success
       sample: 1099511627776
     free_bytes:
-      description: Free space on the volume.
+      description: Free space on the volume; none in maintenance.
       type: int
       returned: success
       sample: 549755813888
 """
 
-import posixpath
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
@@ -231,11 +293,34 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     OWNER_ID,
     VERSION,
     StorageDomain,
-    mount_point,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import (
+    Host,
+    boot_actions,
+    mount_actions,
+    read_mount,
+    running_vms,
+    shown_at,
+    stop_actions,
+    unmount_actions,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import (
+    STATES,
+    Condition,
+    Current,
+    Desired,
+    attached,
+    desired_from,
+    detached,
+    require_free,
+    require_ours,
+    version_after,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 SHARD: t.Final = "features.shard"
+#: with what the mount itself gets, this tells a hung one within 10 s
+SECOND_LOOK_TIMEOUT_S: t.Final = 3
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
     "spec": {"type": "str"},
@@ -243,72 +328,18 @@ ARGUMENT_SPEC = {
     "servers": {"type": "list", "elements": "str", "default": []},
     "vfs_type": {"type": "str", "choices": ["glusterfs"], "default": "glusterfs"},
     "version": {"type": "int", "choices": [3, 4, 5]},
-    "mount_options": {"type": "list", "elements": "str", "default": []},
+    "data_center": {"type": "str"},
+    "mount_options": {"type": "list", "elements": "str"},
     "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "boot": {"type": "bool"},
     "owner_uid": {"type": "int", "default": OWNER_ID},
     "owner_gid": {"type": "int", "default": OWNER_ID},
-    "state": {"type": "str", "choices": ["active", "absent"], "default": "active"},
+    "state": {"type": "str", "choices": list(STATES), "default": "active"},
+    "running_vms": {"type": "str", "choices": ["refuse", "shutdown", "destroy"], "default": "refuse"},
+    "shutdown_timeout": {"type": "int", "default": 180},
     "confirm": {"type": "str"},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
-
-
-@dataclass(frozen=True)
-class Desired:
-    """What is asked for, in normal form."""
-
-    name: str
-    spec: VolumeSpec
-    mount_point: str
-    options: tuple[str, ...]
-    owner: tuple[int, int]
-    version: int | None
-
-
-@dataclass(frozen=True)
-class Current:
-    """What is there. `is_mounted` is false for a mount that `is_dead` too, for it shows nothing."""
-
-    is_mounted: bool
-    is_dead: bool
-    storage_domain: StorageDomain | None
-    owner: tuple[int, int]
-    space: Space
-    leftovers: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    is_unfinished: bool = False
-
-
-def spec_from(params: Params) -> VolumeSpec:
-    """The spec with all servers; raises `ValueError` where parts are missing or malformed."""
-    if params["spec"] is not None:
-        spec = VolumeSpec.parse(params["spec"])
-        return replace(spec, servers=(*spec.servers, *params["servers"]))
-    if not params["servers"]:
-        raise ValueError(f"volume {params['volume']!r}: name a server of it (servers)")
-    volume, _slash, directory = params["volume"].strip("/").partition("/")
-    return VolumeSpec(tuple(params["servers"]), volume, directory)
-
-
-def desired_from(params: Params) -> Desired:
-    """Parameters in normal form."""
-    spec = spec_from(params)
-    # raises for a name that does not fit, before anything is looked at
-    StorageDomain.new("00000000-0000-4000-8000-000000000000", params["name"], spec)
-    if params["state"] == "absent" and params["confirm"] != params["name"]:
-        given = f"is {params['confirm']!r}" if params["confirm"] else "is missing"
-        raise ValueError(
-            f"storage domain {params['name']} would be deleted with all its images; confirm {given};"
-            " give its name there"
-        )
-    return Desired(
-        params["name"],
-        spec,
-        mount_point(params["mount_root"], spec),
-        tuple(params["mount_options"]),
-        (params["owner_uid"], params["owner_gid"]),
-        params["version"],
-    )
 
 
 def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
@@ -328,22 +359,24 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
 
 
 def read_current(mounts: Mounter, desired: Desired) -> Current:
-    """What is on the volume; where it is not mounted, through a mount of our own that ends with the look."""
-    mount = mounts.at(desired.mount_point)
-    if mount and mount.spec.location != desired.spec.location:
-        raise StorageError(f"cannot use {desired.mount_point}: {mount.spec} is mounted there, not {desired.spec}")
-    space = mounts.read_space(desired.mount_point) if mount else None
+    """What is on the volume; where its mount does not show it, through a mount of our own that ends with the look."""
+    condition, space = read_mount(mounts, desired)
     if space:
-        return _read_at(desired.mount_point, space, is_mounted=True)
-    with mounts.visit(desired.spec, desired.options) as point:
-        return replace(_read_at(point, mounts.require_answer(point), is_mounted=False), is_dead=mount is not None)
+        return _read_at(desired.mount_point, space, condition)
+    limits = {"timeout_s": SECOND_LOOK_TIMEOUT_S} if condition is Condition.HUNG else {}
+    try:
+        with mounts.visit(desired.spec, desired.options or (), **limits) as point:
+            return _read_at(point, mounts.require_answer(point), condition)
+    except StorageError as exc:
+        if condition is Condition.HUNG:
+            raise StorageError(f"mount {desired.mount_point} does not answer, nor does its volume: {exc}") from exc
+        raise
 
 
-def _read_at(point: str, space: Space, *, is_mounted: bool) -> Current:
+def _read_at(point: str, space: Space, condition: Condition) -> Current:
     found = storage_domain_files.read(point)
     return Current(
-        is_mounted=is_mounted,
-        is_dead=False,
+        mount=condition,
         storage_domain=found,
         owner=storage_domain_files.read_owner(point),
         space=space,
@@ -353,45 +386,12 @@ def _read_at(point: str, space: Space, *, is_mounted: bool) -> Current:
     )
 
 
-def require_ours(current: Current, desired: Desired) -> None:
-    """Raises `StorageError` for a storage domain of another name."""
-    found = current.storage_domain
-    if found and found.name != desired.name:
-        raise StorageError(
-            f"{desired.spec} holds storage domain {found.name!r} ({found.uuid}), not {desired.name!r};"
-            " a volume holds one: use its name, or another volume or directory"
-        )
-
-
-def version_after(current: Current, desired: Desired) -> int:
-    """The version that the storage domain will have; raises `ValueError` for one that it cannot get."""
-    found = current.storage_domain
-    if found is None:
-        if desired.version not in (None, VERSION):
-            raise ValueError(
-                f"there is no storage domain {desired.name} on {desired.spec}; a new one is made in version {VERSION},"
-                f" not {desired.version}"
-            )
-        return VERSION
-    version = desired.version or found.version
-    if version < found.version:
-        raise ValueError(
-            f"storage domain {found.name} is of version {found.version}, not {version}; it is never downgraded"
-        )
-    if version > found.version and found.pools:
-        raise StorageError(
-            f"storage domain {found.name} of version {found.version} belongs to data center {', '.join(found.pools)}"
-            " (POOL_UUID); let its oVirt upgrade it, or detach it there first"
-        )
-    return version
-
-
 def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
     """A later version, where one is asked for, and what an earlier run or an earlier release left out."""
     found = current.storage_domain
     if found is None:
         return []
-    version = version_after(current, desired)
+    version = version_after(found, desired)
     words = []
     if version > found.version:
         words.append(f"upgrade storage domain {found.name} from version {found.version} to {version}")
@@ -406,96 +406,150 @@ def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
     ]
 
 
-def plan_active(mounts: Mounter, gluster: Gluster, current: Current, desired: Desired) -> Plan:
-    """Mount, own, lay out: what is missing of it."""
-    point, spec = desired.mount_point, desired.spec
+def change_action(desired: Desired, words: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> Action:
+    """A change of the metadata alone."""
+    return Action(words, lambda: storage_domain_files.change(desired.mount_point, desired.name, changed_from))
+
+
+def attach_actions(current: Current, desired: Desired) -> list[Action]:
+    """POOL_UUID, where a data center is named; raises `StorageError` while another has the storage domain."""
+    data_center, found = desired.data_center, current.storage_domain
+    if data_center is None or (found and attached(found, data_center) == found):
+        return []
+    words = f"attach storage domain {desired.name} to data center {data_center}"
+    return [change_action(desired, words, lambda found: attached(found, data_center))]
+
+
+def layout_actions(current: Current, desired: Desired) -> list[Action]:
+    """The owner of the root, and the storage domain where there is none."""
+    point, spec, (uid, gid) = desired.mount_point, desired.spec, desired.owner
     actions = []
-    if current.is_dead:
-        actions.append(Action(f"unmount {point}, which has lost its volume", lambda: mounts.unmount(point)))
-    if not current.is_mounted:
-        full = with_all_servers(gluster, spec)
-        actions.append(Action(f"mount {spec} on {point}", lambda: mounts.mount(full, point, desired.options)))
     if current.owner != desired.owner:
-        uid, gid = desired.owner
-        actions.append(
-            Action(f"set the owner of {spec} to {uid}:{gid}", lambda: storage_domain_files.own(point, desired.owner))
-        )
+        words = f"set the owner of {spec} to {uid}:{gid}"
+        actions.append(Action(words, lambda: storage_domain_files.own(point, desired.owner)))
     if current.storage_domain is None:
-        actions.append(
-            Action(
-                f"lay out storage domain {desired.name} on {spec}",
-                lambda: storage_domain_files.lay_out(point, desired.name, spec, desired.owner),
-            )
-        )
-    actions.extend(plan_upgrade(current, desired))
+        words = f"lay out storage domain {desired.name} on {spec}"
+        actions.append(Action(words, lambda: storage_domain_files.lay_out(point, desired.name, spec, desired.owner)))
+    return actions
+
+
+def active_item(host: Host, desired: Desired) -> Item:
+    """Mount, own, lay out, upgrade, attach: what is missing of it."""
+    current = read_current(host.mounts, desired)
+    require_ours(current.storage_domain, desired)
+    mounting, warnings = mount_actions(host, current, desired)
+    actions = (
+        *mounting,
+        *layout_actions(current, desired),
+        *plan_upgrade(current, desired),
+        *attach_actions(current, desired),
+        *boot_actions(host, desired, boot=desired.boot),
+    )
+    version = version_after(current.storage_domain, desired)
+    pools = current.storage_domain.pools if current.storage_domain else ()
     after = {
+        **_shown(current, desired),
         "state": "active",
         "mounted": True,
-        "owner": _text_of(desired.owner),
+        "owner": f"{desired.owner[0]}:{desired.owner[1]}",
         "name": desired.name,
-        "version": version_after(current, desired),
+        "version": version,
         "complete": True,
+        "data_center": desired.data_center or _joined(pools),
     }
-    return Plan(_shown(current), after, tuple(actions))
+    found = current.storage_domain and replace(current.storage_domain, version=version)
+    plan = Plan(_shown(current, desired), after, actions)
+    return mounted_item(host, plan, current, found, desired, warnings)
 
 
-def with_all_servers(gluster: Gluster, spec: VolumeSpec) -> VolumeSpec:
-    """The spec with every server of its volume, if one alone was named and it can be asked."""
-    if len(spec.servers) > 1:
-        return spec
-    try:
-        return replace(spec, servers=gluster.servers(spec.volume, volfile_server=spec.servers[0]))
-    except GlusterError:
-        # the mount works without backups too, and says better what is wrong if it does not
-        return spec
+def detached_item(host: Host, desired: Desired) -> Item:
+    """Mount, and take it from its data center."""
+    current = read_current(host.mounts, desired)
+    require_ours(current.storage_domain, desired)
+    found = t.cast(StorageDomain, current.storage_domain)
+    require_free(found, desired.data_center)
+    mounting, warnings = mount_actions(host, current, desired)
+    freeing = []
+    if not current.is_detached():
+        freeing = stop_actions(host, desired, running_vms(host, desired))
+        words = f"detach storage domain {found.name} from {_joined(found.pools) or 'no data center'}"
+        freeing.append(change_action(desired, words, lambda found: _detached(found, desired)))
+    actions = (*mounting, *freeing, *boot_actions(host, desired, boot=desired.boot))
+    before = _shown(current, desired)
+    plan = Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
+    return mounted_item(host, plan, current, detached(found), desired, warnings)
 
 
-def plan_absent(mounts: Mounter, users: ImageUsers, current: Current, desired: Desired) -> Plan:
+def _detached(found: StorageDomain, desired: Desired) -> StorageDomain:
+    require_free(found, desired.data_center)
+    return detached(found)
+
+
+def mounted_item(
+    host: Host, plan: Plan, current: Current, found: StorageDomain | None, desired: Desired, warnings: t.Sequence[str]
+) -> Item:
+    """A storage domain that is mounted in the end."""
+
+    def read() -> dict[str, t.Any]:
+        space = host.mounts.require_answer(desired.mount_point)
+        found = storage_domain_files.require_named(desired.mount_point, desired.name)
+        return facts(found, desired, space, data_center=_joined(found.pools))
+
+    predicted = facts(found, desired, current.space, data_center=plan.after["data_center"])
+    return Item(desired.name, plan, predicted, read, tuple(warnings))
+
+
+def maintenance_item(host: Host, desired: Desired) -> Item:
+    """No mount, now and at boot, and no domain that runs on it. A volume that is not mounted is not looked at."""
+    condition, space = read_mount(host.mounts, desired)
+    if space:
+        require_ours(storage_domain_files.read(desired.mount_point), desired)
+    names = running_vms(host, desired)
+    stopping = stop_actions(host, desired, names)
+    unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
+    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False))
+    mounted = condition is not Condition.NONE
+    before = {"state": "active" if mounted or names else "maintenance", "mounted": mounted, "running": names}
+    after = {"state": "maintenance", "mounted": False, "running": []}
+    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None))
+
+
+def absent_item(host: Host, desired: Desired) -> Item:
     """Delete what is there and unmount."""
-    point, found = desired.mount_point, current.storage_domain
+    current = read_current(host.mounts, desired)
+    require_ours(current.storage_domain, desired)
+    found = current.storage_domain
     actions = []
     if found:
-        require_unused(found, users)
-        for path in (point, *shown_at(mounts, desired.spec, point)):
-            holders = mounts.read_holders(path)
-            if holders:
-                raise StorageError(
-                    f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
-                )
+        require_unused(host, found, desired)
     if found or current.leftovers:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:
             words = f"delete what an interrupted deletion left on {desired.spec}"
-        actions.append(Action(words, lambda: remove(mounts, current, desired)))
-    if current.is_mounted or current.is_dead:
-        actions.append(Action(f"unmount {point}", lambda: mounts.unmount(point)))
-    after = {"state": "absent", "mounted": False, "name": None, "version": None, "complete": False}
-    return Plan(_shown(current), after, tuple(actions))
+        actions.append(Action(words, lambda: remove(host.mounts, current, desired)))
+    actions.extend(unmount_actions(host, current.mount, desired.mount_point))
+    actions.extend(boot_actions(host, desired, boot=False))
+    after = {"state": "absent", "mounted": False, "name": None, "version": None, "complete": False, "data_center": None}
+    before = _shown(current, desired)
+    return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, current.space))
 
 
-def shown_at(mounts: Mounter, spec: VolumeSpec, point: str) -> list[str]:
-    """Where mounts other than that on `point` show the same files: of the location, or of a directory above it."""
-    location = f"/{spec.location}/"
-    return [
-        posixpath.join(mount.point, location.removeprefix(f"/{mount.spec.location}/")).rstrip("/")
-        for mount in mounts.table()
-        if mount.point != point and location.startswith(f"/{mount.spec.location}/")
-    ]
-
-
-def require_unused(found: StorageDomain, users: ImageUsers) -> None:
-    """Raises `StorageError` while a data center has the storage domain or a domain of this host uses an image."""
-    if found.pools:
-        raise StorageError(
-            f"storage domain {found.name} belongs to data center {', '.join(found.pools)} (POOL_UUID);"
-            " detach it there first"
-        )
-    using = users.in_storage_domain(found.uuid)
+def require_unused(host: Host, found: StorageDomain, desired: Desired) -> None:
+    """Raises `StorageError` while another data center has the storage domain or something of this host uses it."""
+    require_free(found, desired.data_center)
+    using = host.users.in_storage_domain(found.uuid)
     if using:
         raise StorageError(
             f"storage domain {found.name} is in use by {', '.join(map(str, using))}; undefine them first, or take the"
             " disks out"
         )
+    point = desired.mount_point
+    for path in (point, *shown_at(host.mounts, desired.spec, point)):
+        holders = host.mounts.read_holders(path)
+        if holders:
+            raise StorageError(
+                f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
+            )
 
 
 def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
@@ -504,62 +558,69 @@ def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
     if current.is_mounted:
         storage_domain_files.remove(desired.mount_point, uuid)
         return
-    with mounts.visit(desired.spec, desired.options) as point:
+    with mounts.visit(desired.spec, desired.options or ()) as point:
         storage_domain_files.remove(point, uuid)
 
 
-def _shown(current: Current) -> dict[str, t.Any]:
+def _shown(current: Current, desired: Desired) -> dict[str, t.Any]:
     found = current.storage_domain
-    shown = {"state": "active" if found and current.is_mounted else "absent", "mounted": current.is_mounted}
-    name, version = (found.name, found.version) if found else (None, None)
-    complete = found is not None and not current.missing
-    return {**shown, "owner": _text_of(current.owner), "name": name, "version": version, "complete": complete}
+    state = "absent" if found is None else "active" if current.is_mounted else "maintenance"
+    if state == "active" and desired.state == "detached" and current.is_detached():
+        state = "detached"
+    return {
+        "state": state,
+        "mounted": current.is_mounted,
+        "owner": f"{current.owner[0]}:{current.owner[1]}",
+        "name": found.name if found else None,
+        "version": found.version if found else None,
+        "complete": found is not None and not current.missing,
+        "data_center": _joined(found.pools) if found else None,
+    }
 
 
-def _text_of(owner: tuple[int, int]) -> str:
-    return f"{owner[0]}:{owner[1]}"
+def _joined(pools: t.Sequence[str]) -> str | None:
+    return ",".join(pools) or None
 
 
-def facts(found: StorageDomain | None, desired: Desired, space: Space, *, state: str) -> dict[str, t.Any]:
+def facts(
+    found: StorageDomain | None, desired: Desired, space: Space | None, *, data_center: str | None = None
+) -> dict[str, t.Any]:
     """What the module returns about a storage domain."""
     return {
         "uuid": found.uuid if found else None,
         "name": desired.name,
         "version": found.version if found else VERSION,
+        "data_center": data_center,
         "spec": str(desired.spec),
         "servers": list(desired.spec.servers),
         "volume": desired.spec.volume,
         "mount_point": desired.mount_point,
         "path": f"{desired.mount_point}/{found.uuid}" if found else None,
-        "state": state,
-        "size_bytes": space.size_bytes,
-        "free_bytes": space.free_bytes,
+        "state": desired.state,
+        "size_bytes": space.size_bytes if space else None,
+        "free_bytes": space.free_bytes if space else None,
     }
 
 
-def make_item(params: Params, mounts: Mounter, gluster: Gluster, users: ImageUsers) -> Item:
+ITEMS: t.Final = {
+    "active": active_item,
+    "maintenance": maintenance_item,
+    "detached": detached_item,
+    "absent": absent_item,
+}
+
+
+def make_item(params: Params, host: Host) -> Item:
     """Parameters → the storage domain with its plan."""
     desired = desired_from(params)
-    require_no_shards(gluster, desired.spec)
-    current = read_current(mounts, desired)
-    require_ours(current, desired)
-    if params["state"] == "absent":
-        plan = plan_absent(mounts, users, current, desired)
-        return Item(desired.name, plan, facts(None, desired, current.space, state="absent"))
-    plan = plan_active(mounts, gluster, current, desired)
-    after = replace(current.storage_domain, version=plan.after["version"]) if current.storage_domain else None
-
-    def read() -> dict[str, t.Any]:
-        space = mounts.require_answer(desired.mount_point)
-        found = storage_domain_files.require_named(desired.mount_point, desired.name)
-        return facts(found, desired, space, state="active")
-
-    return Item(desired.name, plan, facts(after, desired, current.space, state="active"), read)
+    if desired.state != "maintenance":
+        require_no_shards(host.gluster, desired.spec)
+    return ITEMS[desired.state](host, desired)
 
 
 def main() -> None:
     run(
-        lambda params: make_item(params, Mounter(), Gluster(), ImageUsers(params["uri"])),
+        lambda params: make_item(params, Host(Mounter(), Fstab(), Gluster(), ImageUsers(params["uri"]))),
         ARGUMENT_SPEC,
         one="storage_domain",
         libraries=["lxml"],

@@ -13,9 +13,9 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
@@ -33,6 +33,8 @@ class FakeMounts:
         self.options: dict[str, tuple[str, ...]] = {}
         self.dead: set[str] = set()
         self.hung: set[str] = set()
+        #: locations whose servers do not answer
+        self.down: set[str] = set()
         self.holders: dict[str, list[str]] = {}
         self.space = SPACE
 
@@ -50,7 +52,7 @@ class FakeMounts:
 
     def read_space(self, point: str) -> Space | None:
         if point in self.hung:
-            raise StorageError(f"mount {point} does not answer within 5 s")
+            raise HungError(f"mount {point} does not answer within 5 s")
         return None if point in self.dead else self.space
 
     def require_answer(self, point: str) -> Space:
@@ -59,7 +61,7 @@ class FakeMounts:
             raise StorageError(f"mount {point} is dead")
         return space
 
-    def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = ()) -> None:
+    def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = 60) -> None:
         volume = self._volume(spec.location)
         if not volume.is_dir():
             raise StorageError(f"cannot mount {spec} on {point}: no such volume")
@@ -73,18 +75,33 @@ class FakeMounts:
         self.dead.discard(point)
         Path(point).rename(self._volume(mount.spec.location))
 
+    def abandon(self, point: str) -> None:
+        assert point in self.hung
+        self.hung.discard(point)
+        self.unmount(point)
+
+    def client_options(self, point: str) -> frozenset[str] | None:
+        return told_by(self.options[point])
+
     def read_holders(self, point: str) -> list[str]:
         return self.holders.get(point, [])
 
     @contextlib.contextmanager
-    def visit(self, spec: VolumeSpec, options: t.Sequence[str] = ()) -> t.Iterator[str]:
+    def visit(self, spec: VolumeSpec, options: t.Sequence[str] = (), *, timeout_s: float = 60) -> t.Iterator[str]:
+        if spec.location in self.down:
+            raise StorageError(f"cannot mount {spec}: no answer within {timeout_s:g} s")
         held = [mount.point for mount in self.table() if mount.spec.location == spec.location]
         volume = held[0] if held else str(self._volume(spec.location))
         if not os.path.isdir(volume):
             raise StorageError(f"cannot mount {spec} on {volume}: no such volume")
-        self.dead.discard(volume)
-        yield volume
-        self.dead.update(held)
+        away = self.dead & {volume}, self.hung & {volume}
+        self.dead -= away[0]
+        self.hung -= away[1]
+        try:
+            yield volume
+        finally:
+            self.dead |= away[0]
+            self.hung |= away[1]
 
     def _volume(self, location: str) -> Path:
         return self._root / location.replace("/", "!")
@@ -129,6 +146,7 @@ class FakeImageUsers:
     users: dict[str, list[ImageUser]] = field(default_factory=dict)
     asked: int = 0
     resized: list[tuple[str, str, int]] = field(default_factory=list)
+    stopped: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
 
     def of(self, image_uuid: str, volume_uuid: str) -> tuple[ImageUser, ...]:
         self.asked += 1
@@ -137,6 +155,14 @@ class FakeImageUsers:
     def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
         self.asked += 1
         return tuple(user for users in self.users.values() for user in users)
+
+    def on_volume(self, location: str, points: t.Sequence[str]) -> tuple[ImageUser, ...]:
+        return self.in_storage_domain(location)
+
+    def stop(self, names: t.Sequence[str], *, timeout_s: float, destroy: bool) -> None:
+        self.stopped.append((tuple(names), destroy))
+        for image, users in self.users.items():
+            self.users[image] = [replace(user, running=user.running and user.name not in names) for user in users]
 
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
         self.resized.append((user.name, user.target, size_bytes))

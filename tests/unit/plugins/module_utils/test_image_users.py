@@ -47,6 +47,7 @@ class FakeLibvirt:
     records: t.ClassVar[tuple[DomainRecord, ...]] = ()
     asked: t.ClassVar[int] = 0
     resized: t.ClassVar[list[tuple[str, str, int]]] = []
+    stopped: t.ClassVar[list[tuple[str, float, bool]]] = []
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -54,6 +55,9 @@ class FakeLibvirt:
     def domains(self) -> tuple[DomainRecord, ...]:
         FakeLibvirt.asked += 1
         return self.records
+
+    def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str) -> None:
+        self.stopped.append((name, timeout_s, force))
 
     def block_resize(self, name: str, target: str, size_bytes: int) -> None:
         self.resized.append((name, target, size_bytes))
@@ -64,6 +68,7 @@ def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ImageUsers:
     monkeypatch.setattr(_libvirt, "Libvirt", FakeLibvirt)
     monkeypatch.setattr(FakeLibvirt, "asked", 0)
     monkeypatch.setattr(FakeLibvirt, "resized", [])
+    monkeypatch.setattr(FakeLibvirt, "stopped", [])
     (tmp_path / "libvirtd").touch()
     return ImageUsers("qemu:///system", daemons=[str(tmp_path / "libvirtd")])
 
@@ -149,3 +154,32 @@ def test_another_host_is_asked_in_any_case(users: ImageUsers, monkeypatch: pytes
 def test_a_disk_is_resized_through_its_domain(users: ImageUsers) -> None:
     users.block_resize(ImageUser("web", True, "vda"), 4096)
     assert FakeLibvirt.resized == [("web", "vda", 4096)]
+
+
+def test_users_of_a_volume_are_found_by_its_name_and_its_mounts(
+    users: ImageUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {
+        "a": GFAPI,
+        "b": FUSE,
+        "c": "protocol='gluster' name='gv01/x'",
+        "d": "protocol='rbd' name='gv0/x'",
+        "e": "file='/mnt2/x'",
+        "f": "protocol='gluster' name='gv0/elsewhere'",
+    }
+    records = tuple(record(name, domain(source), domain(source)) for name, source in sources.items())
+    monkeypatch.setattr(FakeLibvirt, "records", records)
+    assert [user.name for user in users.on_volume("gv0", ["/mnt"])] == ["a", "b", "f"]
+    assert [user.name for user in users.on_volume(f"gv0/{SD}", [])] == ["a"]
+
+
+@pytest.mark.parametrize(("destroy", "how"), [(False, (60, False)), (True, (0, True))])
+def test_domains_are_stopped_and_then_asked_for_anew(
+    users: ImageUsers, monkeypatch: pytest.MonkeyPatch, destroy: bool, how: tuple[float, bool]
+) -> None:
+    monkeypatch.setattr(FakeLibvirt, "records", (record("a", domain(GFAPI), domain(GFAPI)),))
+    users.on_volume("gv0", [])
+    users.stop(["a", "b"], timeout_s=60, destroy=destroy)
+    assert sorted(FakeLibvirt.stopped) == [("a", *how), ("b", *how)]
+    users.on_volume("gv0", [])
+    assert FakeLibvirt.asked == 2

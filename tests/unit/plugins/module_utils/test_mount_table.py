@@ -12,10 +12,17 @@ from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
     Mount,
+    boot_entry,
+    does_mount,
+    entry_in,
     last_error,
     mend_for,
     mount_options,
+    mount_points,
     parse_table,
+    told_by,
+    told_options,
+    with_entry,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
@@ -106,3 +113,72 @@ def test_the_log_tells_the_reason_and_the_mend(log: str, error: str, mend: str) 
     text = (LOGS / f"mount_{log}_10.3.log").read_text()
     assert last_error(text) == error
     assert mend_for(text, SPEC) == mend
+
+
+# --- what a client was told, and /etc/fstab -------------------------------------------------------------------------
+
+#: as seen on 10.3, mounted with OPTIONS
+SEEN = (
+    "/usr/sbin/glusterfs --acl --volfile-max-fetch-attempts=3 --fopen-keep-cache=true --log-level=WARNING"
+    " --direct-io-mode=enable --background-qlen=32 --fuse-mountopts=noatime,nodev --process-name fuse"
+    " --io-engine=legacy --volfile-server=gl1 --volfile-id=/vmstore --fuse-mountopts=noatime,nodev /mnt/t"
+)
+CLIENT = SEEN.split(" ")
+GIVEN = (
+    "log-level=warning,noatime,nodev,fetch-attempts=3,direct-io-mode=enable,acl,background-qlen=32,_netdev,x-a=b,"
+    "io-engine=legacy,fopen-keep-cache"
+)
+OPTIONS = GIVEN.split(",")
+POINT = "/rhev/data-center/mnt/glusterSD/gl1:_gv0"
+BOOT = "_netdev,nofail,x-systemd.after=glusterd.service"
+
+
+def test_a_client_was_told_what_its_options_say() -> None:
+    assert told_options(CLIENT) == told_by(OPTIONS)
+    assert told_options(CLIENT) != told_by(OPTIONS[1:])
+    assert told_options(["/usr/sbin/glusterfs", "--process-name", "fuse", "--volfile-server=gl1", "/mnt"]) == told_by(
+        []
+    )
+
+
+@pytest.mark.parametrize("option", ["volume-name=gv0", "transport=rdma", "log-level", "nonsense"])
+def test_options_of_unknown_effect_are_not_compared(option: str) -> None:
+    assert told_by([option]) is None
+
+
+def test_a_line_of_fstab_mounts_at_boot() -> None:
+    spec = VolumeSpec(("2001:db8::10", "2001:db8::11"), "gv0")
+    line = boot_entry(spec, POINT, ["acl"])
+    assert line == f"2001:db8::10:/gv0 {POINT} glusterfs acl,backup-volfile-servers=[2001:db8::11],{BOOT} 0 0"
+    assert does_mount(line, spec, ["acl"])
+    assert does_mount(line, VolumeSpec(("2001:db8::10",), "gv0"), None)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        f"gl1:/gv0 {POINT} glusterfs",
+        f"gl2:/gv0 {POINT} glusterfs acl 0 0",
+        f"gl1:/gv0 {POINT} nfs acl 0 0",
+        f"gl1:/gv0 {POINT} glusterfs acl,noauto 0 0",
+        f"gl1:/gv0 {POINT} glusterfs defaults 0 0",
+        f"gl1:/gv0 {POINT} glusterfs acl,ro 0 0",
+    ],
+)
+def test_another_line_does_not(entry: str | None) -> None:
+    assert not does_mount(entry, VolumeSpec(("gl1",), "gv0"), ["acl"])
+
+
+def test_lines_of_fstab_are_found_and_replaced_by_mount_point() -> None:
+    text = "# gl1:/gv0 /mnt/a\\040b x\n\nUUID=1 / ext4\ngl1:/gv0\t/mnt/a\\040b glusterfs ro 0 0\n/dev/x /y xfs 0 0"
+    assert entry_in(text, "/mnt/a b") == "gl1:/gv0\t/mnt/a\\040b glusterfs ro 0 0"
+    assert entry_in(text, "/mnt") is None
+    lines = text.splitlines()
+    assert with_entry(text, "/mnt/a b", "new").splitlines() == [*lines[:3], "new", lines[4]]
+    assert with_entry(text, "/mnt/a b", None).splitlines() == [*lines[:3], lines[4]]
+    assert with_entry(text, "/mnt", "new") == f"{text}\nnew\n"
+
+
+def test_mount_points_of_any_type_are_listed() -> None:
+    assert mount_points("proc /proc proc rw 0 0\nx /mnt/a\\040b ext4 rw 0 0\n") == ["/proc", "/mnt/a b"]

@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import signal
 import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
@@ -158,3 +161,27 @@ def test_no_table_is_an_error_not_no_mounts(host: Host) -> None:
     host.table.unlink()
     with pytest.raises(StorageError, match="cannot read the mount table .*: No such file"):
         host.mounts.table()
+
+
+def test_what_hangs_is_unmounted_when_its_client_is_gone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.mounts.mount(SPEC, host.point)
+    with subprocess.Popen(["sleep", "60"]) as client:
+        line = [(client.pid, ["/usr/sbin/glusterfs", "--acl", "--volfile-server=gl1", host.point])]
+        monkeypatch.setattr(_mounter, "_processes", lambda: line)
+        assert host.mounts.client_options(host.point) == {"--acl"}
+        host.mounts.abandon(host.point)
+        assert client.wait(timeout=30) == -signal.SIGKILL
+    assert host.mounts.table() == ()
+    assert host.mounts.client_options("/elsewhere") is None
+
+
+def test_mapped_files_and_mounts_hold_a_mount(host: Host) -> None:
+    os.mkdir(host.point)
+    path = host.root / "point/file"
+    path.write_bytes(bytes(4096))
+    host.table.write_text(f"x {host.point}/deeper ext4 rw 0 0\nx {host.point} fuse.glusterfs rw 0 0\n")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+        file.close()
+        first, second = host.mounts.read_holders(host.point)
+    assert first.endswith(f"({os.getpid()})")
+    assert second == f"mount {host.point}/deeper"

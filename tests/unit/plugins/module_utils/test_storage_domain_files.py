@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,22 @@ def test_killed_anywhere_the_next_run_ends_in_one_whole_storage_domain(tmp_path:
             break
         point += 1
     assert point > 15
+
+
+def test_a_change_that_is_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+
+    def attach() -> None:
+        files.change(str(tmp_path), "vmstore", lambda found: replace(found, pool_uuid=UUID))
+
+    point, seen = 0, []
+    while killed_at(point, attach):
+        seen.append(files.read(str(tmp_path)))
+        files.change(str(tmp_path), "vmstore", lambda _found: made)
+        point += 1
+    assert point > 3
+    assert {found.pool_uuid for found in seen if found} == {"", UUID}
+    assert files.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
 
 
 def test_removed_means_nothing_is_left(tmp_path: Path) -> None:

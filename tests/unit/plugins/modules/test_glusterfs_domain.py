@@ -7,23 +7,29 @@ from __future__ import annotations
 import os
 import shutil
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
 from ansible_collections.gfapi.virt.tests.unit import older_domain
 from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeImageUsers, FakeMounts, FakeServers
 
+OTHER_LINES = "# comment\nUUID=1 / ext4 defaults 0 1\n"
 
-class Host:
+
+class Lab:
     """A host, and volumes gv0 and gv1 that it can mount."""
 
     def __init__(self, root: Path) -> None:
@@ -34,6 +40,8 @@ class Host:
         self.users = FakeImageUsers()
         self.gluster: t.Any = FakeServers("gl2", "gl3")
         self.mount_root = str(root / "mnt")
+        self.fstab = Fstab(lambda *_words, **_limits: Completed(0, "", ""), path=str(root / "fstab"))
+        (root / "fstab").write_text(OTHER_LINES)
 
     @property
     def point(self) -> str:
@@ -43,9 +51,8 @@ class Host:
         defaults = {name: option.get("default") for name, option in glusterfs_domain.ARGUMENT_SPEC.items()}
         owner = {"owner_uid": os.getuid(), "owner_gid": os.getgid(), "mount_root": self.mount_root}
         given = {"name": "vmstore", **({} if "volume" in params else {"spec": "gl1:/gv0"}), **owner, **params}
-        return glusterfs_domain.make_item(
-            {**defaults, **given}, t.cast("t.Any", self.mounts), self.gluster, t.cast("t.Any", self.users)
-        )
+        host = Host(t.cast("t.Any", self.mounts), self.fstab, self.gluster, t.cast("t.Any", self.users))
+        return glusterfs_domain.make_item({**defaults, **given}, host)
 
     def run(self, **params: t.Any) -> Item:
         """The item, its plan carried out; a second plan then finds nothing to do."""
@@ -57,22 +64,38 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
-    return Host(tmp_path)
+def host(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
 
 
 # --- active ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_volume_becomes_a_storage_domain(host: Host) -> None:
+def test_an_empty_volume_becomes_a_storage_domain(host: Lab) -> None:
     item = host.run()
     assert item.plan.summaries == [
         f"mount gl1:/gv0 on {host.point}",
         "lay out storage domain vmstore on gl1:/gv0",
     ]
     owner = f"{os.getuid()}:{os.getgid()}"
-    before = {"state": "absent", "mounted": False, "owner": owner, "name": None, "version": None, "complete": False}
-    after = {"state": "active", "mounted": True, "owner": owner, "name": "vmstore", "version": 5, "complete": True}
+    before = {
+        "state": "absent",
+        "mounted": False,
+        "owner": owner,
+        "name": None,
+        "version": None,
+        "complete": False,
+        "data_center": None,
+    }
+    after = {
+        "state": "active",
+        "mounted": True,
+        "owner": owner,
+        "name": "vmstore",
+        "version": 5,
+        "complete": True,
+        "data_center": None,
+    }
     assert (item.plan.before, item.plan.after) == (before, after)
     found = storage_domain_files.read(host.point)
     assert found is not None
@@ -81,6 +104,7 @@ def test_an_empty_volume_becomes_a_storage_domain(host: Host) -> None:
         "uuid": found.uuid,
         "name": "vmstore",
         "version": 5,
+        "data_center": None,
         "spec": "gl1:/gv0",
         "servers": ["gl1"],
         "volume": "gv0",
@@ -92,20 +116,20 @@ def test_an_empty_volume_becomes_a_storage_domain(host: Host) -> None:
     }
 
 
-def test_what_is_predicted_is_what_comes_but_for_the_uuid(host: Host) -> None:
+def test_what_is_predicted_is_what_comes_but_for_the_uuid(host: Lab) -> None:
     item = host.run()
     assert item.read is not None
     assert {**item.read(), "uuid": None, "path": None} == item.predicted
 
 
-def test_a_plan_alone_changes_nothing(host: Host, tmp_path: Path) -> None:
+def test_a_plan_alone_changes_nothing(host: Lab, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     host.item()
     assert sorted(tmp_path.rglob("*")) == before
     assert host.mounts.table() == ()
 
 
-def test_what_another_host_made_is_only_mounted(host: Host) -> None:
+def test_what_another_host_made_is_only_mounted(host: Lab) -> None:
     host.run()
     made = storage_domain_files.read(host.point)
     host.mounts.unmount(host.point)
@@ -113,7 +137,7 @@ def test_what_another_host_made_is_only_mounted(host: Host) -> None:
     assert storage_domain_files.read(host.point) == made
 
 
-def test_a_dead_mount_is_replaced(host: Host) -> None:
+def test_a_dead_mount_is_replaced(host: Lab) -> None:
     host.run()
     host.mounts.dead.add(host.point)
     assert host.run().plan.summaries == [
@@ -122,19 +146,235 @@ def test_a_dead_mount_is_replaced(host: Host) -> None:
     ]
 
 
-def test_a_hung_mount_is_reported_not_replaced(host: Host) -> None:
+def test_a_hung_mount_is_replaced_where_the_volume_answers(host: Lab) -> None:
     host.run()
     host.mounts.hung.add(host.point)
-    with pytest.raises(StorageError, match="does not answer"):
+    assert host.run().plan.summaries == [
+        f"unmount {host.point}, whose client does not answer",
+        f"mount gl1:/gv0 on {host.point}",
+    ]
+
+
+def test_a_hung_mount_is_reported_where_the_volume_does_not_answer(host: Lab) -> None:
+    host.run()
+    host.mounts.hung.add(host.point)
+    host.mounts.down.add("gv0")
+    words = rf"mount {host.point} does not answer, nor does its volume: cannot mount .* no answer within 3 s"
+    with pytest.raises(StorageError, match=words):
         host.item()
 
 
-def test_the_root_of_the_mount_gets_its_owner(host: Host) -> None:
+@pytest.mark.parametrize("broken", ["dead", "hung"])
+@pytest.mark.parametrize("state", ["active", "maintenance"])
+def test_a_broken_mount_that_is_held_is_left(host: Lab, broken: str, state: str) -> None:
+    host.run()
+    getattr(host.mounts, broken).add(host.point)
+    host.mounts.holders[host.point] = ["qemu-system-x86 (7)"]
+    with pytest.raises(StorageError, match=rf"mount {host.point} is in use by qemu-system-x86 \(7\); end them first"):
+        host.item(state=state)
+
+
+# --- mount options and boot -----------------------------------------------------------------------------------------
+
+
+def test_a_mount_with_other_options_is_replaced(host: Lab) -> None:
+    host.run(mount_options=["log-level=INFO"])
+    item = host.run(mount_options=["log-level=debug", "noatime"])
+    assert item.plan.summaries == [
+        f"unmount {host.point}, which has other options",
+        f"mount gl1:/gv0 on {host.point}",
+    ]
+    assert host.mounts.options[host.point] == ("log-level=debug", "noatime")
+    assert host.run(mount_options=[]).plan.actions
+
+
+def test_a_mount_that_is_held_keeps_its_options(host: Lab) -> None:
+    host.run(mount_options=["log-level=INFO"])
+    host.mounts.holders[host.point] = ["sleep (7)"]
+    item = host.item(mount_options=["acl"])
+    assert item.plan.summaries == []
+    assert item.warnings == (
+        f"{host.point} is mounted with other options than acl, and in use by sleep (7); it gets them when it is mounted"
+        " next",
+    )
+
+
+@pytest.mark.parametrize("options", [None, ["volume-name=gv0"]], ids=["none asked for", "one that we do not know"])
+def test_options_that_cannot_be_told_change_nothing(host: Lab, options: list[str] | None) -> None:
+    host.run(mount_options=["log-level=INFO"])
+    assert host.item(mount_options=options).plan.summaries == []
+
+
+def fstab(host: Lab) -> str:
+    return Path(host.mount_root).with_name("fstab").read_text()
+
+
+def test_it_is_mounted_at_boot_when_asked(host: Lab) -> None:
+    item = host.run(boot=True, mount_options=["acl"])
+    assert item.plan.summaries[-1] == f"mount {host.point} at boot (/etc/fstab)"
+    options = "acl,backup-volfile-servers=gl2:gl3,_netdev,nofail,x-systemd.after=glusterd.service"
+    assert fstab(host) == f"{OTHER_LINES}gl1:/gv0 {host.point} glusterfs {options} 0 0\n"
+    assert host.item(boot=None).plan.summaries == []
+    assert host.run(boot=True, mount_options=["ro"]).plan.actions
+    assert fstab(host).count("gl1:/gv0") == 1
+    assert host.run(boot=False).plan.summaries == [f"mount {host.point} at boot no longer (/etc/fstab)"]
+    assert fstab(host) == OTHER_LINES
+
+
+@pytest.mark.parametrize("params", [{"state": "maintenance"}, {"state": "absent", "confirm": "vmstore"}])
+def test_what_is_not_mounted_is_not_mounted_at_boot(host: Lab, params: dict[str, t.Any]) -> None:
+    host.run(boot=True)
+    item = host.run(**params)
+    assert item.plan.summaries[-1] == f"mount {host.point} at boot no longer (/etc/fstab)"
+    assert fstab(host) == OTHER_LINES
+
+
+# --- maintenance ----------------------------------------------------------------------------------------------------
+
+MAINTENANCE = {"state": "maintenance"}
+
+
+def test_maintenance_unmounts_and_active_mounts_again(host: Lab) -> None:
+    host.run()
+    item = host.run(**MAINTENANCE)
+    assert item.plan.summaries == [f"unmount {host.point}"]
+    assert item.plan.before == {"state": "active", "mounted": True, "running": []}
+    assert item.plan.after == {"state": "maintenance", "mounted": False, "running": []}
+    assert (item.predicted["state"], item.predicted["uuid"], item.predicted["size_bytes"]) == (
+        "maintenance",
+        None,
+        None,
+    )
+    item = host.run()
+    assert item.plan.summaries == [f"mount gl1:/gv0 on {host.point}"]
+    assert item.plan.before["state"] == "maintenance"
+
+
+def test_maintenance_needs_no_volume(host: Lab) -> None:
+    assert host.run(spec="gl1:/nope", **MAINTENANCE).plan.summaries == []
+
+
+@pytest.mark.parametrize(("broken", "words"), [("dead", "has lost its volume"), ("hung", "client does not answer")])
+def test_maintenance_takes_a_broken_mount_away(host: Lab, broken: str, words: str) -> None:
+    host.run()
+    getattr(host.mounts, broken).add(host.point)
+    host.mounts.down.add("gv0")
+    (summary,) = host.run(**MAINTENANCE).plan.summaries
+    assert summary.endswith(words)
+
+
+def test_maintenance_is_refused_for_another_storage_domain(host: Lab) -> None:
+    host.run()
+    with pytest.raises(StorageError, match="holds storage domain 'vmstore'"):
+        host.item(name="other", **MAINTENANCE)
+
+
+def test_maintenance_is_refused_while_domains_run(host: Lab) -> None:
+    host.run()
+    host.users.users["i"] = [ImageUser("web", True, "vda"), ImageUser("web", True, "vdb"), ImageUser("db", True, "vda")]
+    words = r"vmstore is in use by running domains: db, web; stop them first, .*running_vms: shutdown or destroy"
+    for state in ("maintenance", "detached"):
+        host.run(data_center="dc")
+        with pytest.raises(StorageError, match=words):
+            host.item(state=state, data_center="dc")
+    host.mounts.unmount(host.point)
+    with pytest.raises(StorageError, match=words):
+        host.item(**MAINTENANCE)
+
+
+@pytest.mark.parametrize(("how", "word"), [("shutdown", "shut down"), ("destroy", "end")])
+def test_maintenance_stops_domains_when_asked(host: Lab, how: str, word: str) -> None:
+    host.run()
+    host.users.users["i"] = [ImageUser("web", True, "vda"), ImageUser("db", False, "vda")]
+    host.mounts.holders[host.point] = ["qemu-system-x86 (7)"]
+    item = host.run(running_vms=how, **MAINTENANCE)
+    assert item.plan.summaries == [f"{word} domain web", f"unmount {host.point}"]
+    assert item.plan.before["running"] == ["web"]
+    assert host.users.stopped == [(("web",), how == "destroy")]
+
+
+def test_maintenance_is_refused_while_a_process_holds_the_mount(host: Lab) -> None:
+    host.run()
+    host.users.users["i"] = [ImageUser("web", True, "vda")]
+    host.mounts.holders[host.point] = ["sleep (7)", "qemu-system-x86 (8)"]
+    with pytest.raises(StorageError, match=r"is in use by sleep \(7\); end them first"):
+        host.item(running_vms="shutdown", **MAINTENANCE)
+
+
+# --- data centers ---------------------------------------------------------------------------------------------------
+
+DATA_CENTER = "2a1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
+
+
+def metadata(host: Lab) -> StorageDomain:
+    found = storage_domain_files.read(host.point)
+    assert found is not None
+    return found
+
+
+def test_a_data_center_gets_the_storage_domain(host: Lab) -> None:
+    item = host.run(data_center=DATA_CENTER)
+    assert item.plan.summaries[-1] == f"attach storage domain vmstore to data center {DATA_CENTER}"
+    assert metadata(host).pool_uuid == DATA_CENTER
+    assert item.read is not None
+    assert item.read()["data_center"] == item.predicted["data_center"] == DATA_CENTER
+    assert host.run().predicted["data_center"] == DATA_CENTER
+
+
+def test_a_name_stands_for_a_uuid(host: Lab) -> None:
+    host.run(data_center="Default")
+    assert metadata(host).pool_uuid == "81e926d2-c5d0-5ac7-ac31-98033880aaac"
+
+
+@pytest.mark.parametrize("text", ["00000000-0000-0000-0000-000000000000", "a,b", "", "a\nb"])
+def test_a_data_center_has_a_name_or_uuid(host: Lab, text: str) -> None:
+    with pytest.raises(ValueError, match="data_center"):
+        host.item(data_center=text)
+
+
+def test_another_data_centers_storage_domain_is_left(host: Lab) -> None:
+    host.run(data_center=DATA_CENTER)
+    words = rf"belongs to data center {DATA_CENTER} \(POOL_UUID\); .*state: detached, data_center: {DATA_CENTER}\)"
+    for params in ({"data_center": "other"}, {"state": "detached"}, {"state": "detached", "data_center": "other"}):
+        with pytest.raises(StorageError, match=words):
+            host.item(**params)
+
+
+def test_a_storage_domain_is_detached(host: Lab) -> None:
+    host.run(data_center="dc")
+    storage_domain_files.change(host.point, "vmstore", lambda found: replace(found, role="Master"))
+    item = host.run(state="detached", data_center="dc")
+    assert len(item.plan.summaries) == 1
+    assert (item.plan.before["state"], item.plan.after["state"]) == ("active", "detached")
+    assert (item.plan.before["data_center"] is None, item.plan.after["data_center"]) == (False, None)
+    assert (metadata(host).role, metadata(host).pools) == ("Regular", ())
+    assert host.run(state="detached").plan.before["state"] == "detached"
+    assert item.read is not None
+    assert item.read() == item.predicted
+
+
+def test_detaching_mounts(host: Lab) -> None:
+    host.run(data_center="dc")
+    host.run(**MAINTENANCE)
+    assert len(host.run(state="detached", data_center="dc").plan.summaries) == 2
+
+
+def test_nothing_cannot_be_detached(host: Lab) -> None:
+    with pytest.raises(StorageError, match="no storage domain vmstore on gl1:/gv0 to detach"):
+        host.item(state="detached")
+
+
+def test_absent_takes_our_own_data_centers(host: Lab) -> None:
+    host.run(data_center="dc")
+    host.run(data_center="dc", **ABSENT)
+
+
+def test_the_root_of_the_mount_gets_its_owner(host: Lab) -> None:
     item = host.item(owner_uid=12345)
     assert f"set the owner of gl1:/gv0 to 12345:{os.getgid()}" in item.plan.summaries
 
 
-def test_servers_back_the_first_one_up(host: Host) -> None:
+def test_servers_back_the_first_one_up(host: Lab) -> None:
     host.run(volume="gv0", servers=["gl1", "gl9"], mount_options=["log-level=INFO"])
     assert host.mounts.options[host.point] == ("log-level=INFO",)
 
@@ -149,7 +389,7 @@ def test_servers_back_the_first_one_up(host: Host) -> None:
     ],
 )
 def test_a_single_server_is_asked_for_the_others(
-    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, t.Any], servers: tuple[str, ...]
+    host: Lab, monkeypatch: pytest.MonkeyPatch, params: dict[str, t.Any], servers: tuple[str, ...]
 ) -> None:
     mounted = []
     monkeypatch.setattr(host.mounts, "mount", lambda spec, _point, _options: mounted.append(spec.servers))
@@ -157,7 +397,7 @@ def test_a_single_server_is_asked_for_the_others(
     assert mounted == [servers]
 
 
-def test_without_the_gluster_command_the_given_server_has_to_do(host: Host) -> None:
+def test_without_the_gluster_command_the_given_server_has_to_do(host: Lab) -> None:
     class NoGluster:
         def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
             raise GlusterError("cannot run gluster")
@@ -183,7 +423,7 @@ def test_without_the_gluster_command_the_given_server_has_to_do(host: Host) -> N
         ({"state": "absent", "confirm": "vmstor"}, "confirm is 'vmstor'"),
     ],
 )
-def test_bad_input_is_refused_before_a_look(host: Host, params: dict[str, t.Any], fault: str) -> None:
+def test_bad_input_is_refused_before_a_look(host: Lab, params: dict[str, t.Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         host.item(**params)
     assert host.mounts.options == {}
@@ -192,7 +432,7 @@ def test_bad_input_is_refused_before_a_look(host: Host, params: dict[str, t.Any]
 @pytest.mark.parametrize("params", [{"spec": "gl1:/gv0/dir"}, {"volume": "gv0/dir", "servers": ["gl1"]}])
 @pytest.mark.parametrize("state", [{}, {"state": "absent", "confirm": "vmstore"}])
 def test_a_directory_of_a_volume_that_shards_is_never_mounted(
-    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, t.Any], state: dict[str, t.Any]
+    host: Lab, monkeypatch: pytest.MonkeyPatch, params: dict[str, t.Any], state: dict[str, t.Any]
 ) -> None:
     host.gluster.options["features.shard"] = "enable"
     monkeypatch.setattr(host.mounts, "visit", None)
@@ -204,7 +444,7 @@ def test_a_directory_of_a_volume_that_shards_is_never_mounted(
         host.item(**params, **state)
 
 
-def test_a_directory_is_not_mounted_where_sharding_cannot_be_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_is_not_mounted_where_sharding_cannot_be_told(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def volume(name: str, *, remote_host: str) -> None:
         raise GlusterError(f"cannot read volume {name} on {remote_host}")
 
@@ -215,25 +455,25 @@ def test_a_directory_is_not_mounted_where_sharding_cannot_be_told(host: Host, mo
 
 
 @pytest.mark.parametrize("options", [{}, {"features.shard": "off"}])
-def test_a_directory_of_a_volume_without_shards_is_used(host: Host, options: dict[str, str]) -> None:
+def test_a_directory_of_a_volume_without_shards_is_used(host: Lab, options: dict[str, str]) -> None:
     host.mounts.make_volume("gv0/dir")
     host.gluster.options = options
     assert host.run(spec="gl1:/gv0/dir").plan.actions
 
 
-def test_an_unknown_volume_is_an_error_in_the_plan(host: Host) -> None:
+def test_an_unknown_volume_is_an_error_in_the_plan(host: Lab) -> None:
     with pytest.raises(StorageError, match="cannot mount gl1:/nope"):
         host.item(spec="gl1:/nope")
 
 
-def test_another_storage_domain_is_refused_by_its_name(host: Host) -> None:
+def test_another_storage_domain_is_refused_by_its_name(host: Lab) -> None:
     host.run()
     for params in ({"name": "other"}, {"name": "other", "state": "absent", "confirm": "other"}):
         with pytest.raises(StorageError, match=r"gl1:/gv0 holds storage domain 'vmstore' \(.*\), not 'other'"):
             host.item(**params)
 
 
-def test_another_volume_on_the_mount_point_is_refused(host: Host) -> None:
+def test_another_volume_on_the_mount_point_is_refused(host: Lab) -> None:
     host.run()
     mount = host.mounts.mounted[host.point]
     host.mounts.mounted[host.point] = type(mount)(type(mount.spec)(("gl1",), "gv1"), host.point)
@@ -244,7 +484,7 @@ def test_another_volume_on_the_mount_point_is_refused(host: Host) -> None:
 # --- versions -------------------------------------------------------------------------------------------------------
 
 
-def older(host: Host, version: int, **values: t.Any) -> Path:
+def older(host: Lab, version: int, **values: t.Any) -> Path:
     """The mounted storage domain, as if an oVirt of that version had made it."""
     host.run()
     root = Path(host.point)
@@ -256,14 +496,14 @@ def older(host: Host, version: int, **values: t.Any) -> Path:
 
 
 @pytest.mark.parametrize("version", [3, 4])
-def test_an_older_storage_domain_is_left_as_it_is(host: Host, version: int) -> None:
+def test_an_older_storage_domain_is_left_as_it_is(host: Lab, version: int) -> None:
     older(host, version)
     item = host.item(name="old")
     assert (item.plan.summaries, item.predicted["version"]) == ([], version)
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(3, 4), (3, 5), (4, 5)])
-def test_an_older_storage_domain_is_upgraded_when_asked(host: Host, found: int, wanted: int) -> None:
+def test_an_older_storage_domain_is_upgraded_when_asked(host: Lab, found: int, wanted: int) -> None:
     older(host, found)
     item = host.run(name="old", version=wanted)
     assert item.plan.summaries == [f"upgrade storage domain old from version {found} to {wanted}"]
@@ -273,14 +513,14 @@ def test_an_older_storage_domain_is_upgraded_when_asked(host: Host, found: int, 
     assert item.predicted["version"] == wanted
 
 
-def test_an_interrupted_upgrade_is_finished_unasked(host: Host) -> None:
+def test_an_interrupted_upgrade_is_finished_unasked(host: Lab) -> None:
     older(host, 4)
     host.run(name="old", version=5)
     Path(host.point, storage_domain_files.MARK).touch()
     assert host.run(name="old").plan.summaries == ["finish the upgrade of storage domain old to version 5"]
 
 
-def test_what_an_earlier_release_left_out_is_added(host: Host) -> None:
+def test_what_an_earlier_release_left_out_is_added(host: Lab) -> None:
     path = Path(host.point, older(host, 4).name)
     for name in ("ids", "xleases"):
         (path / "dom_md" / name).unlink()
@@ -289,19 +529,19 @@ def test_what_an_earlier_release_left_out_is_added(host: Host) -> None:
     assert (item.plan.before["complete"], item.plan.after["complete"]) == (False, True)
 
 
-def test_a_storage_domain_is_never_downgraded(host: Host) -> None:
+def test_a_storage_domain_is_never_downgraded(host: Lab) -> None:
     host.run()
     with pytest.raises(ValueError, match="storage domain vmstore is of version 5, not 4; it is never downgraded"):
         host.item(version=4)
 
 
-def test_a_new_storage_domain_has_the_newest_version(host: Host) -> None:
+def test_a_new_storage_domain_has_the_newest_version(host: Lab) -> None:
     with pytest.raises(ValueError, match="no storage domain vmstore on .*; a new one is made in version 5, not 3"):
         host.item(version=3)
     host.run(version=5)
 
 
-def test_the_upgrade_of_a_data_centers_storage_domain_is_left_to_it(host: Host) -> None:
+def test_the_upgrade_of_a_data_centers_storage_domain_is_left_to_it(host: Lab) -> None:
     older(host, 4, pool_uuid="p-1")
     with pytest.raises(StorageError, match="version 4 belongs to data center p-1 .*; let its oVirt upgrade it"):
         host.item(name="old", version=5)
@@ -313,7 +553,7 @@ def test_the_upgrade_of_a_data_centers_storage_domain_is_left_to_it(host: Host) 
 ABSENT = {"state": "absent", "confirm": "vmstore"}
 
 
-def test_absent_deletes_and_unmounts(host: Host, tmp_path: Path) -> None:
+def test_absent_deletes_and_unmounts(host: Lab, tmp_path: Path) -> None:
     host.run()
     item = host.run(**ABSENT)
     assert item.plan.summaries == [
@@ -324,31 +564,31 @@ def test_absent_deletes_and_unmounts(host: Host, tmp_path: Path) -> None:
     assert list((tmp_path / "volumes/gv0").iterdir()) == []
 
 
-def test_absent_works_without_a_mount(host: Host, tmp_path: Path) -> None:
+def test_absent_works_without_a_mount(host: Lab, tmp_path: Path) -> None:
     host.run()
     host.mounts.unmount(host.point)
     assert host.run(**ABSENT).plan.summaries == ["delete storage domain vmstore with all its images from gl1:/gv0"]
     assert list((tmp_path / "volumes/gv0").iterdir()) == []
 
 
-def test_absent_where_nothing_is_does_nothing(host: Host) -> None:
+def test_absent_where_nothing_is_does_nothing(host: Lab) -> None:
     assert host.run(**ABSENT).plan.summaries == []
     assert host.users.asked == 0
 
 
-def test_absent_finishes_an_interrupted_deletion(host: Host, tmp_path: Path) -> None:
+def test_absent_finishes_an_interrupted_deletion(host: Lab, tmp_path: Path) -> None:
     (tmp_path / "volumes/gv0" / f"{storage_domain_files.REMOVED}x").mkdir()
     assert host.run(**ABSENT).plan.summaries == ["delete what an interrupted deletion left on gl1:/gv0"]
 
 
-def _absent_is_refused(host: Host, fault: str) -> None:
+def _absent_is_refused(host: Lab, fault: str) -> None:
     before = sorted(Path(host.point).rglob("*"))
     with pytest.raises(StorageError, match=fault):
         host.item(**ABSENT)
     assert sorted(Path(host.point).rglob("*")) == before
 
 
-def test_absent_is_refused_while_a_data_center_has_it(host: Host) -> None:
+def test_absent_is_refused_while_a_data_center_has_it(host: Lab) -> None:
     host.run()
     found = storage_domain_files.read(host.point)
     assert found is not None
@@ -357,13 +597,13 @@ def test_absent_is_refused_while_a_data_center_has_it(host: Host) -> None:
     _absent_is_refused(host, r"belongs to data center p-1 \(POOL_UUID\)")
 
 
-def test_absent_is_refused_while_a_domain_uses_an_image(host: Host) -> None:
+def test_absent_is_refused_while_a_domain_uses_an_image(host: Lab) -> None:
     host.run()
     host.users.users["i"] = [ImageUser("web", True, "vda")]
     _absent_is_refused(host, r"is in use by domain web \(running, disk vda\)")
 
 
-def test_absent_is_refused_while_a_process_holds_the_mount(host: Host) -> None:
+def test_absent_is_refused_while_a_process_holds_the_mount(host: Lab) -> None:
     host.run()
     host.mounts.holders[host.point] = ["sleep (7)"]
     _absent_is_refused(host, r"is in use by sleep \(7\)")
@@ -374,7 +614,7 @@ def test_absent_is_refused_while_a_process_holds_the_mount(host: Host) -> None:
     [("gv0/dir", "/mnt/x"), ("gv0", "/mnt/x/dir")],
     ids=["the same location", "a directory above it"],
 )
-def test_absent_is_refused_while_a_process_holds_another_mount(host: Host, mounted: str, held: str) -> None:
+def test_absent_is_refused_while_a_process_holds_another_mount(host: Lab, mounted: str, held: str) -> None:
     host.mounts.make_volume("gv0/dir")
     host.run(spec="gl1:/gv0/dir")
     host.mounts.mounted["/mnt/x"] = Mount(VolumeSpec.parse(f"gl9:/{mounted}"), "/mnt/x")
@@ -383,7 +623,7 @@ def test_absent_is_refused_while_a_process_holds_another_mount(host: Host, mount
         host.item(spec="gl1:/gv0/dir", **ABSENT)
 
 
-def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Host) -> None:
+def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Lab) -> None:
     host.run()
     for number, location in enumerate(("gv1", "gv", "gv0/dir")):
         point = f"/mnt/{number}"
@@ -392,7 +632,7 @@ def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Host) -> None
     assert host.item(**ABSENT).plan.actions
 
 
-def test_absent_is_refused_for_a_damaged_one(host: Host) -> None:
+def test_absent_is_refused_for_a_damaged_one(host: Lab) -> None:
     host.run()
     found = storage_domain_files.read(host.point)
     assert found is not None

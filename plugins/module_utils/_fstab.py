@@ -1,0 +1,55 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: `/etc/fstab`, what this host mounts when it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import entry_in, with_entry
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import text_of
+
+FSTAB: t.Final = "/etc/fstab"
+#: there where systemd runs the host
+SYSTEMD: t.Final = "/run/systemd/system"
+
+
+class Fstab:
+    """The file, and systemd that reads it."""
+
+    def __init__(self, run_program: Run = run, *, path: str = FSTAB) -> None:
+        self._run = run_program
+        self._path = os.path.realpath(path)
+
+    def entry(self, point: str) -> str | None:
+        """The line for a mount point."""
+        with explained(f"read {self._path}"):
+            return entry_in(self._text(), point)
+
+    def put(self, point: str, entry: str | None) -> None:
+        """Have this line for a mount point, or none; the file is replaced as a whole."""
+        folder, name = os.path.split(self._path)
+        with explained(f"write {self._path}"), Directory.open(folder) as directory:
+            mode, owner = 0o644, directory.owner()
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(self._path)
+                mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+            directory.replace_text(name, with_entry(self._text(), point, entry), mode, owner)
+        if os.path.isdir(SYSTEMD):
+            # it reads the file at the next start in any case
+            with contextlib.suppress(CommandError):
+                self._run(["systemctl", "daemon-reload"])
+
+    def _text(self) -> str:
+        try:
+            return text_of(self._path)
+        except FileNotFoundError:
+            return ""

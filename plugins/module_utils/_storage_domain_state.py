@@ -1,0 +1,184 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is asked of a storage domain, what is there, and what forbids the way between. Pure: no I/O."""
+
+from __future__ import annotations
+
+import enum
+import typing as t
+import uuid as uuids
+from dataclasses import dataclass, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    NO_UUID,
+    VERSION,
+    StorageDomain,
+    is_uuid,
+    mount_point,
+    require_name,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+
+#: a data center that is named gets its uuid5 under this one
+DATA_CENTERS: t.Final = uuids.UUID("a1a96696-7c7b-523c-9978-d548b02309b8")
+STATES: t.Final = ("active", "maintenance", "detached", "absent")
+
+Params = t.Mapping[str, t.Any]
+
+
+class Condition(enum.Enum):
+    """How the mount on the mount point is."""
+
+    NONE = "not mounted"
+    WORKS = "mounted"
+    #: its client or its volume is gone
+    DEAD = "dead"
+    #: its client says nothing
+    HUNG = "hung"
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What is asked for, in normal form."""
+
+    name: str
+    spec: VolumeSpec
+    mount_point: str
+    #: `None` where a mount that is there may have any
+    options: tuple[str, ...] | None
+    owner: tuple[int, int]
+    version: int | None
+    state: str
+    data_center: str | None
+    #: `None` leaves /etc/fstab as it is
+    boot: bool | None
+    running_vms: str
+    shutdown_timeout_s: int
+
+
+@dataclass(frozen=True)
+class Current:
+    """What is there. Behind a mount that does not work, it was seen through another."""
+
+    mount: Condition
+    storage_domain: StorageDomain | None
+    owner: tuple[int, int]
+    space: Space
+    leftovers: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    is_unfinished: bool = False
+
+    @property
+    def is_mounted(self) -> bool:
+        return self.mount is Condition.WORKS
+
+    def is_detached(self) -> bool:
+        """Whether nothing is to be done to have it detached."""
+        return self.storage_domain is not None and self.storage_domain == detached(self.storage_domain)
+
+
+def spec_from(params: Params) -> VolumeSpec:
+    """The spec with all servers; raises `ValueError` where parts are missing or malformed."""
+    if params["spec"] is not None:
+        spec = VolumeSpec.parse(params["spec"])
+        return replace(spec, servers=(*spec.servers, *params["servers"]))
+    if not params["servers"]:
+        raise ValueError(f"volume {params['volume']!r}: name a server of it (servers)")
+    volume, _slash, directory = params["volume"].strip("/").partition("/")
+    return VolumeSpec(tuple(params["servers"]), volume, directory)
+
+
+def data_center_uuid(text: str) -> str:
+    """POOL_UUID for a data center: its uuid, or one made of its name."""
+    if text.lower() == NO_UUID or "," in text:
+        raise ValueError(f"data_center {text!r} is neither a data center's name nor its uuid")
+    if is_uuid(text.lower()):
+        return text.lower()
+    return str(uuids.uuid5(DATA_CENTERS, require_name(text, "data_center")))
+
+
+def desired_from(params: Params) -> Desired:
+    """Parameters in normal form."""
+    spec = spec_from(params)
+    # raises for a name that does not fit, before anything is looked at
+    StorageDomain.new("00000000-0000-4000-8000-000000000000", params["name"], spec)
+    if params["state"] == "absent" and params["confirm"] != params["name"]:
+        given = f"is {params['confirm']!r}" if params["confirm"] else "is missing"
+        raise ValueError(
+            f"storage domain {params['name']} would be deleted with all its images; confirm {given};"
+            " give its name there"
+        )
+    return Desired(
+        params["name"],
+        spec,
+        mount_point(params["mount_root"], spec),
+        None if params["mount_options"] is None else tuple(params["mount_options"]),
+        (params["owner_uid"], params["owner_gid"]),
+        params["version"],
+        params["state"],
+        None if params["data_center"] is None else data_center_uuid(params["data_center"]),
+        params["boot"],
+        params["running_vms"],
+        params["shutdown_timeout"],
+    )
+
+
+def require_ours(found: StorageDomain | None, desired: Desired) -> None:
+    """Raises `StorageError` for a storage domain of another name, and for none where one is to be detached."""
+    if found and found.name != desired.name:
+        raise StorageError(
+            f"{desired.spec} holds storage domain {found.name!r} ({found.uuid}), not {desired.name!r};"
+            " a volume holds one: use its name, or another volume or directory"
+        )
+    if found is None and desired.state == "detached":
+        raise StorageError(
+            f"there is no storage domain {desired.name} on {desired.spec} to detach; state active makes it, and leaves"
+            " it without a data center"
+        )
+
+
+def version_after(found: StorageDomain | None, desired: Desired) -> int:
+    """The version that the storage domain will have; raises `ValueError` for one that it cannot get."""
+    if found is None:
+        if desired.version not in (None, VERSION):
+            raise ValueError(
+                f"there is no storage domain {desired.name} on {desired.spec}; a new one is made in version {VERSION},"
+                f" not {desired.version}"
+            )
+        return VERSION
+    version = desired.version or found.version
+    if version < found.version:
+        raise ValueError(
+            f"storage domain {found.name} is of version {found.version}, not {version}; it is never downgraded"
+        )
+    if version > found.version and found.pools:
+        raise StorageError(
+            f"storage domain {found.name} of version {found.version} belongs to data center {', '.join(found.pools)}"
+            " (POOL_UUID); let its oVirt upgrade it, or detach it there first"
+        )
+    return version
+
+
+def attached(found: StorageDomain, data_center: str) -> StorageDomain:
+    """The storage domain as the data center's; raises `StorageError` while it is another's."""
+    require_free(found, data_center)
+    return found if found.pools else replace(found, pool_uuid=data_center)
+
+
+def detached(found: StorageDomain) -> StorageDomain:
+    """The storage domain as no data center's."""
+    return replace(found, role="Regular", pool_uuid="")
+
+
+def require_free(found: StorageDomain, data_center: str | None) -> None:
+    """Raises `StorageError` while a data center has the storage domain, other than one that was named."""
+    others = [pool for pool in found.pools if pool != data_center]
+    if others:
+        raise StorageError(
+            f"storage domain {found.name} belongs to data center {', '.join(others)} (POOL_UUID); detach it there"
+            f" first, or here if that one does without it (state: detached, data_center: {others[0]})"
+        )
