@@ -138,20 +138,17 @@ EXAMPLES = r"""
       user.purpose: images of the test VMs
     purge: true
 
-- name: Volume vmstore encrypts, and is stopped and started for it unless somebody uses it
+- name: Volume data is tuned for images, and is stopped and started for what needs it unless somebody uses it
   gfapi.virt.gluster_volume_options:
-    volume: vmstore
-    options:
-      client.ssl: true
-      server.ssl: true
+    volume: data
+    presets: [virt_store]
     restart: if_required
 
-- name: Volume vmstore is stopped and started for it whoever uses it
+- name: Volume data gives up silent clients sooner, and is stopped and started for it whoever uses it
   gfapi.virt.gluster_volume_options:
-    volume: vmstore
+    volume: data
     options:
-      client.ssl: true
-      server.ssl: true
+      server.tcp-user-timeout: 30
     restart: if_required
     force: true
 

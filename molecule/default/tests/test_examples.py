@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every example of the modules' documentation and of the README, run as it is written.
 
-They speak of servers gluster1 to gluster3, a volume vmstore, a storage domain vms, a libvirt network default and a
-kernel in /var/lib/images; here that is the scenario's one host under other names.
+They speak of servers gluster1 to gluster3, volumes vmstore, data, trial and old (with an old storage domain), a storage
+domain vms, a libvirt network default and a kernel in /var/lib/images; here that is the scenario's one host under other
+names.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import subprocess
 import typing as t
@@ -15,6 +17,7 @@ import typing as t
 import pytest
 import yaml
 from modules import ANSIBLE, ROOT
+from volumes import GLUSTER, plant_older, started_volume
 
 from conftest import HOST, INVENTORY, MOUNT_POINT, System
 
@@ -22,13 +25,14 @@ from conftest import HOST, INVENTORY, MOUNT_POINT, System
 MODULES = (
     "gfapi_host_info",
     "gluster_volume_options",
+    "gluster_volume_info",
     "glusterfs_domain",
     "gfapi_disk",
     "libvirt_vm",
     "libvirt_vm_info",
 )
 NETWORK = "<network><name>default</name><forward mode='bridge'/><bridge name='examples0'/></network>"
-SECOND_MOUNT = MOUNT_POINT.replace(HOST, "gluster1")
+MOUNTS = [MOUNT_POINT.replace(HOST, "gluster1"), MOUNT_POINT.replace(f"{HOST}:_vmstore", "gluster1:_old")]
 
 
 def examples_of(module: str) -> list[dict[str, t.Any]]:
@@ -56,14 +60,23 @@ def play(tasks: list[dict[str, t.Any]], tmp_path: t.Any) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def named_as_in_the_examples(system: System) -> t.Iterator[None]:
+def volumes(system: System) -> t.Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, replica in (("trial", 3), ("data", 3), ("old", 1)):
+            stack.enter_context(started_volume(system, name, replica=replica))
+        plant_older(system, "old")
+        yield
+        for mount in MOUNTS:
+            system.host.run(f"umount {mount}; rmdir {mount}")
+        system.run(*GLUSTER, "reset", "all", "cluster.server-quorum-ratio")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     """The names that the examples use, and nothing of them left afterwards."""
     address = system.run("hostname", "-I").split()[0]
-    gluster = ["gluster", "--mode=script", "volume"]
     system.run("cp", "/etc/hosts", "/run/hosts")
     system.run("sh", "-c", f"echo {address} gluster1 gluster2 gluster3 >> /etc/hosts")
-    system.run(*gluster, "create", "trial", "replica", "3", *(f"{HOST}:/bricks/t{n}" for n in (1, 2, 3)), "force")
-    system.run(*gluster, "start", "trial")
     system.run("virsh", "net-start", "default")
     system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
     yield
@@ -72,8 +85,6 @@ def named_as_in_the_examples(system: System) -> t.Iterator[None]:
     left = f"grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta"
     system.run("sh", "-c", f"{left} | xargs -r dirname | xargs -r rm -r")
     system.run("virsh", "net-destroy", "default")
-    system.host.run(f"umount {SECOND_MOUNT}; rmdir {SECOND_MOUNT}")
-    system.run("sh", "-c", f"{' '.join(gluster)} stop trial; {' '.join(gluster)} delete trial; rm -rf /bricks/t?")
     system.run("cp", "/run/hosts", "/etc/hosts")
     system.run("rm", "/var/lib/images")
 

@@ -3,57 +3,25 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import subprocess
-import sys
 import typing as t
-from pathlib import Path
 
 import pytest
 from hosts import System
-from modules import ROOT, Modules
+from modules import Modules
+from volumes import plant_older, started_volume
 
 from conftest import HOST
-
-VOLUME = "older"
-WRITE = """
-import pathlib, sys
-from ansible_collections.gfapi.virt.tests.unit import older_domain
-print(older_domain.write(pathlib.Path(sys.argv[1]), 3))
-"""
 
 
 @pytest.fixture
 def volume(system: System) -> t.Iterator[str]:
-    """A started volume of one brick."""
-    gluster = ("gluster", "--mode=script", "volume")
-    system.run(*gluster, "create", VOLUME, f"{HOST}:/bricks/{VOLUME}", "force")
-    system.run(*gluster, "start", VOLUME)
-    yield VOLUME
-    system.run(*gluster, "stop", VOLUME, "force")
-    system.run(*gluster, "delete", VOLUME)
-    system.run("rm", "-rf", f"/bricks/{VOLUME}")
+    with started_volume(system, "older") as name:
+        yield name
 
 
 @pytest.fixture
-def uuid(system: System, volume: str, tmp_path: Path) -> str:
-    """The storage domain `old`, written here and unpacked there, through a mount that is gone then."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT / ".cache/collections")}
-    command = [sys.executable, "-c", WRITE, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    packed = subprocess.run(
-        ["tar", "--create", "--gzip", "--owner=36", "--group=36", "--directory", str(tmp_path), done.stdout.strip()],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    script = (
-        'place=$(mktemp -d) && mount -t glusterfs "$1" "$place" && chown 36:36 "$place"'
-        ' && echo "$2" | base64 -d | tar -xz --numeric-owner -C "$place" && umount "$place" && rmdir "$place"'
-    )
-    system.run("sh", "-c", script, "sh", f"{HOST}:/{volume}", base64.b64encode(packed.stdout).decode())
-    return done.stdout.strip()
+def uuid(system: System, volume: str) -> str:
+    return plant_older(system, volume)
 
 
 def test_it_is_used_as_it_is_and_upgraded_when_asked(modules: Modules, system: System, volume: str, uuid: str) -> None:
