@@ -12,19 +12,26 @@ import gzip
 import mmap
 import os
 import typing as t
+import uuid as uuids
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volfile
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import HostUse, vm_of
 
 VOLUMES: t.Final = "/var/lib/glusterd/vols"
 PROCESSES: t.Final = "/proc"
 #: a brick's graph has some 6 KiB
 GRAPH_LIMIT: t.Final = 1 << 20
+#: uuid of the volume
+VOLUME_MARK: t.Final = "trusted.glusterfs.volume-id"
+#: in this order
+MARKS: t.Final = ("trusted.gfid", VOLUME_MARK)
 
 
 class VolumeHere:
-    """What this host shows of a volume. Everything is read, nothing asked."""
+    """What this host shows of a volume. All that is told is read, nothing asked."""
 
     def __init__(self, *, volumes: str = VOLUMES, processes: str = PROCESSES, mounts: Mounts | None = None) -> None:
         self._volumes = volumes
@@ -54,6 +61,35 @@ class VolumeHere:
                 found.update(_volfile.differences(written, running) if running else {})
         return found
 
+    def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
+        """The storage domains on a volume, told by a brick of this host, stopped or not; `None` without a brick.
+
+        Each brick has all directories.
+        """
+        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        if not mine:
+            return None
+        found = {path.split("/")[-2] for root in mine for path in glob.iglob(_dom_md(root, directory))}
+        return sorted(found)
+
+    def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
+        """The bricks of this host that carry the volume's mark, so hold its data."""
+        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        return [path for path in mine if _mark_of(path) == uuids.UUID(volume.uuid).bytes]
+
+    def purge(self, volume: Volume, paths: t.Sequence[str]) -> None:
+        """Remove the data in bricks of a stopped volume. The mark goes last, so that the next run goes on."""
+        for path in paths:
+            with explained(f"remove the data in brick {path} of volume {volume.name}"), Directory.open(path) as brick:
+                for name in brick.names():
+                    brick.remove(name)
+                for attribute in MARKS:
+                    with contextlib.suppress(OSError):
+                        os.removexattr(brick.descriptor, attribute)
+            with contextlib.suppress(OSError):
+                # one that is a mount point stays
+                os.rmdir(path)
+
     def _commands(self) -> t.Iterator[list[str]]:
         for name in os.listdir(self._processes):
             if name.isdigit():
@@ -61,6 +97,18 @@ class VolumeHere:
                     text = _text_of(f"{self._processes}/{name}/cmdline").rstrip("\0")
                     if text:
                         yield text.split("\0")
+
+
+def _dom_md(brick: str, directory: str) -> str:
+    return os.path.join(glob.escape(os.path.join(brick, directory)), "*", "dom_md")
+
+
+def _mark_of(path: str) -> bytes:
+    """Which volume a directory is a brick of."""
+    try:
+        return os.getxattr(path, VOLUME_MARK)
+    except OSError:
+        return b""
 
 
 def _logged_graph(log: str) -> dict[tuple[str, str], str] | None:

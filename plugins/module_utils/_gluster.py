@@ -171,6 +171,17 @@ class Gluster:
     def start(self, name: str) -> None:
         self._patiently(lambda: self._call(f"start volume {name}", "volume", "start", name))
 
+    def stop(self, name: str) -> None:
+        self._patiently(lambda: self._call(f"stop volume {name}", "volume", "stop", name))
+
+    def delete(self, name: str) -> None:
+        """Forget a stopped volume; what its bricks hold stays."""
+        self._patiently(lambda: self._call(f"delete volume {name}", "volume", "delete", name))
+
+    def own_uuid(self) -> str:
+        """The uuid of this host's glusterd; empty where there is none."""
+        return _entries("glusterd.info").get("UUID", "")
+
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
         """The one option that has its own command once the volume was started."""
         word = "enable" if enable else "disable"

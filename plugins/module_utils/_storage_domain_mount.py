@@ -13,6 +13,7 @@ import posixpath
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
@@ -32,6 +33,7 @@ class Host:
     fstab: Fstab
     gluster: Gluster
     users: ImageUsers
+    here: VolumeHere
 
 
 def read_mount(mounts: Mounter, desired: Desired) -> tuple[Condition, Space | None]:

@@ -58,6 +58,15 @@ class Desired:
     boot: bool | None
     running_vms: str
     shutdown_timeout_s: int
+    start_volume: bool
+    stop_volume: bool
+    volume_policy: str
+    purge_data: bool
+
+    @property
+    def is_for_volume(self) -> bool:
+        """Whether work on the volume is asked for."""
+        return self.start_volume or self.stop_volume or self.volume_policy != "keep"
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,7 @@ def desired_from(params: Params) -> Desired:
     spec = spec_from(params)
     # raises for a name that does not fit, before anything is looked at
     StorageDomain.new("00000000-0000-4000-8000-000000000000", params["name"], spec)
+    require_suited(params, spec)
     if params["state"] == "absent" and params["confirm"] != params["name"]:
         given = f"is {params['confirm']!r}" if params["confirm"] else "is missing"
         raise ValueError(
@@ -124,7 +134,26 @@ def desired_from(params: Params) -> Desired:
         params["boot"],
         params["running_vms"],
         params["shutdown_timeout"],
+        params["start_volume"],
+        params["stop_volume"],
+        params["volume_policy"],
+        params["purge_data"],
     )
+
+
+def require_suited(params: Params, spec: VolumeSpec) -> None:
+    """Raises `ValueError` for volume work that is no part of the state, or more than the storage domain's."""
+    state, policy = params["state"], params["volume_policy"]
+    if params["start_volume"] and state not in ("active", "detached"):
+        raise ValueError(f"start_volume is for state active or detached, not {state}")
+    if params["stop_volume"] and state != "maintenance":
+        raise ValueError(f"stop_volume is for state maintenance, not {state}")
+    if policy != "keep" and state != "absent":
+        raise ValueError(f"volume_policy {policy} is for state absent, not {state}")
+    if policy != "keep" and spec.directory:
+        raise ValueError(f"volume_policy {policy}: volume {spec.volume} holds more than /{spec.directory}")
+    if params["purge_data"] and policy == "keep":
+        raise ValueError("purge_data needs volume_policy stop or delete: a volume that is kept needs its data")
 
 
 def require_ours(found: StorageDomain | None, desired: Desired) -> None:

@@ -132,6 +132,46 @@ options:
     type: int
     default: 180
     version_added: 0.2.0
+  start_volume:
+    description:
+      - Whether the volume is started before O(state=active) or O(state=detached). A stopped one cannot be mounted, so
+        this is the order, whatever a wish of oVirt's says.
+      - What stands behind a stopped volume cannot be seen. The module then plans in one step what it does after that.
+      - This and all other work on the volume is done by the glusterd of this host, so in check mode too it is refused
+        where that does not have the volume in its pool. The message names hosts to delegate the task to.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  stop_volume:
+    description:
+      - Whether the volume is stopped after O(state=maintenance). Refused while another mount, a virtual machine or
+        another host uses it, so have the storage domain in maintenance on the other hosts first.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  volume_policy:
+    description:
+      - What becomes of the volume after O(state=absent). With V(stop) and V(delete) it is stopped, with V(delete) it is
+        gone then. Refused while anybody else uses it, and where O(spec) names a directory.
+      - A volume that is stopped already is only dealt with where a brick of this host shows no storage domain on it.
+    type: str
+    choices: [keep, stop, delete]
+    default: keep
+    version_added: 0.2.0
+  purge_data:
+    description:
+      - Whether all data of the stopped volume is removed from the bricks of B(this host), for ever.
+      - For a volume with bricks on several hosts, run O(volume_policy=stop) with this on each, then
+        O(volume_policy=delete) on one. Bricks that do not carry the volume's mark are left.
+    type: bool
+    default: false
+    version_added: 0.2.0
+  lock_timeout:
+    description:
+      - How many seconds to try again while another transaction of gluster's holds the volume's lock.
+    type: int
+    default: 60
+    version_added: 0.2.0
   confirm:
     description:
       - The name of the storage domain once more, to allow O(state=absent).
@@ -188,6 +228,30 @@ EXAMPLES = r"""
     spec: gluster1:/vmstore
     data_center: Default
     state: detached
+
+- name: Volume vmstore is stopped, once no other hypervisor mounts it
+  gfapi.virt.glusterfs_domain:
+    name: vms
+    spec: gluster1:/vmstore
+    state: maintenance
+    stop_volume: true
+  delegate_to: gluster1
+  run_once: true
+
+- name: Volume vmstore is started, and storage domain vms active on this storage node
+  gfapi.virt.glusterfs_domain:
+    name: vms
+    spec: gluster1:/vmstore
+    start_volume: true
+
+- name: Storage domain trial is gone, and its volume with all data on this storage node
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    state: absent
+    confirm: trial
+    volume_policy: delete
+    purge_data: true
 
 - name: Storage domain trial is gone, with every image in it
   gfapi.virt.glusterfs_domain:
@@ -263,12 +327,12 @@ storage_domain:
       returned: success
       sample: active
     size_bytes:
-      description: Size of the volume; none in maintenance.
+      description: Size of the volume; none in maintenance and of one that is stopped.
       type: int
       returned: success
       sample: 1099511627776
     free_bytes:
-      description: Free space on the volume; none in maintenance.
+      description: Free space on the volume; none in maintenance and of one that is stopped.
       type: int
       returned: success
       sample: 549755813888
@@ -279,6 +343,7 @@ from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
+from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
@@ -316,7 +381,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state i
     require_ours,
     version_after,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume import (
+    end_actions,
+    require_no_storage_domain,
+    start_action,
+    volume_here,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 SHARD: t.Final = "features.shard"
 #: with what the mount itself gets, this tells a hung one within 10 s
@@ -337,6 +409,11 @@ ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": list(STATES), "default": "active"},
     "running_vms": {"type": "str", "choices": ["refuse", "shutdown", "destroy"], "default": "refuse"},
     "shutdown_timeout": {"type": "int", "default": 180},
+    "start_volume": {"type": "bool", "default": False},
+    "stop_volume": {"type": "bool", "default": False},
+    "volume_policy": {"type": "str", "choices": ["keep", "stop", "delete"], "default": "keep"},
+    "purge_data": {"type": "bool", "default": False},
+    "lock_timeout": {"type": "int", "default": 60},
     "confirm": {"type": "str"},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
@@ -433,8 +510,26 @@ def layout_actions(current: Current, desired: Desired) -> list[Action]:
     return actions
 
 
-def active_item(host: Host, desired: Desired) -> Item:
+def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
+    """A volume that has to be started before anybody can see what is on it."""
+
+    def then() -> Item:
+        return ITEMS[desired.state](host, desired, replace(volume, status="Started"))
+
+    def go_on() -> None:
+        for action in then().plan.actions:
+            action.run()
+
+    rest = Action(f"make storage domain {desired.name} on {desired.spec} {desired.state}", go_on)
+    before = {"state": "absent" if volume.was_never_started else "unknown", "volume": volume.status}
+    plan = Plan(before, {"state": desired.state, "volume": "Started"}, (start_action(host, volume), rest))
+    return Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted)
+
+
+def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """Mount, own, lay out, upgrade, attach: what is missing of it."""
+    if volume and not volume.is_started:
+        return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
     require_ours(current.storage_domain, desired)
     mounting, warnings = mount_actions(host, current, desired)
@@ -462,8 +557,10 @@ def active_item(host: Host, desired: Desired) -> Item:
     return mounted_item(host, plan, current, found, desired, warnings)
 
 
-def detached_item(host: Host, desired: Desired) -> Item:
+def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """Mount, and take it from its data center."""
+    if volume and not volume.is_started:
+        return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
     require_ours(current.storage_domain, desired)
     found = t.cast(StorageDomain, current.storage_domain)
@@ -499,7 +596,7 @@ def mounted_item(
     return Item(desired.name, plan, predicted, read, tuple(warnings))
 
 
-def maintenance_item(host: Host, desired: Desired) -> Item:
+def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """No mount, now and at boot, and no domain that runs on it. A volume that is not mounted is not looked at."""
     condition, space = read_mount(host.mounts, desired)
     if space:
@@ -507,15 +604,35 @@ def maintenance_item(host: Host, desired: Desired) -> Item:
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
-    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False))
+    ending = end_actions(host, desired, volume, condition, names)
+    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False), *ending)
     mounted = condition is not Condition.NONE
     before = {"state": "active" if mounted or names else "maintenance", "mounted": mounted, "running": names}
     after = {"state": "maintenance", "mounted": False, "running": []}
+    if volume:
+        before, after = {**before, "volume": volume.status}, {**after, "volume": "Stopped"}
     return Item(desired.name, Plan(before, after, actions), facts(None, desired, None))
 
 
-def absent_item(host: Host, desired: Desired) -> Item:
+def gone_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+    """A storage domain whose volume is stopped or deleted already, by an earlier run or somebody else."""
+    condition, _space = read_mount(host.mounts, desired)
+    if volume:
+        require_no_storage_domain(host, desired, volume)
+    actions = (
+        *unmount_actions(host, condition, desired.mount_point),
+        *boot_actions(host, desired, boot=False),
+        *end_actions(host, desired, volume, condition),
+    )
+    before = {"state": "absent", "volume": volume.status if volume else None}
+    after = {**before, "volume": None if desired.volume_policy == "delete" else before["volume"]}
+    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None))
+
+
+def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """Delete what is there and unmount."""
+    if desired.is_for_volume and not (volume and volume.is_started):
+        return gone_item(host, desired, volume)
     current = read_current(host.mounts, desired)
     require_ours(current.storage_domain, desired)
     found = current.storage_domain
@@ -529,9 +646,14 @@ def absent_item(host: Host, desired: Desired) -> Item:
         actions.append(Action(words, lambda: remove(host.mounts, current, desired)))
     actions.extend(unmount_actions(host, current.mount, desired.mount_point))
     actions.extend(boot_actions(host, desired, boot=False))
+    actions.extend(end_actions(host, desired, volume, current.mount))
     after = {"state": "absent", "mounted": False, "name": None, "version": None, "complete": False, "data_center": None}
     before = _shown(current, desired)
-    return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, current.space))
+    if volume:
+        before["volume"] = volume.status
+        after["volume"] = None if desired.volume_policy == "delete" else "Stopped"
+    space = None if volume else current.space
+    return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, space))
 
 
 def require_unused(host: Host, found: StorageDomain, desired: Desired) -> None:
@@ -602,7 +724,7 @@ def facts(
     }
 
 
-ITEMS: t.Final = {
+ITEMS: t.Final[dict[str, t.Callable[..., Item]]] = {
     "active": active_item,
     "maintenance": maintenance_item,
     "detached": detached_item,
@@ -613,14 +735,20 @@ ITEMS: t.Final = {
 def make_item(params: Params, host: Host) -> Item:
     """Parameters → the storage domain with its plan."""
     desired = desired_from(params)
+    volume = volume_here(host, desired) if desired.is_for_volume else None
     if desired.state != "maintenance":
         require_no_shards(host.gluster, desired.spec)
-    return ITEMS[desired.state](host, desired)
+    return ITEMS[desired.state](host, desired, volume)
+
+
+def host_of(params: Params) -> Host:
+    gluster = Gluster(lock_timeout_s=params["lock_timeout"])
+    return Host(Mounter(), Fstab(), gluster, ImageUsers(params["uri"]), VolumeHere())
 
 
 def main() -> None:
     run(
-        lambda params: make_item(params, Host(Mounter(), Fstab(), Gluster(), ImageUsers(params["uri"]))),
+        lambda params: make_item(params, host_of(params)),
         ARGUMENT_SPEC,
         one="storage_domain",
         libraries=["lxml"],

@@ -13,11 +13,17 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
+    CommandError,
+    GlusterError,
+    HungError,
+    StorageError,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 
 #: a new qcow2 of qemu-img has this odd length, whatever its size
 QCOW2_LENGTH = 196624
@@ -63,7 +69,7 @@ class FakeMounts:
 
     def mount(self, spec: VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = 60) -> None:
         volume = self._volume(spec.location)
-        if not volume.is_dir():
+        if not volume.is_dir() or spec.location in self.down:
             raise StorageError(f"cannot mount {spec} on {point}: no such volume")
         os.makedirs(os.path.dirname(point), exist_ok=True)
         volume.rename(point)
@@ -175,14 +181,65 @@ class FakeServers:
         self._servers = servers
         self.options: dict[str, str] = {}
         self.warnings: list[str] = []
+        #: `None` for a volume that is deleted
+        self.status: str | None = "Started"
+        #: why the glusterd of this host cannot tell
+        self.away = ""
+        self.connected = Clients({"glustershd": 1})
 
     def of(self, mount: Mount) -> tuple[str, ...]:
         return self.servers(mount.spec.volume, volfile_server=mount.spec.servers[0])
 
     def servers(self, name: str, *, volfile_server: str) -> tuple[str, ...]:
         """As `Gluster` answers."""
+        self.volume(name, remote_host=volfile_server)
         return tuple(dict.fromkeys((volfile_server, *self._servers)))
 
-    def volume(self, name: str, *, remote_host: str) -> Volume:
+    def volume(self, name: str, *, remote_host: str | None = None) -> Volume:
         """As `Gluster` answers."""
-        return Volume(name, "Replicate", "Started", 3, (), dict(self.options))
+        if self.away and remote_host is None:
+            raise GlusterError(f"cannot read volume {name}: {self.away}")
+        if self.status is None:
+            raise GlusterError(f"cannot read volume {name}: Volume {name} does not exist")
+        bricks = tuple(Brick(server, "/bricks/b", peer=f"uuid of {server}") for server in self._servers)
+        return Volume(name, "Replicate", self.status, 3, bricks, dict(self.options))
+
+    def own_uuid(self) -> str:
+        return f"uuid of {self._servers[0]}"
+
+    def clients(self, name: str) -> Clients:
+        assert self.status == "Started"
+        return self.connected
+
+    def start(self, name: str) -> None:
+        self.status = "Started"
+
+    def stop(self, name: str) -> None:
+        assert self.status == "Started"
+        self.status = "Stopped"
+
+    def delete(self, name: str) -> None:
+        assert self.status == "Stopped"
+        self.status = None
+
+
+class FakeHere:
+    """What a host shows of a volume: its brick, and who uses the volume."""
+
+    def __init__(self) -> None:
+        self.used = HostUse()
+        self.found: list[str] | None = []
+        self.data = ["/bricks/b"]
+
+    def use(self, volume: str) -> HostUse:
+        return self.used
+
+    def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
+        return self.found
+
+    def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
+        assert own_uuid == "uuid of gl2"
+        return list(self.data)
+
+    def purge(self, volume: Volume, paths: t.Sequence[str]) -> None:
+        self.data = [path for path in self.data if path not in paths]

@@ -151,3 +151,36 @@ def test_systemd_mounts_it_at_boot(modules: Modules, system: System) -> None:
     modules.as_promised("glusterfs_domain", **VMS, boot=False)
     assert system.run("cat", "/etc/fstab") == before
     assert is_mounted(system)
+
+
+@pytest.fixture
+def trial(system: System) -> t.Iterator[str]:
+    """A volume of its own, never started."""
+    name, gluster = "trial", ("gluster", "--mode=script", "volume")
+    system.run(*gluster, "create", name, f"{HOST}:/bricks/{name}", "force")
+    yield name
+    system.host.run(f"gluster --mode=script volume stop {name} force; gluster --mode=script volume delete {name}")
+    system.run("rm", "-rf", f"/bricks/{name}")
+
+
+def test_the_volume_is_taken_along(modules: Modules, system: System, trial: str) -> None:
+    args = {"name": "trial", "spec": f"{HOST}:/{trial}"}
+    point = MOUNT_POINT.replace(VOLUME, trial)
+    made = modules.as_promised("glusterfs_domain", **args, start_volume=True)["storage_domain"]
+    modules.as_promised("glusterfs_domain", **args, state="maintenance", stop_volume=True)
+    assert "Status: Stopped" in system.lines("gluster", "volume", "info", trial)
+    ending = {**args, "state": "absent", "confirm": "trial", "volume_policy": "delete", "purge_data": True}
+    assert f"holds storage domain {made['uuid']}" in modules.refused("glusterfs_domain", **ending)
+    again = modules.as_promised("glusterfs_domain", **args, start_volume=True)["storage_domain"]
+    assert again["uuid"] == made["uuid"]
+    system.run("mkdir", "-p", "/mnt/other")
+    system.run("mount", "-t", "glusterfs", f"{HOST}:/{trial}", "/mnt/other")
+    try:
+        assert "it is mounted here at /mnt/other" in modules.refused("glusterfs_domain", **ending)
+        system.run("test", "-d", f"{point}/{made['uuid']}")
+    finally:
+        system.run("umount", "/mnt/other")
+    modules.as_promised("glusterfs_domain", **ending)
+    assert trial not in system.lines("gluster", "volume", "list")
+    assert not system.host.file(f"/bricks/{trial}").exists
+    assert not system.host.file(point).exists

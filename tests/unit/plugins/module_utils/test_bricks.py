@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import uuid as uuids
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _bricks
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import HostUse
 from ansible_collections.gfapi.virt.tests.unit.recorded import GLUSTER, VERSION
 
@@ -96,3 +100,56 @@ def test_use_is_told_from_mounts_and_processes(host: Host) -> None:
     host.process(20, "/usr/bin/qemu-system-x86_64", "-name", "guest=b,x=y", "-blockdev", '{"filename":"/mnt/v/a"}')
     host.process(21, "/usr/bin/qemu-system-x86_64", "-name", "guest=c", "-blockdev", '{"filename":"/mnt/w/a"}')
     assert host.here().use("vmstore") == HostUse(("/mnt/v",), ("b",))
+
+
+# --- what the bricks of a stopped volume hold -----------------------------------------------------------------------
+
+UUID = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
+
+
+@pytest.fixture
+def brick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A brick of this host, whose mark is a file beside it: only root may read the real one."""
+    path = tmp_path / "brick[1]"
+    (path / "dir/u-2/dom_md").mkdir(parents=True)
+    (path / "u-1/dom_md").mkdir(parents=True)
+    (path / "u-1/dom_md/metadata").write_text("x")
+    (path / "other").mkdir()
+    (path / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+
+    def mark_of(of: str) -> bytes:
+        return uuids.UUID(UUID).bytes if Path(of, "u-1").exists() else b""
+
+    monkeypatch.setattr(_bricks, "_mark_of", mark_of)
+    return path
+
+
+def volume_of(*bricks: tuple[str, Path | str]) -> Volume:
+    found = tuple(Brick("gl1", str(path), peer=peer) for peer, path in bricks)
+    return Volume("vmstore", "Replicate", "Stopped", 3, found, uuid=UUID)
+
+
+def test_a_brick_tells_of_storage_domains(host: Host, brick: Path) -> None:
+    volume = volume_of(("other", "/nowhere"), ("me", brick))
+    here = host.here()
+    assert here.storage_domains(volume, "", "me") == ["u-1"]
+    assert here.storage_domains(volume, "dir", "me") == ["u-2"]
+    assert here.storage_domains(volume, "", "nobody") is None
+    assert here.storage_domains(volume, "", "") is None
+
+
+def test_data_of_this_hosts_bricks_is_removed_and_no_more(host: Host, brick: Path, tmp_path: Path) -> None:
+    volume = volume_of(("me", brick), ("me", tmp_path / "kept"), ("other", brick))
+    here = host.here()
+    assert here.bricks(volume, "me") == [str(brick)]
+    here.purge(volume, [str(brick)])
+    assert not brick.exists()
+    assert (tmp_path / "kept").is_dir()
+    assert here.bricks(volume, "me") == []
+    assert here.storage_domains(volume, "", "me") == []
+
+
+def test_a_brick_that_cannot_be_purged_is_named(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot remove the data in brick .*/nope of volume vmstore: No such file"):
+        host.here().purge(volume_of(), [str(tmp_path / "nope")])

@@ -365,6 +365,26 @@ def test_volume_is_restarted_by_one_process() -> None:
     assert replay.left == []
 
 
+@pytest.mark.parametrize("verb", ["start", "stop", "delete"])
+def test_a_volume_is_started_stopped_and_deleted_by_a_call_each(verb: str) -> None:
+    done = gluster_text("restart").split("<?xml")[1]
+    says = Says(Completed(0, f"<?xml{done}", ""))
+    getattr(Gluster(says), verb)("vmstore")
+    assert says.asked == [(["gluster", "--mode=script", "--xml", "volume", verb, "vmstore"], "")]
+
+
+def test_a_volume_that_cannot_be_stopped_is_told() -> None:
+    with pytest.raises(GlusterError, match=r"^cannot stop volume vmstore: Quorum not met"):
+        Gluster(Says(Completed(0, gluster_text("quorum_set"), ""))).stop("vmstore")
+
+
+def test_the_uuid_of_this_hosts_glusterd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_gluster, "WORKING_DIRECTORY", str(tmp_path))
+    assert Gluster().own_uuid() == ""
+    (tmp_path / "glusterd.info").write_text("UUID=u-1\noperating-version=100000\n")
+    assert Gluster().own_uuid() == "u-1"
+
+
 @pytest.mark.usefixtures("glusterd")
 def test_volume_that_was_stopped_but_not_started_is_started_only() -> None:
     stopped = gluster_text("restart").split("<?xml")[1]

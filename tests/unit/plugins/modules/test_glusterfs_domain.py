@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_volume
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
@@ -22,9 +23,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
 from ansible_collections.gfapi.virt.tests.unit import older_domain
-from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeImageUsers, FakeMounts, FakeServers
+from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeHere, FakeImageUsers, FakeMounts, FakeServers
 
 OTHER_LINES = "# comment\nUUID=1 / ext4 defaults 0 1\n"
 
@@ -39,6 +41,7 @@ class Lab:
             self.mounts.make_volume(volume)
         self.users = FakeImageUsers()
         self.gluster: t.Any = FakeServers("gl2", "gl3")
+        self.here: t.Any = FakeHere()
         self.mount_root = str(root / "mnt")
         self.fstab = Fstab(lambda *_words, **_limits: Completed(0, "", ""), path=str(root / "fstab"))
         (root / "fstab").write_text(OTHER_LINES)
@@ -51,7 +54,7 @@ class Lab:
         defaults = {name: option.get("default") for name, option in glusterfs_domain.ARGUMENT_SPEC.items()}
         owner = {"owner_uid": os.getuid(), "owner_gid": os.getgid(), "mount_root": self.mount_root}
         given = {"name": "vmstore", **({} if "volume" in params else {"spec": "gl1:/gv0"}), **owner, **params}
-        host = Host(t.cast("t.Any", self.mounts), self.fstab, self.gluster, t.cast("t.Any", self.users))
+        host = Host(t.cast("t.Any", self.mounts), self.fstab, self.gluster, t.cast("t.Any", self.users), self.here)
         return glusterfs_domain.make_item({**defaults, **given}, host)
 
     def run(self, **params: t.Any) -> Item:
@@ -639,3 +642,169 @@ def test_absent_is_refused_for_a_damaged_one(host: Lab) -> None:
     path = Path(host.point, found.uuid, METADATA)
     path.write_text(path.read_text().replace("ROLE=Regular", "ROLE=Master"))
     _absent_is_refused(host, "the seal is broken")
+
+
+# --- the volume -----------------------------------------------------------------------------------------------------
+
+STOPPING = {"state": "maintenance", "stop_volume": True}
+ENDING = {**ABSENT, "volume_policy": "delete", "purge_data": True}
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_storage_domain_volume, "GOING_TIMEOUT_S", -1)
+
+
+@pytest.mark.parametrize("status", ["Created", "Stopped"])
+def test_a_stopped_volume_is_started_when_asked(host: Lab, status: str) -> None:
+    host.gluster.status = status
+    item = host.run(start_volume=True)
+    assert item.plan.summaries == ["start volume gv0", "make storage domain vmstore on gl1:/gv0 active"]
+    assert item.plan.before["volume"] == status
+    assert item.plan.after == {"state": "active", "volume": "Started"}
+    assert item.read is not None
+    assert item.read()["uuid"] == metadata(host).uuid
+
+
+def test_a_stopped_volume_is_detached_after_its_start(host: Lab) -> None:
+    host.run(data_center="dc")
+    host.run(**STOPPING)
+    item = host.run(start_volume=True, state="detached", data_center="dc")
+    assert len(item.plan.summaries) == 2
+    assert metadata(host).pools == ()
+
+
+def test_maintenance_stops_the_volume_when_asked(host: Lab) -> None:
+    host.run()
+    host.gluster.connected = Clients({"fuse": 1, "gfapi.qemu-system-x86": 1, "glustershd": 1})
+    host.users.users["i"] = [ImageUser("web", True, "vda")]
+    host.here.used = HostUse((host.point,), ("web",))
+    item = host.item(running_vms="shutdown", **STOPPING)
+    assert item.plan.summaries == ["shut down domain web", f"unmount {host.point}", "stop volume gv0"]
+    assert (item.plan.before["volume"], item.plan.after["volume"]) == ("Started", "Stopped")
+    for action in item.plan.actions[:-1]:
+        action.run()
+    host.gluster.connected, host.here.used = Clients({"glustershd": 1}), HostUse()
+    item.plan.actions[-1].run()
+    assert host.item(**STOPPING).plan.summaries == []
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("clients", "use", "words"),
+    [
+        (
+            {"fuse": 2},
+            HostUse(),
+            r"connected: 1 fuse \(connections come from 10.0.0.2\); end that use first",
+        ),
+        ({"fuse": 1, "gfapi.qemu-system-x86": 1}, HostUse(), "clients are connected: 1 gfapi.qemu"),
+        ({"fuse": 1}, HostUse(("/mnt/x",)), "mounted here at /mnt/x"),
+        ({"fuse": 1}, HostUse((), ("db",)), "virtual machines run on it here: db"),
+    ],
+)
+@pytest.mark.parametrize("params", [STOPPING, ENDING])
+def test_a_volume_that_others_use_is_not_stopped(
+    host: Lab, clients: dict[str, int], use: HostUse, words: str, params: dict[str, t.Any]
+) -> None:
+    host.run()
+    host.gluster.connected = Clients(clients, ("10.0.0.2",))
+    host.here.used = use
+    with pytest.raises(StorageError, match=f"volume gv0 cannot be stopped: .*{words}"):
+        host.item(**params)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_who_comes_after_the_plan_counts_too(host: Lab) -> None:
+    host.run()
+    item = host.item(**STOPPING)
+    host.gluster.connected = Clients({"fuse": 1}, ("10.0.0.2",))
+    item.plan.actions[0].run()
+    with pytest.raises(StorageError, match="volume gv0 cannot be stopped"):
+        item.plan.actions[1].run()
+
+
+def test_absent_ends_the_volume_when_asked(host: Lab) -> None:
+    host.run(boot=True)
+    item = host.run(**ENDING)
+    assert item.plan.summaries == [
+        "delete storage domain vmstore with all its images from gl1:/gv0",
+        f"unmount {host.point}",
+        f"mount {host.point} at boot no longer (/etc/fstab)",
+        "stop volume gv0",
+        "remove the data of volume gv0 on this host: /bricks/b",
+        "delete volume gv0",
+    ]
+    assert (item.plan.before["volume"], item.plan.after["volume"]) == ("Started", None)
+    assert (host.gluster.status, host.here.data) == (None, [])
+
+
+def test_absent_that_was_interrupted_anywhere_goes_on(host: Lab) -> None:
+    host.run(boot=True)
+    count = len(host.item(**ENDING).plan.actions)
+    for left in range(count, 0, -1):
+        actions = host.item(**ENDING).plan.actions
+        assert len(actions) == left
+        actions[0].run()
+    assert host.item(**ENDING).plan.summaries == []
+
+
+def test_absent_stops_the_volume_when_asked(host: Lab) -> None:
+    host.run()
+    assert host.run(**ABSENT, volume_policy="stop").plan.summaries[-1] == "stop volume gv0"
+    assert host.here.data == ["/bricks/b"]
+    assert host.run(**ABSENT, volume_policy="stop", purge_data=True).plan.summaries == [
+        "remove the data of volume gv0 on this host: /bricks/b"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (None, "is stopped, and this host has no brick of it .*; start it first, or delegate the task to gl2 or gl3"),
+        (["u-1"], "is stopped and holds storage domain u-1; start it first"),
+    ],
+)
+def test_a_stopped_volume_is_not_deleted_unseen(host: Lab, found: list[str] | None, words: str) -> None:
+    host.gluster.status, host.here.found = "Stopped", found
+    with pytest.raises(StorageError, match=words):
+        host.item(**ENDING)
+
+
+def test_a_stopped_volume_that_a_domain_is_defined_on_is_not_deleted(host: Lab) -> None:
+    host.gluster.status = "Stopped"
+    host.users.users["i"] = [ImageUser("web", False, "vda")]
+    with pytest.raises(StorageError, match=r"volume gv0 is in use by domain web \(defined, disk vda\)"):
+        host.item(**ENDING)
+
+
+@pytest.mark.parametrize("params", [{"start_volume": True}, STOPPING, ENDING])
+@pytest.mark.parametrize("away", ["Connection failed", "Volume gv0 does not exist"])
+def test_volume_work_is_refused_where_the_volume_is_not(host: Lab, params: dict[str, t.Any], away: str) -> None:
+    host.run()
+    host.gluster.away = away
+    words = f"the work on volume gv0 .* on this host: .*{away}; delegate the task to gl1 or gl2 or gl3"
+    with pytest.raises(GlusterError, match=words):
+        host.item(**params)
+
+
+@pytest.mark.parametrize("params", [{"start_volume": True}, STOPPING])
+def test_a_volume_that_is_gone_cannot_be_started_or_stopped(host: Lab, params: dict[str, t.Any]) -> None:
+    host.gluster.status = None
+    with pytest.raises(GlusterError, match="does not exist"):
+        host.item(**params)
+
+
+@pytest.mark.parametrize(
+    ("params", "fault"),
+    [
+        ({"start_volume": True, "state": "maintenance"}, "start_volume is for state active or detached"),
+        ({"stop_volume": True}, "stop_volume is for state maintenance, not active"),
+        ({"volume_policy": "stop"}, "volume_policy stop is for state absent"),
+        ({**ENDING, "spec": "gl1:/gv0/dir"}, "volume gv0 holds more than /dir"),
+        ({**ABSENT, "purge_data": True}, "purge_data needs volume_policy"),
+    ],
+)
+def test_volume_work_has_to_suit_the_state(host: Lab, params: dict[str, t.Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        host.item(**params)

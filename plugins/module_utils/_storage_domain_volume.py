@@ -1,0 +1,120 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: the life of the volume below a storage domain, and who uses it, here and elsewhere.
+
+Volume work is done where the glusterd of this host knows the volume, and refused elsewhere before anything is changed.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Desired
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse, reasons_not_to_stop
+
+GONE: t.Final = "does not exist"
+FUSE: t.Final = "fuse"
+QEMU: t.Final = "gfapi.qemu"
+#: bricks notice within moments that a client went away
+GOING_TIMEOUT_S: t.Final = 10
+
+
+def volume_here(host: Host, desired: Desired) -> Volume | None:
+    """The volume, if the glusterd of this host has it in its pool; `None` for one that no server has any more.
+
+    Raises `GlusterError` that names hosts to delegate to.
+    """
+    name, servers = desired.spec.volume, desired.spec.servers
+    try:
+        return host.gluster.volume(name)
+    except GlusterError as here:
+        try:
+            servers = host.gluster.servers(name, volfile_server=servers[0])
+        except GlusterError as there:
+            if GONE in str(here) and GONE in str(there) and desired.state == "absent":
+                return None
+        raise GlusterError(
+            f"the work on volume {name} that is asked for cannot be done on this host: {here}; delegate the task to"
+            f" {' or '.join(servers)}"
+        ) from here
+
+
+def start_action(host: Host, volume: Volume) -> Action:
+    return Action(f"start volume {volume.name}", lambda: host.gluster.start(volume.name))
+
+
+def end_actions(
+    host: Host, desired: Desired, volume: Volume | None, condition: Condition, going: t.Sequence[str] = ()
+) -> list[Action]:
+    """Stop, purge, delete, as far as asked for. Raises `StorageError` while others than we and those `going` use it."""
+    if volume is None or not (desired.stop_volume or desired.volume_policy != "keep"):
+        return []
+    name, actions = volume.name, []
+    if volume.is_started:
+        require_idle(host, volume, mounted=condition is not Condition.NONE, point=desired.mount_point, going=going)
+        actions.append(Action(f"stop volume {name}", lambda: _stop(host, volume)))
+    bricks = host.here.bricks(volume, host.gluster.own_uuid()) if desired.purge_data else []
+    if bricks:
+        words = f"remove the data of volume {name} on this host: {', '.join(bricks)}"
+        actions.append(Action(words, lambda: host.here.purge(volume, bricks)))
+    if desired.volume_policy == "delete":
+        actions.append(Action(f"delete volume {name}", lambda: host.gluster.delete(name)))
+    return actions
+
+
+def _stop(host: Host, volume: Volume) -> None:
+    # the last word before it: somebody may have come since the plan
+    require_idle(host, volume)
+    host.gluster.stop(volume.name)
+
+
+def require_idle(
+    host: Host, volume: Volume, *, mounted: bool = False, point: str = "", going: t.Sequence[str] = ()
+) -> None:
+    """Raises `StorageError` that names who uses a volume, but for our own mount and domains that are going."""
+    deadline = time.monotonic() + GOING_TIMEOUT_S
+    while True:
+        clients = _without(host.gluster.clients(volume.name), fuse=int(mounted), qemu=bool(going))
+        use = host.here.use(volume.name)
+        mounts = tuple(path for path in use.mounts if path != point)
+        vms = tuple(name for name in use.vms if name not in going)
+        reasons = reasons_not_to_stop(volume, clients, HostUse(mounts, vms))
+        if not reasons:
+            return
+        if use != HostUse() or time.monotonic() > deadline:
+            raise StorageError(f"volume {volume.name} cannot be stopped: {'; '.join(reasons)}; end that use first")
+        # a brick tells nobody that a client went away
+        time.sleep(0.5)
+
+
+def _without(clients: Clients, *, fuse: int, qemu: bool) -> Clients:
+    """The clients without our mount, and without QEMU's where ours are to stop; which are ours, gluster cannot tell."""
+    kinds = dict(clients.kinds)
+    kinds[FUSE] = kinds.get(FUSE, 0) - fuse
+    left = {kind: count for kind, count in kinds.items() if count > 0 and not (qemu and kind.startswith(QEMU))}
+    return Clients(left, clients.addresses)
+
+
+def require_no_storage_domain(host: Host, desired: Desired, volume: Volume) -> None:
+    """Raises `StorageError` unless a brick of this host shows that a stopped volume holds none, or nothing at all."""
+    found = host.here.storage_domains(volume, desired.spec.directory, host.gluster.own_uuid())
+    if found is None:
+        raise StorageError(
+            f"volume {volume.name} is stopped, and this host has no brick of it that would tell whether there is a"
+            f" storage domain on it; start it first, or delegate the task to {' or '.join(volume.servers)}"
+        )
+    if found:
+        raise StorageError(
+            f"volume {volume.name} is stopped and holds storage domain {', '.join(found)}; start it first, so that it"
+            " can be looked at before it is deleted"
+        )
+    users = host.users.on_volume(desired.spec.location, [desired.mount_point])
+    if users:
+        raise StorageError(f"volume {volume.name} is in use by {', '.join(map(str, users))}; undefine them first")
