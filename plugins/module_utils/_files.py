@@ -83,6 +83,15 @@ class Directory:
     def names(self) -> list[str]:
         return sorted(os.listdir(self.descriptor))
 
+    def statuses(self) -> dict[str, os.stat_result]:
+        """Every name with its status, in one pass: what the listing told need not be asked for one by one."""
+        found = {}
+        with os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    found[entry.name] = entry.stat(follow_symlinks=False)
+        return dict(sorted(found.items()))
+
     def is_there(self, name: str) -> bool:
         try:
             os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
@@ -275,6 +284,24 @@ def _remove_if_ownerless(parent: Directory, name: str) -> None:
         parent.remove_tree(name)
     finally:
         os.close(lock)
+
+
+def is_staging(name: str) -> bool:
+    """Whether a name is that of a directory that a run builds in, or built in before it was killed."""
+    return name.startswith(_STAGING)
+
+
+def has_owner(parent: Directory, name: str) -> bool:
+    """Whether the run that builds in a staging directory lives."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), parent.child(name) as directory:
+        lock = directory.open_file(_LOCK)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+    return False
 
 
 def _try_lock(descriptor: int) -> None:

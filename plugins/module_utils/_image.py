@@ -295,6 +295,13 @@ def virtual_size_in(header: bytes) -> int:
     return int(struct.unpack(">Q", header[24:32])[0])
 
 
+def backing_file_in(head: bytes) -> str | None:
+    """The backing file that the start of a qcow2 file names, `""` if none; `None` if the name stands further behind."""
+    offset, length = struct.unpack(">QI", head[8:20])
+    name = head[offset : offset + length] if offset else b""
+    return name.decode(errors="replace") if len(name) == length or not offset else None
+
+
 def is_image_directory(name: str) -> bool:
     """Whether a name in `images` is an image's."""
     return is_uuid(name)

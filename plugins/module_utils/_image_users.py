@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
 
+_UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+#: in a Gluster volume, on a mount, or through the links that VDSM makes on its hosts
+_IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 #: as many as libvirtd serves at once
@@ -35,9 +39,22 @@ class ImageUser:
     #: the running domain has the image as the disk itself, neither below an overlay nor only in its next configuration
     is_live: bool = True
 
+    @property
+    def state(self) -> str:
+        return "running" if self.running else "saved" if self.saved else "defined"
+
     def __str__(self) -> str:
-        state = "running" if self.running else "saved" if self.saved else "defined"
-        return f"domain {self.name} ({state}, disk {self.target})"
+        return f"domain {self.name} ({self.state}, disk {self.target})"
+
+
+class ImageReference(t.NamedTuple):
+    """A source of a domain's disk, at any layer, that is an image volume of some storage domain."""
+
+    user: ImageUser
+    source: str
+    storage_domain_uuid: str
+    image_uuid: str
+    volume_uuid: str
 
 
 class ImageUsers:
@@ -86,6 +103,12 @@ class ImageUsers:
         with concurrent.futures.ThreadPoolExecutor(MAX_STOPPED_AT_ONCE) as pool:
             list(pool.map(stop_one, names))
 
+    def references(self) -> tuple[ImageReference, ...] | None:
+        """Every image volume that a domain of this host names, running or not; `None` on a host without libvirt."""
+        if not self._is_here:
+            return None
+        return tuple(reference for record in self._domains() for reference in _references(record))
+
     def _with(self, part: str, *, leaf: str = "") -> tuple[ImageUser, ...]:
         return self._that(lambda source: part in _path(source), leaf=leaf)
 
@@ -105,9 +128,29 @@ class ImageUsers:
 
     def _domains(self) -> tuple[DomainRecord, ...]:
         if self._records is None:
-            here = not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
-            self._records = self._libvirt().domains() if here else ()
+            self._records = self._libvirt().domains() if self._is_here else ()
         return self._records
+
+    @property
+    def _is_here(self) -> bool:
+        return not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
+
+
+def _references(record: DomainRecord) -> list[ImageReference]:
+    live, saved, inactive = map(_all_sources, (record.live, record.saved, record.inactive))
+    found = []
+    for target, path in {**live, **saved, **inactive}:
+        match = _IMAGE_VOLUME.fullmatch(path)
+        if match:
+            user = ImageUser(record.name, record.live is not None, target, saved=(target, path) in saved)
+            found.append(ImageReference(user, path, *match.groups()))
+    return found
+
+
+def _all_sources(configuration: _xml.Element | None) -> dict[tuple[str, str], None]:
+    """Target and path of every source of every disk, in order, each once."""
+    disks = () if configuration is None else configuration.iterfind("devices/disk")
+    return {(_target(disk), _path(source)): None for disk in disks for source in disk.iter("source")}
 
 
 def _users(record: DomainRecord, is_meant: IsMeant, leaf: str) -> list[ImageUser]:
@@ -129,9 +172,14 @@ def _sources(configuration: _xml.Element | None, is_meant: IsMeant) -> dict[str,
     found = {}
     for disk in () if configuration is None else configuration.iterfind("devices/disk"):
         if any(map(is_meant, disk.iter("source"))):
-            own, target = disk.find("source"), disk.find("target")
-            found["" if target is None else target.get("dev", "")] = "" if own is None else _path(own)
+            own = disk.find("source")
+            found[_target(disk)] = "" if own is None else _path(own)
     return found
+
+
+def _target(disk: _xml.Element) -> str:
+    target = disk.find("target")
+    return "" if target is None else target.get("dev", "")
 
 
 def _path(source: _xml.Element) -> str:

@@ -53,6 +53,13 @@ METADATA_MODE: t.Final = 0o644
 XLEASES: t.Final = "dom_md/xleases"
 IMAGES: t.Final = "images"
 
+#: on the root of the mount: a link whose target is the uuid that all hosts agree on; made exclusively
+CLAIM: t.Final = ".gfapi-virt-uuid"
+#: stands there while an upgrade runs, locked, and after one that was killed
+MARK: t.Final = ".gfapi-virt-upgrade"
+#: begins the name that a storage domain has there while it is removed
+REMOVED: t.Final = ".gfapi-virt-removed-"
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: control characters, surrogates (bytes that are no UTF-8), line and paragraph separators
 _UNPRINTABLE: t.Final = ("Cc", "Cs", "Zl", "Zp")
@@ -192,16 +199,38 @@ def seal(keys: t.Mapping[str, str]) -> str:
     return hashlib.sha1(joined.encode("ascii", "xmlcharrefreplace"), usedforsecurity=False).hexdigest()
 
 
+class Seals(t.NamedTuple):
+    """The seal that a text has (`None`: none, which VDSM takes too) and the one that it ought to have."""
+
+    stored: str | None
+    computed: str
+
+    @property
+    def is_broken(self) -> bool:
+        return self.stored not in (None, self.computed)
+
+
+def seals_of(text: str) -> Seals:
+    """Both seals of `dom_md/metadata`, whatever else it says."""
+    keys = _keys(text)
+    stored = keys.pop(SEAL, None)
+    return Seals(stored, seal(keys))
+
+
+def _keys(text: str) -> dict[str, str]:
+    lines = (line.partition("=") for line in text.rstrip("\0").split("\n") if "=" in line)
+    return {key: value for key, _equals, value in lines}
+
+
 def _unsealed(text: str) -> dict[str, str]:
     """Key → value without the seal, which must be right where there is one (VDSM takes a file without)."""
-    lines = (line.partition("=") for line in text.rstrip("\0").split("\n") if "=" in line)
-    keys = {key: value for key, _equals, value in lines}
+    keys = _keys(text)
     if not keys:
         raise ValueError("there is no KEY=VALUE line")
-    stored = keys.pop(SEAL, None)
-    computed = seal(keys)
-    if stored is not None and stored != computed:
-        raise ValueError(f"the seal is broken: {SEAL} is {stored}, the text gives {computed}")
+    seals = seals_of(text)
+    if seals.is_broken:
+        raise ValueError(f"the seal is broken: {SEAL} is {seals.stored}, the text gives {seals.computed}")
+    keys.pop(SEAL, None)
     return keys
 
 

@@ -21,10 +21,13 @@ import uuid as uuids
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    CLAIM,
     LAYOUT,
+    MARK,
     METADATA,
     METADATA_MODE,
     PROBED_BYTES,
+    REMOVED,
     Entry,
     StorageDomain,
     block_size_of,
@@ -35,11 +38,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 if t.TYPE_CHECKING:
     import mmap
 
-#: a link whose target is the uuid that all hosts agree on; made exclusively, so the first one decides
-CLAIM: t.Final = ".gfapi-virt-uuid"
-#: stands while an upgrade runs, locked, and after one that was killed
-MARK: t.Final = ".gfapi-virt-upgrade"
-REMOVED: t.Final = ".gfapi-virt-removed-"
 WHOLE: t.Final = "whole"
 PROBE: t.Final = "probe"
 _PROBE_FLAGS: t.Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC

@@ -30,13 +30,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     FOLDER,
     IMAGES,
+    MARK,
     METADATA,
     METADATA_MODE,
     XLEASES,
     StorageDomain,
     missing_from,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_files import MARK
 
 _MARK_FLAGS: t.Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 

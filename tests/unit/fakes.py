@@ -19,7 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     HungError,
     StorageError,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
@@ -153,6 +153,12 @@ class FakeImageUsers:
     asked: int = 0
     resized: list[tuple[str, str, int]] = field(default_factory=list)
     stopped: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
+    named: list[ImageReference] = field(default_factory=list)
+    has_libvirt: bool = True
+
+    def references(self) -> tuple[ImageReference, ...] | None:
+        self.asked += 1
+        return tuple(self.named) if self.has_libvirt else None
 
     def of(self, image_uuid: str, volume_uuid: str) -> tuple[ImageUser, ...]:
         self.asked += 1

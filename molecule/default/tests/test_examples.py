@@ -28,6 +28,7 @@ MODULES = (
     "gluster_volume_info",
     "glusterfs_domain",
     "gfapi_disk",
+    "glusterfs_domain_info",
     "libvirt_vm",
     "libvirt_vm_info",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 
 SD = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
@@ -183,3 +183,25 @@ def test_domains_are_stopped_and_then_asked_for_anew(
     assert sorted(FakeLibvirt.stopped) == [("a", *how), ("b", *how)]
     users.on_volume("gv0", [])
     assert FakeLibvirt.asked == 2
+
+
+def test_every_image_volume_that_a_disk_names_is_told_once(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = "9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"
+    gfapi, link = f"gv0/dir/{SD}/images/{IMG}/{volume}", f"/run/vdsm/storage/{SD}/{OTHER}/{volume}"
+    top, below = f"protocol='gluster' name='{gfapi}'", f"file='{link}'"
+    found = (
+        record("web", overlay(top, below), overlay(top, below)),
+        record("db", domain(), None, domain(top)),
+        record("else", domain("file='/srv/x.img'", "protocol='rbd' name='pool/image'")),
+    )
+    monkeypatch.setattr(FakeLibvirt, "records", found)
+    assert users.references() == (
+        ImageReference(ImageUser("web", True, "vda"), gfapi, SD, IMG, volume),
+        ImageReference(ImageUser("web", True, "vda"), link, SD, OTHER, volume),
+        ImageReference(ImageUser("db", False, "vda", saved=True), gfapi, SD, IMG, volume),
+    )
+
+
+def test_without_libvirt_no_one_can_tell(users: ImageUsers) -> None:
+    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).references() is None
+    assert FakeLibvirt.asked == 0

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: all that lies in a storage domain, in one pass and without a write. What it means is said elsewhere.
+
+Each directory is listed once, and of each file no more is read than tells what it is.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import errno
+import mmap
+import os
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._bounded import Beat
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, has_owner, is_staging
+from ansible_collections.gfapi.virt.plugins.module_utils._image import is_image_directory
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
+from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen, SeenFile, bytes_of_image, records_of
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES, PROBED_BYTES, REMOVED
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_files import METADATA_LIMIT
+
+#: an image is three short files, whose bytes come from another host; more at once gain nothing
+READERS: t.Final = 8
+
+Files = dict[str, SeenFile]
+
+
+def look(point: str, space: Space, *, images: bool, beat: Beat) -> Seen:
+    """What a mount holds that has answered; `beat` is called for each image."""
+    with explained(f"read what is on {point}"), Directory.open(point) as root:
+        names = root.statuses()
+        folders = [name for name, status in names.items() if stat.S_ISDIR(status.st_mode)]
+        found = [name for name in folders if not name.startswith(".") and _has(root, name, FOLDER)]
+        seen = Seen(space, tuple(found), tuple(names), abandoned=_abandoned(root, folders))
+        if len(found) != 1:
+            return seen
+        with root.below(found[0]) as directory:
+            seen = seen.with_folder(*_look_at_folder(directory))
+            with contextlib.suppress(FileNotFoundError), directory.child(IMAGES) as parent:
+                return _look_at_images(seen, parent, images=images, beat=beat)
+        return seen
+
+
+def _has(root: Directory, name: str, part: str) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), root.child(name) as directory:
+        return directory.is_there(part)
+    return False
+
+
+def _abandoned(parent: Directory, folders: t.Iterable[str]) -> tuple[str, ...]:
+    """The staging directories of runs that are dead."""
+    staging = (name for name in folders if is_staging(name) and not name.startswith(REMOVED))
+    return tuple(name for name in staging if not has_owner(parent, name))
+
+
+def _look_at_folder(directory: Directory) -> tuple[Files, int | None]:
+    """The files of `dom_md` with the bytes that tell what they are, and the least that direct I/O takes there."""
+    with directory.child(FOLDER) as folder:
+        statuses = folder.statuses()
+        files = {name: _seen(status) for name, status in statuses.items()}
+        if "metadata" in files:
+            files["metadata"] = _read(folder, "metadata", files["metadata"], METADATA_LIMIT)
+        for name, (offset, size) in records_of(files.get("metadata")).items():
+            if name in files:
+                files[name] = _read(folder, name, files[name], size, offset)
+        return files, _least_bytes(folder, "ids") if "ids" in files else None
+
+
+def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) -> Seen:
+    statuses = parent.statuses()
+    folders = [name for name, status in statuses.items() if stat.S_ISDIR(status.st_mode)]
+    seen = seen.with_names(tuple(statuses), _abandoned(parent, folders))
+    if not images:
+        return seen
+
+    def read(name: str) -> tuple[str, Files | None]:
+        files = _look_at_image(parent, name)
+        beat()
+        return name, files
+
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(read, filter(is_image_directory, folders))
+        return seen.with_images({name: files for name, files in found if files is not None})
+
+
+def _look_at_image(parent: Directory, name: str) -> Files | None:
+    """The files of an image; `None` if it is deleted meanwhile."""
+    with contextlib.suppress(FileNotFoundError), parent.child(name) as directory:
+        files = {name: _seen(status) for name, status in directory.statuses().items()}
+        # the .meta files come first, for they tell which data has a header
+        for name in sorted(files, key=lambda name: not name.endswith(".meta")):
+            size = bytes_of_image(files, name)
+            if size:
+                files[name] = _read(directory, name, files[name], size)
+        return files
+    return None
+
+
+def _seen(status: os.stat_result) -> SeenFile:
+    return SeenFile(status.st_size, status.st_blocks * 512)
+
+
+def _read(directory: Directory, name: str, file: SeenFile, size: int, offset: int = 0) -> SeenFile:
+    """The file with some of its bytes, or with the reason why they cannot be read."""
+    try:
+        return file.with_head(directory.read(name, size, offset))
+    except OSError as exc:
+        if exc.errno == errno.ENOTCONN:
+            raise
+        return file.with_fault(exc.strerror or str(exc))
+
+
+def _least_bytes(folder: Directory, name: str) -> int | None:
+    """The least that direct I/O reads there at once; `None` where that cannot be told."""
+    try:
+        descriptor = folder.open_file(name, os.O_RDONLY | os.O_DIRECT)
+    except OSError:
+        return None
+    try:
+        with mmap.mmap(-1, max(PROBED_BYTES)) as aligned, memoryview(aligned) as memory:
+            return next((size for size in PROBED_BYTES if _reads(descriptor, memory, size)), None)
+    finally:
+        os.close(descriptor)
+
+
+def _reads(descriptor: int, memory: memoryview, size: int) -> bool:
+    try:
+        with memory[:size] as block:
+            return os.preadv(descriptor, [block], 0) == size
+    except OSError:
+        return False
