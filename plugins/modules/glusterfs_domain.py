@@ -208,50 +208,40 @@ EXAMPLES = r"""
     spec: gluster1:/old
     version: 5
 
-- name: Storage domain vms is active, also after a reboot, and belongs to data center Default
-  gfapi.virt.glusterfs_domain:
-    name: vms
-    spec: gluster1:/vmstore
-    data_center: Default
-    boot: true
-
-- name: Storage domain vms is not mounted on this host, whose guests power off for that
-  gfapi.virt.glusterfs_domain:
-    name: vms
-    spec: gluster1:/vmstore
-    state: maintenance
-    running_vms: shutdown
-
-- name: Storage domain vms belongs to no data center, so that an oVirt can import it
-  gfapi.virt.glusterfs_domain:
-    name: vms
-    spec: gluster1:/vmstore
-    data_center: Default
-    state: detached
-
-- name: Volume vmstore is stopped, once no other hypervisor mounts it
-  gfapi.virt.glusterfs_domain:
-    name: vms
-    spec: gluster1:/vmstore
-    state: maintenance
-    stop_volume: true
-  delegate_to: gluster1
-  run_once: true
-
-- name: Volume vmstore is started, and storage domain vms active on this storage node
-  gfapi.virt.glusterfs_domain:
-    name: vms
-    spec: gluster1:/vmstore
-    start_volume: true
-
-- name: Storage domain trial is gone, and its volume with all data on this storage node
+- name: Storage domain trial is active, also after a reboot, and belongs to data center Default
   gfapi.virt.glusterfs_domain:
     name: trial
     spec: gluster1:/trial
-    state: absent
-    confirm: trial
-    volume_policy: delete
-    purge_data: true
+    data_center: Default
+    boot: true
+
+- name: Storage domain trial is not mounted on this host, whose guests power off for that
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    state: maintenance
+    running_vms: shutdown
+
+# on a storage node, once no hypervisor mounts it
+- name: Volume trial is stopped
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    state: maintenance
+    stop_volume: true
+
+- name: Volume trial is started, and storage domain trial active
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    start_volume: true
+
+- name: Storage domain trial belongs to no data center, so that an oVirt can import it
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    data_center: Default
+    state: detached
 
 - name: Storage domain trial is gone, with every image in it
   gfapi.virt.glusterfs_domain:
@@ -259,6 +249,16 @@ EXAMPLES = r"""
     spec: gluster1:/trial
     state: absent
     confirm: trial
+
+# on a storage node
+- name: Volume trial is gone too, and all data that it has on this host
+  gfapi.virt.glusterfs_domain:
+    name: trial
+    spec: gluster1:/trial
+    state: absent
+    confirm: trial
+    volume_policy: delete
+    purge_data: true
 """
 
 RETURN = r"""

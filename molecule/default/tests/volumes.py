@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,14 +31,15 @@ UNPACK = (
 
 @contextlib.contextmanager
 def started_volume(system: System, name: str, *, replica: int = 1) -> t.Iterator[str]:
-    """A volume of as many bricks as copies, for as long as the context lasts."""
+    """A volume of as many bricks as copies, for as long as the context lasts, unless it is deleted earlier."""
     bricks = [f"/bricks/{name}-{number}" for number in range(replica)]
     copies = ["replica", str(replica)] if replica > 1 else []
     system.run(*GLUSTER, "create", name, *copies, *(f"{HOST}:{brick}" for brick in bricks), "force")
     system.run(*GLUSTER, "start", name)
     yield name
-    system.run(*GLUSTER, "stop", name, "force")
-    system.run(*GLUSTER, "delete", name)
+    for words in (("stop", name, "force"), ("delete", name)):
+        system.host.run(shlex.join((*GLUSTER, *words)))
+    assert name not in system.lines(*GLUSTER, "list")
     system.run("rm", "-rf", *bricks)
 
 
