@@ -58,6 +58,7 @@ class Desired:
     boot: bool | None
     running_vms: str
     shutdown_timeout_s: int
+    optimize: bool
     start_volume: bool
     stop_volume: bool
     volume_policy: str
@@ -66,7 +67,7 @@ class Desired:
     @property
     def is_for_volume(self) -> bool:
         """Whether work on the volume is asked for."""
-        return self.start_volume or self.stop_volume or self.volume_policy != "keep"
+        return self.optimize or self.start_volume or self.stop_volume or self.volume_policy != "keep"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def desired_from(params: Params) -> Desired:
         params["boot"],
         params["running_vms"],
         params["shutdown_timeout"],
+        params["optimize"],
         params["start_volume"],
         params["stop_volume"],
         params["volume_policy"],
@@ -144,8 +146,11 @@ def desired_from(params: Params) -> Desired:
 def require_suited(params: Params, spec: VolumeSpec) -> None:
     """Raises `ValueError` for volume work that is no part of the state, or more than the storage domain's."""
     state, policy = params["state"], params["volume_policy"]
-    if params["start_volume"] and state not in ("active", "detached"):
-        raise ValueError(f"start_volume is for state active or detached, not {state}")
+    for name in ("optimize", "start_volume"):
+        if params[name] and state not in ("active", "detached"):
+            raise ValueError(f"{name} is for state active or detached, not {state}")
+    if params["optimize"] and spec.directory:
+        raise ValueError(f"optimize would have volume {spec.volume} shard, and /{spec.directory} is a directory of it")
     if params["stop_volume"] and state != "maintenance":
         raise ValueError(f"stop_volume is for state maintenance, not {state}")
     if policy != "keep" and state != "absent":

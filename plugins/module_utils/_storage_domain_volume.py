@@ -12,11 +12,17 @@ from __future__ import annotations
 import time
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Desired
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
+    Change,
+    pairs_of,
+    volume_restart_reasons,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse, reasons_not_to_stop
 
 GONE: t.Final = "does not exist"
@@ -48,6 +54,32 @@ def volume_here(host: Host, desired: Desired) -> Volume | None:
 
 def start_action(host: Host, volume: Volume) -> Action:
     return Action(f"start volume {volume.name}", lambda: host.gluster.start(volume.name))
+
+
+def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[str]]:
+    """Preset virt_store, as gluster_volume_options sets it; with what makes the volume a poor home all the same."""
+    if not desired.optimize:
+        return [], []
+    gluster, name = host.gluster, desired.spec.volume
+    volume, in_force, op_version = gluster.volume_and_options(name)
+    table = volume_options.table_for(op_version)
+    suited = volume_options.virt_store_group(volume)
+    preset = volume_options.virt_store(volume, gluster.group(suited) if suited else {})
+    wanted = {option: volume_options.to_text(option, value) for option, value in preset.items()}
+    volume_options.require_shards_kept(volume, in_force, wanted)
+    sets = table.differences(wanted, in_force)
+    heal = None if volume.was_never_started else sets.pop(volume_options.GRANULAR_ENTRY_HEAL, None)
+
+    def set_all() -> None:
+        for pairs in table.steps(sets, in_force):
+            gluster.set_options(name, pairs)
+
+    actions = [Action(f"set {pairs_of(sets)} on volume {name}", set_all)] if sets else []
+    if heal is not None:
+        words = f"enable granular-entry-heal on volume {name}"
+        actions.append(Action(words, lambda: gluster.set_granular_entry_heal(name, enable=True)))
+    pending = volume_restart_reasons(table, Change(volume, sets), {})
+    return actions, [*volume_options.warnings_for(volume), *pending]
 
 
 def end_actions(

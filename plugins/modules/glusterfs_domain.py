@@ -132,6 +132,13 @@ options:
     type: int
     default: 180
     version_added: 0.2.0
+  optimize:
+    description:
+      - Whether the volume first gets the options of the preset C(virt_store) of M(gfapi.virt.gluster_volume_options),
+        for O(state=active) or O(state=detached). It is not stopped for that; what has to wait for it is warned of.
+    type: bool
+    default: false
+    version_added: 0.2.0
   start_volume:
     description:
       - Whether the volume is started before O(state=active) or O(state=detached). A stopped one cannot be mounted, so
@@ -383,6 +390,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state i
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume import (
     end_actions,
+    optimize_actions,
     require_no_storage_domain,
     start_action,
     volume_here,
@@ -409,6 +417,7 @@ ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": list(STATES), "default": "active"},
     "running_vms": {"type": "str", "choices": ["refuse", "shutdown", "destroy"], "default": "refuse"},
     "shutdown_timeout": {"type": "int", "default": 180},
+    "optimize": {"type": "bool", "default": False},
     "start_volume": {"type": "bool", "default": False},
     "stop_volume": {"type": "bool", "default": False},
     "volume_policy": {"type": "str", "choices": ["keep", "stop", "delete"], "default": "keep"},
@@ -522,18 +531,23 @@ def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
 
     rest = Action(f"make storage domain {desired.name} on {desired.spec} {desired.state}", go_on)
     before = {"state": "absent" if volume.was_never_started else "unknown", "volume": volume.status}
-    plan = Plan(before, {"state": desired.state, "volume": "Started"}, (start_action(host, volume), rest))
-    return Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted)
+    setting, warnings = optimize_actions(host, desired)
+    actions = (*setting, start_action(host, volume), rest)
+    plan = Plan(before, {"state": desired.state, "volume": "Started"}, actions)
+    return Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted, tuple(warnings))
 
 
 def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """Mount, own, lay out, upgrade, attach: what is missing of it."""
-    if volume and not volume.is_started:
+    if volume and desired.start_volume and not volume.is_started:
         return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
     require_ours(current.storage_domain, desired)
+    setting, poor = optimize_actions(host, desired)
     mounting, warnings = mount_actions(host, current, desired)
+    warnings.extend(poor)
     actions = (
+        *setting,
         *mounting,
         *layout_actions(current, desired),
         *plan_upgrade(current, desired),
@@ -559,7 +573,7 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
 
 def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """Mount, and take it from its data center."""
-    if volume and not volume.is_started:
+    if volume and desired.start_volume and not volume.is_started:
         return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
     require_ours(current.storage_domain, desired)
@@ -571,7 +585,9 @@ def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
         freeing = stop_actions(host, desired, running_vms(host, desired))
         words = f"detach storage domain {found.name} from {_joined(found.pools) or 'no data center'}"
         freeing.append(change_action(desired, words, lambda found: _detached(found, desired)))
-    actions = (*mounting, *freeing, *boot_actions(host, desired, boot=desired.boot))
+    setting, poor = optimize_actions(host, desired)
+    warnings.extend(poor)
+    actions = (*setting, *mounting, *freeing, *boot_actions(host, desired, boot=desired.boot))
     before = _shown(current, desired)
     plan = Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
     return mounted_item(host, plan, current, detached(found), desired, warnings)

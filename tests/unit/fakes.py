@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     HungError,
     StorageError,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -209,6 +210,20 @@ class FakeServers:
             raise GlusterError(f"cannot read volume {name}: Volume {name} does not exist")
         bricks = tuple(Brick(server, "/bricks/b", peer=f"uuid of {server}") for server in self._servers)
         return Volume(name, "Replicate", self.status, 3, bricks, dict(self.options))
+
+    def volume_and_options(self, name: str) -> Found:
+        volume = self.volume(name)
+        in_force = {"cluster.granular-entry-heal": "off", "features.shard": "off", "server.allow-insecure": "on"}
+        return Found(volume, {**in_force, **volume.options}, 100000)
+
+    def group(self, name: str) -> dict[str, str]:
+        return {"features.shard": "on"}
+
+    def set_options(self, name: str, options: t.Mapping[str, str]) -> None:
+        self.options.update(options)
+
+    def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
+        self.options["cluster.granular-entry-heal"] = "enable" if enable else "disable"
 
     def own_uuid(self) -> str:
         return f"uuid of {self._servers[0]}"

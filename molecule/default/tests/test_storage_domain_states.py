@@ -166,7 +166,8 @@ def trial(system: System) -> t.Iterator[str]:
 def test_the_volume_is_taken_along(modules: Modules, system: System, trial: str) -> None:
     args = {"name": "trial", "spec": f"{HOST}:/{trial}"}
     point = MOUNT_POINT.replace(VOLUME, trial)
-    made = modules.as_promised("glusterfs_domain", **args, start_volume=True)["storage_domain"]
+    made = modules.as_promised("glusterfs_domain", **args, optimize=True, start_volume=True)["storage_domain"]
+    assert "performance.strict-o-direct: on" in system.lines("gluster", "volume", "info", trial)
     modules.as_promised("glusterfs_domain", **args, state="maintenance", stop_volume=True)
     assert "Status: Stopped" in system.lines("gluster", "volume", "info", trial)
     ending = {**args, "state": "absent", "confirm": "trial", "volume_policy": "delete", "purge_data": True}

@@ -666,6 +666,31 @@ def test_a_stopped_volume_is_started_when_asked(host: Lab, status: str) -> None:
     assert item.read()["uuid"] == metadata(host).uuid
 
 
+@pytest.mark.parametrize("state", ["active", "detached"])
+def test_a_volume_is_optimized_when_asked(host: Lab, state: str) -> None:
+    host.run()
+    item = host.run(optimize=True, state=state)
+    setting, healing = item.plan.summaries
+    assert setting.startswith("set features.shard=on, ")
+    assert setting.endswith(" on volume gv0")
+    assert healing == "enable granular-entry-heal on volume gv0"
+    assert host.gluster.options["storage.owner-uid"] == "36"
+
+
+def test_a_volume_is_optimized_before_its_start(host: Lab) -> None:
+    host.gluster.status = "Created"
+    item = host.run(optimize=True, start_volume=True)
+    setting, start, _rest = item.plan.summaries
+    assert "cluster.granular-entry-heal=enable" in setting
+    assert start == "start volume gv0"
+
+
+def test_what_has_to_wait_for_a_restart_is_warned_of(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+    monkeypatch.setattr(host.gluster, "group", lambda _name: {"config.transport": "tcp,rdma"})
+    assert any("config.transport is in force after volume gv0" in words for words in host.item(optimize=True).warnings)
+
+
 def test_a_stopped_volume_is_detached_after_its_start(host: Lab) -> None:
     host.run(data_center="dc")
     host.run(**STOPPING)
@@ -778,7 +803,7 @@ def test_a_stopped_volume_that_a_domain_is_defined_on_is_not_deleted(host: Lab) 
         host.item(**ENDING)
 
 
-@pytest.mark.parametrize("params", [{"start_volume": True}, STOPPING, ENDING])
+@pytest.mark.parametrize("params", [{"start_volume": True}, {"optimize": True}, STOPPING, ENDING])
 @pytest.mark.parametrize("away", ["Connection failed", "Volume gv0 does not exist"])
 def test_volume_work_is_refused_where_the_volume_is_not(host: Lab, params: dict[str, t.Any], away: str) -> None:
     host.run()
@@ -799,6 +824,8 @@ def test_a_volume_that_is_gone_cannot_be_started_or_stopped(host: Lab, params: d
     ("params", "fault"),
     [
         ({"start_volume": True, "state": "maintenance"}, "start_volume is for state active or detached"),
+        ({**STOPPING, "optimize": True}, "optimize is for state active or detached"),
+        ({"optimize": True, "spec": "gl1:/gv0/dir"}, "optimize would have volume gv0 shard, and /dir is a directory"),
         ({"stop_volume": True}, "stop_volume is for state maintenance, not active"),
         ({"volume_policy": "stop"}, "volume_policy stop is for state absent"),
         ({**ENDING, "spec": "gl1:/gv0/dir"}, "volume gv0 holds more than /dir"),
