@@ -32,7 +32,6 @@ MODULES = (
     "libvirt_vm",
     "libvirt_vm_info",
 )
-NETWORK = "<network><name>default</name><forward mode='bridge'/><bridge name='examples0'/></network>"
 MOUNTS = [MOUNT_POINT.replace(HOST, "gluster1"), MOUNT_POINT.replace(f"{HOST}:_vmstore", "gluster1:_old")]
 
 
