@@ -12,17 +12,11 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Desired
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
-    Change,
-    pairs_of,
-    volume_restart_reasons,
-)
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse, reasons_not_to_stop
 
 GONE: t.Final = "does not exist"
@@ -60,6 +54,10 @@ def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[s
     """Preset virt_store, as gluster_volume_options sets it; with what makes the volume a poor home all the same."""
     if not desired.optimize:
         return [], []
+    # not at the top: seldom asked for, and a twentieth of what a run costs that changes nothing
+    from ansible_collections.gfapi.virt.plugins.module_utils import _volume_change as volume_change
+    from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+
     gluster, name = host.gluster, desired.spec.volume
     volume, in_force, op_version = gluster.volume_and_options(name)
     table = volume_options.table_for(op_version)
@@ -74,11 +72,11 @@ def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[s
         for pairs in table.steps(sets, in_force):
             gluster.set_options(name, pairs)
 
-    actions = [Action(f"set {pairs_of(sets)} on volume {name}", set_all)] if sets else []
+    actions = [Action(f"set {volume_change.pairs_of(sets)} on volume {name}", set_all)] if sets else []
     if heal is not None:
         words = f"enable granular-entry-heal on volume {name}"
         actions.append(Action(words, lambda: gluster.set_granular_entry_heal(name, enable=True)))
-    pending = volume_restart_reasons(table, Change(volume, sets), {})
+    pending = volume_change.volume_restart_reasons(table, volume_change.Change(volume, sets), {})
     return actions, [*volume_options.warnings_for(volume), *pending]
 
 
