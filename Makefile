@@ -77,8 +77,9 @@ molecule: venv lab-packages ## scenarios on real hosts
 	MOLECULE_COMMAND_BORDERS=false molecule test --all --destroy=never
 
 .PHONY: runner
-runner: venv ## site.yml as AWX runs it, on the host that molecule/default left
-	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner $(ARGS)
+runner: venv ## site.yml as AWX runs it, on the hosts that the scenarios left
+	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml GFAPI_CLUSTER_INVENTORY=.cache/lab/cluster/inventory.yml \
+		pytest tests/runner $(ARGS)
 
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`playbooks/site.yml` on a lab host, as AWX runs it: every value text, as a check and as a run.
 
-Set GFAPI_LAB_INVENTORY to the inventory of a lab in which molecule/default converged:
+Set GFAPI_LAB_INVENTORY to the inventory of a lab in which molecule/default converged, and GFAPI_CLUSTER_INVENTORY to
+that of molecule/cluster:
 
     GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml pytest tests/runner
 """
@@ -22,17 +23,21 @@ CONVERGE = job.ROOT / "molecule/default/converge.yml"
 GUEST = "/var/lib/gfapi-lab/guest"
 
 
-@pytest.fixture(scope="module")
-def inventory() -> Path:
+def inventory_in(variable: str) -> Path:
     """The lab. In CI it has to be there; elsewhere what was not run is named."""
-    given = os.environ.get("GFAPI_LAB_INVENTORY", "")
+    given = os.environ.get(variable, "")
     path = Path(given).resolve()
     if given and path.is_file():
         return path
-    said = f"GFAPI_LAB_INVENTORY ({given or 'not set'}) names no lab: site.yml was not run under ansible-runner"
+    said = f"{variable} ({given or 'not set'}) names no lab: site.yml was not run there under ansible-runner"
     if os.environ.get("CI"):
         pytest.fail(said)
     pytest.skip(said)
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Path:
+    return inventory_in("GFAPI_LAB_INVENTORY")
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +128,23 @@ def test_a_new_volume_with_its_machine(site: t.Callable[..., job.Job], new: tupl
     again = site(answers, check=False)
     assert again.changed == set()
     assert_proven(again.summary, name)
+
+
+def test_a_cluster_is_as_asked_in_text_too(tmp_path: Path) -> None:
+    """The volume of molecule/cluster over three nodes, and its storage domain on two hypervisors."""
+    inventory = inventory_in("GFAPI_CLUSTER_INVENTORY")
+    nodes = job.group(inventory, "gluster_nodes")
+    answers = {
+        "gluster_volume_prep_volume": "vmstore",
+        "gluster_volume_prep_bricks": [f"{node}:/bricks/vmstore" for node in nodes],
+        "gluster_storage_domain_name": "vms",
+        "gluster_storage_domain_volume": "vmstore",
+        "gluster_storage_domain_servers": nodes,
+        "vm_gfapi_hypervisor": job.group(inventory, "hypervisors")[1],
+    }
+    for check in (True, False):
+        result = job.run_site(tmp_path / str(check), inventory, job.survey(answers), check=check)
+        assert result.failures == []
+        assert result.status == "successful", result.output
+        assert (result.changed, result.planned) == (set(), set())
+        assert result.summary["storage_domain"]["name"] == "vms"

@@ -96,11 +96,15 @@ def test_space_is_what_a_mount_shows(hypervisors: list[System], mount_point: str
 
 
 def test_clients_are_the_mount_and_the_machine_of_each_hypervisor(
-    hypervisors: list[System], guests: list[Guest], volume: Info
+    nodes: list[System], hypervisors: list[System], guests: list[Guest]
 ) -> None:
     assert {guest.state for guest in guests} == {"running"}
-    addresses = {hypervisor.run("hostname", "-I").split()[0] for hypervisor in hypervisors}
-    assert {client["host"]: client["processes"] for client in volume["clients"]} == dict.fromkeys(addresses, 2)
+    expected = {hypervisor.run("hostname", "-I").split()[0]: 2 for hypervisor in hypervisors}
+
+    def told() -> dict[str, int]:
+        return {client["host"]: client["processes"] for client in vmstore(nodes[0])["clients"] or ()}
+
+    nodes[0].wait(f"clients {expected}", lambda: told() == expected)  # they may be connecting again
 
 
 def test_options_in_force_are_those_of_volume_get(nodes: list[System]) -> None:
