@@ -35,7 +35,7 @@ class System:
         end = time.monotonic() + timeout_s
         while not reached():
             assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
-            time.sleep(0.5)
+            time.sleep(0.5)  # the hosts' daemons tell nobody outside what they have reached
 
 
 class Guest:

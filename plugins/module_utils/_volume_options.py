@@ -48,16 +48,6 @@ GROUP_PREFIX: t.Final = "group:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def is_same(name: str, left: str, right: str) -> bool:
-    """As in the table of the oldest version known."""
-    return table_for(0).is_same(name, left, right)
-
-
-def differences(desired: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> dict[str, str]:
-    """As in the table of the oldest version known."""
-    return table_for(0).differences(desired, in_force)
-
-
 def group_of(preset: str) -> str | None:
     """The option group that a preset `group:NAME` names; None for another preset."""
     if not preset.startswith(GROUP_PREFIX):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 import uuid
+from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
@@ -166,5 +167,5 @@ class FakeLibvirt:
     def shut_down(self, name: str, *, timeout_s: float, force: bool) -> None:
         self._change(name, state="shut_off", live=None)
 
-    def _change(self, name: str, **values: object) -> None:
-        self.records[name] = DomainRecord(**{**vars(self.records[name]), **values})  # type: ignore[arg-type]
+    def _change(self, name: str, **values: t.Any) -> None:
+        self.records[name] = replace(self.records[name], **values)
