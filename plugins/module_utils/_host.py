@@ -176,8 +176,9 @@ class Host:
     def glusterd_has_read_its_file(self) -> bool:
         """Whether glusterd.vol was last written before the running glusterd was started. True where none runs."""
         try:
-            started = os.stat(f"/proc/{_read(GLUSTERD_PID).strip() or '-'}").st_mtime
-            return os.stat(GLUSTERD_VOL).st_mtime <= started
+            os.stat(f"/proc/{_read(GLUSTERD_PID).strip() or '-'}")
+            # it writes its pid and then reads the file; the times of /proc/PID are those of the first look at it
+            return os.stat(GLUSTERD_VOL).st_mtime_ns <= os.stat(GLUSTERD_PID).st_mtime_ns
         except OSError:
             return True
 

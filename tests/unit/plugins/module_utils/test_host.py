@@ -134,8 +134,12 @@ def test_glusterd_has_read_its_file_if_it_was_started_after(monkeypatch: pytest.
     file.touch()
     assert Host().glusterd_has_read_its_file()
     pid.write_text(f"{os.getpid()}\n")
-    assert not Host().glusterd_has_read_its_file()
-    os.utime(file, (0, 0))
+    written = pid.stat().st_mtime_ns
+    for later, read in ((1_000_000, False), (0, True), (-1_000_000, True)):
+        os.utime(file, ns=(written, written + later))
+        assert Host().glusterd_has_read_its_file() is read
+    os.utime(file, ns=(written, written + 1))
+    pid.write_text("4194305\n")  # no process: above the largest that Linux gives
     assert Host().glusterd_has_read_its_file()
 
 
