@@ -25,6 +25,8 @@ _DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 _NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: a rename onto a directory that is there says one or the other
 ALREADY_THERE: t.Final = (errno.EEXIST, errno.ENOTEMPTY)
+#: performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
+REREADS: t.Final = 5
 MENDS: t.Final = {
     errno.ENOSPC: "free space or add bricks to the volume",
     errno.EDQUOT: "raise the quota or free space",
@@ -128,6 +130,16 @@ class Directory:
         return descriptor
 
     def read(self, name: str, limit_bytes: int, offset: int = 0) -> bytes:
+        """What a file holds; one that another host replaces meanwhile is opened anew."""
+        for _attempt in range(REREADS):
+            try:
+                return self._read(name, limit_bytes, offset)
+            except OSError as exc:
+                if exc.errno != errno.ESTALE:
+                    raise
+        return self._read(name, limit_bytes, offset)
+
+    def _read(self, name: str, limit_bytes: int, offset: int) -> bytes:
         descriptor = self.open_file(name)
         with os.fdopen(descriptor, "rb") as file:
             file.seek(offset)

@@ -15,6 +15,7 @@ import pwd
 import re
 import shutil
 import socket
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ GLUSTERD_DIRECTORY: t.Final = "/var/lib/glusterd"
 GLUSTERD_PID: t.Final = "/var/run/glusterd.pid"
 #: the option's default became `on` here, and no restart is needed any more
 INSECURE_BY_DEFAULT: t.Final = Version((3, 7, 3))
+#: of /proc/PID/stat (proc(5)), counted after the program's name: the start, in ticks after boot
+STARTED: t.Final = 19
 TIMEOUT_S: t.Final = 20
 
 
@@ -175,12 +178,17 @@ class Host:
 
     def glusterd_has_read_its_file(self) -> bool:
         """Whether glusterd.vol was last written before the running glusterd was started. True where none runs."""
+        # not the time of /proc/PID, which is that of somebody's first look at it, nor of the pid file: glusterd (10.3)
+        # has read its file by then
+        status = _read(f"/proc/{_read(GLUSTERD_PID).strip() or '-'}/stat").rpartition(")")[2].split()
         try:
-            os.stat(f"/proc/{_read(GLUSTERD_PID).strip() or '-'}")
-            # it writes its pid and then reads the file; the times of /proc/PID are those of the first look at it
-            return os.stat(GLUSTERD_VOL).st_mtime_ns <= os.stat(GLUSTERD_PID).st_mtime_ns
-        except OSError:
+            return os.stat(GLUSTERD_VOL).st_mtime <= _booted_at() + int(status[STARTED]) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError):
             return True
+
+
+def _booted_at() -> float:
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _read(path: str) -> str:

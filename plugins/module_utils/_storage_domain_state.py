@@ -53,6 +53,8 @@ class Desired:
     owner: tuple[int, int]
     version: int | None
     state: str
+    #: whether one that is not there is made
+    create: bool
     data_center: str | None
     #: `None` leaves /etc/fstab as it is
     boot: bool | None
@@ -131,6 +133,7 @@ def desired_from(params: Params) -> Desired:
         (params["owner_uid"], params["owner_gid"]),
         params["version"],
         params["state"],
+        params["create"],
         None if params["data_center"] is None else data_center_uuid(params["data_center"]),
         params["boot"],
         params["running_vms"],
@@ -147,8 +150,10 @@ def require_suited(params: Params, spec: VolumeSpec) -> None:
     """Raises `ValueError` for volume work that is no part of the state, or more than the storage domain's."""
     state, policy = params["state"], params["volume_policy"]
     for name in ("optimize", "start_volume"):
-        if params[name] and state not in ("active", "detached"):
-            raise ValueError(f"{name} is for state active or detached, not {state}")
+        if params[name] and state == "absent":
+            raise ValueError(f"{name} is for a storage domain that is there, not for state absent")
+    if params["start_volume"] and params["stop_volume"]:
+        raise ValueError("start_volume and stop_volume are asked for at once; leave one of them out")
     if params["optimize"] and spec.directory:
         raise ValueError(f"optimize would have volume {spec.volume} shard, and /{spec.directory} is a directory of it")
     if params["stop_volume"] and state != "maintenance":
@@ -162,7 +167,7 @@ def require_suited(params: Params, spec: VolumeSpec) -> None:
 
 
 def require_ours(found: StorageDomain | None, desired: Desired) -> None:
-    """Raises `StorageError` for a storage domain of another name, and for none where one is to be detached."""
+    """Raises `StorageError` for a storage domain of another name, and for none where none is to be made."""
     if found and found.name != desired.name:
         raise StorageError(
             f"{desired.spec} holds storage domain {found.name!r} ({found.uuid}), not {desired.name!r};"
@@ -172,6 +177,11 @@ def require_ours(found: StorageDomain | None, desired: Desired) -> None:
         raise StorageError(
             f"there is no storage domain {desired.name} on {desired.spec} to detach; state active makes it, and leaves"
             " it without a data center"
+        )
+    if found is None and desired.state == "active" and not desired.create:
+        raise StorageError(
+            f"there is no storage domain {desired.name} on {desired.spec}, and none is to be made (create: false); mend"
+            " the spec, or let it be made"
         )
 
 

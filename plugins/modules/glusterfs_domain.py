@@ -117,6 +117,13 @@ options:
     type: str
     choices: [active, maintenance, detached, absent]
     default: active
+  create:
+    description:
+      - Whether V(active) makes a storage domain where there is none. With V(false) that is refused, for one that an
+        oVirt or somebody else made.
+    type: bool
+    default: true
+    version_added: 0.2.0
   running_vms:
     description:
       - What to do about libvirt domains of this host that run on the storage domain before O(state=maintenance), and
@@ -135,14 +142,14 @@ options:
   optimize:
     description:
       - Whether the volume first gets the options of the preset C(virt_store) of M(gfapi.virt.gluster_volume_options),
-        for O(state=active) or O(state=detached). It is not stopped for that; what has to wait for it is warned of.
+        for any O(state) but V(absent). It is not stopped for that; what has to wait for it is warned of.
     type: bool
     default: false
     version_added: 0.2.0
   start_volume:
     description:
       - Whether the volume is started before O(state=active) or O(state=detached). A stopped one cannot be mounted, so
-        this is the order, whatever a wish of oVirt's says.
+        this is the order, whatever a wish of oVirt's says. With O(state=maintenance) it is started for other hosts.
       - What stands behind a stopped volume cannot be seen. The module then plans in one step what it does after that.
       - This and all other work on the volume is done by the glusterd of this host, so in check mode too it is refused
         where that does not have the volume in its pool. The message names hosts to delegate the task to.
@@ -213,6 +220,7 @@ EXAMPLES = r"""
   gfapi.virt.glusterfs_domain:
     name: old
     spec: gluster1:/old
+    create: false
     version: 5
 
 - name: Storage domain trial is active, also after a reboot, and belongs to data center Default
@@ -415,6 +423,7 @@ ARGUMENT_SPEC = {
     "owner_uid": {"type": "int", "default": OWNER_ID},
     "owner_gid": {"type": "int", "default": OWNER_ID},
     "state": {"type": "str", "choices": list(STATES), "default": "active"},
+    "create": {"type": "bool", "default": True},
     "running_vms": {"type": "str", "choices": ["refuse", "shutdown", "destroy"], "default": "refuse"},
     "shutdown_timeout": {"type": "int", "default": 180},
     "optimize": {"type": "bool", "default": False},
@@ -620,14 +629,18 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
+    setting, warnings = optimize_actions(host, desired)
+    if volume and desired.start_volume and not volume.is_started:
+        setting.append(start_action(host, volume))
     ending = end_actions(host, desired, volume, condition, names)
-    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False), *ending)
+    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False), *setting, *ending)
     mounted = condition is not Condition.NONE
     before = {"state": "active" if mounted or names else "maintenance", "mounted": mounted, "running": names}
     after = {"state": "maintenance", "mounted": False, "running": []}
     if volume:
-        before, after = {**before, "volume": volume.status}, {**after, "volume": "Stopped"}
-    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None))
+        status = "Started" if desired.start_volume else "Stopped" if desired.stop_volume else volume.status
+        before, after = {**before, "volume": volume.status}, {**after, "volume": status}
+    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None), warnings=tuple(warnings))
 
 
 def gone_item(host: Host, desired: Desired, volume: Volume | None) -> Item:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run `playbooks/site.yml` as AWX does: under ansible-runner, with a survey's answers as extra variables.
+"""Run the playbooks as AWX does: under ansible-runner, with a survey's answers as extra variables.
 
 AWX marks what a survey gives as `!unsafe`, so that nothing in it is ever a template; and all of it is text.
 """
@@ -30,15 +30,17 @@ def as_text(value: object) -> str:
     return json.dumps(value)
 
 
-def survey(answers: t.Mapping[str, object]) -> dict[str, str]:
-    """Every option of every role as text: the answers given here, and the defaults of all others."""
+def survey(
+    answers: t.Mapping[str, object], *, playbook: str = "site", roles: t.Sequence[str] = ROLES
+) -> dict[str, str]:
+    """Every option of the roles as text: the answers given here, and the defaults of all others."""
     text = {}
-    for role in ROLES:
+    for role in roles:
         options = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"][
             "main"
         ]["options"]
         text.update({name: as_text(spec["default"]) for name, spec in options.items() if "default" in spec})
-    plays = yaml.safe_load((ROOT / "playbooks/site.yml").read_text())
+    plays = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text())
     told = {name for play in plays for name in play.get("vars", {})}  # by the playbook itself, so nobody is asked
     return {name: value for name, value in text.items() if name not in told} | {
         n: as_text(v) for n, v in answers.items()
@@ -92,20 +94,22 @@ def environment() -> dict[str, str]:
     }
 
 
-def run_site(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: bool) -> Job:
-    """One run in a folder of its own. The answers are marked as AWX marks them."""
+def run(
+    folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: bool, playbook: str = "site"
+) -> Job:
+    """One run of a playbook in a folder of its own. The answers are marked as AWX marks them."""
     (folder / "env").mkdir(parents=True)
     (folder / "env/extravars").write_text("".join(f"{n}: !unsafe {json.dumps(v)}\n" for n, v in answers.items()))
-    run = ansible_runner.run(
+    done = ansible_runner.run(
         private_data_dir=str(folder),
         inventory=str(inventory),
-        playbook=str(ROOT / "playbooks/site.yml"),
+        playbook=str(ROOT / f"playbooks/{playbook}.yml"),
         cmdline="--check --diff" if check else "--diff",
         envvars=environment(),
         quiet=True,
     )
-    with run.stdout as output:
-        return Job(run.status, output.read(), tuple(run.events))
+    with done.stdout as output:
+        return Job(done.status, output.read(), tuple(done.events))
 
 
 def run_shell(folder: Path, inventory: Path, group: str, command: str) -> None:

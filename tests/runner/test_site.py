@@ -50,7 +50,7 @@ def site(tmp_path: Path, inventory: Path) -> t.Callable[..., job.Job]:
     """Run site.yml and see that it passes."""
 
     def run(answers: t.Mapping[str, str], *, check: bool) -> job.Job:
-        result = job.run_site(tmp_path / uuid.uuid4().hex, inventory, answers, check=check)
+        result = job.run(tmp_path / uuid.uuid4().hex, inventory, answers, check=check)
         assert result.failures == []
         assert result.status == "successful", result.output
         assert result.summary["check_mode"] is check
@@ -143,7 +143,7 @@ def test_a_cluster_is_as_asked_in_text_too(tmp_path: Path) -> None:
         "vm_gfapi_hypervisor": job.group(inventory, "hypervisors")[1],
     }
     for check in (True, False):
-        result = job.run_site(tmp_path / str(check), inventory, job.survey(answers), check=check)
+        result = job.run(tmp_path / str(check), inventory, job.survey(answers), check=check)
         assert result.failures == []
         assert result.status == "successful", result.output
         assert (result.changed, result.planned) == (set(), set())

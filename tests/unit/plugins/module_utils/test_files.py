@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, pad, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._files import REREADS, Directory, explained, pad, staging
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
 OWNER = (os.getuid(), os.getgid())
@@ -63,6 +63,27 @@ def test_a_pipe_does_not_hold_us(directory: Directory, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "f")
     with pytest.raises(OSError, match="no regular file"):
         directory.open_file("f")
+
+
+@pytest.mark.parametrize(("replaced", "readable"), [(0, True), (REREADS, True), (REREADS + 1, False)])
+def test_a_file_that_is_replaced_meanwhile_is_opened_anew(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: int, readable: bool
+) -> None:
+    (tmp_path / "f").write_text("new")
+    left = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * replaced
+    opened = directory.open_file
+
+    def open_file(name: str) -> int:
+        if left:
+            raise left.pop()
+        return opened(name)
+
+    monkeypatch.setattr(directory, "open_file", open_file)
+    if readable:
+        assert directory.read("f", 10) == b"new"
+    else:
+        with pytest.raises(OSError, match="Stale file handle"):
+            directory.read("f", 10)
 
 
 def test_a_full_directory_is_not_replaced_and_an_empty_one_is(directory: Directory, tmp_path: Path) -> None:

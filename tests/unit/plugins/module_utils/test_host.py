@@ -7,6 +7,8 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import subprocess
+import time
 import types
 import typing as t
 from pathlib import Path
@@ -133,12 +135,13 @@ def test_glusterd_has_read_its_file_if_it_was_started_after(monkeypatch: pytest.
     assert Host().glusterd_has_read_its_file()
     file.touch()
     assert Host().glusterd_has_read_its_file()
-    pid.write_text(f"{os.getpid()}\n")
-    written = pid.stat().st_mtime_ns
-    for later, read in ((1_000_000, False), (0, True), (-1_000_000, True)):
-        os.utime(file, ns=(written, written + later))
-        assert Host().glusterd_has_read_its_file() is read
-    os.utime(file, ns=(written, written + 1))
+    begun = time.time()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as daemon:
+        pid.write_text(f"{daemon.pid}\n")
+        # the kernel counts starts in hundredths of a second
+        for written, read in ((begun - 0.1, True), (0, True), (time.time() + 0.1, False)):
+            os.utime(file, (written, written))
+            assert Host().glusterd_has_read_its_file() is read
     pid.write_text("4194305\n")  # no process: above the largest that Linux gives
     assert Host().glusterd_has_read_its_file()
 

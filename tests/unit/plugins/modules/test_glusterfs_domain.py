@@ -714,6 +714,25 @@ def test_maintenance_stops_the_volume_when_asked(host: Lab) -> None:
     assert host.item(**STOPPING).plan.summaries == []
 
 
+def test_a_volume_is_made_ready_for_other_hosts(host: Lab) -> None:
+    host.gluster.status = "Created"
+    item = host.run(state="maintenance", optimize=True, start_volume=True)
+    setting, start = item.plan.summaries
+    assert setting.startswith("set features.shard=on, ")
+    assert start == "start volume gv0"
+    assert (item.plan.before["volume"], item.plan.after["volume"]) == ("Created", "Started")
+    assert host.mounts.table() == ()
+
+
+@pytest.mark.parametrize("start_volume", [True, False])
+def test_none_is_made_where_that_is_not_wanted(host: Lab, start_volume: bool) -> None:
+    words = "there is no storage domain vmstore on gl1:/gv0, and none is to be made"
+    with pytest.raises(StorageError, match=words):
+        host.run(create=False, start_volume=start_volume)
+    host.run()
+    assert host.run(create=False).plan.summaries == []
+
+
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize(
     ("clients", "use", "words"),
@@ -823,8 +842,9 @@ def test_a_volume_that_is_gone_cannot_be_started_or_stopped(host: Lab, params: d
 @pytest.mark.parametrize(
     ("params", "fault"),
     [
-        ({"start_volume": True, "state": "maintenance"}, "start_volume is for state active or detached"),
-        ({**STOPPING, "optimize": True}, "optimize is for state active or detached"),
+        ({**ABSENT, "start_volume": True}, "start_volume is for a storage domain that is there, not for state absent"),
+        ({**ABSENT, "optimize": True}, "optimize is for a storage domain that is there, not for state absent"),
+        ({**STOPPING, "start_volume": True}, "start_volume and stop_volume are asked for at once"),
         ({"optimize": True, "spec": "gl1:/gv0/dir"}, "optimize would have volume gv0 shard, and /dir is a directory"),
         ({"stop_volume": True}, "stop_volume is for state maintenance, not active"),
         ({"volume_policy": "stop"}, "volume_policy stop is for state absent"),
