@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
@@ -25,6 +26,10 @@ _DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 _NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: a rename onto a directory that is there says one or the other
 ALREADY_THERE: t.Final = (errno.EEXIST, errno.ENOTEMPTY)
+#: of storage/posix, for a file on a mount (seen on 10.3): whether anybody has it open on the brick that answers
+OPEN_COUNT: t.Final = "glusterfs.open-fd-count"
+#: how long the bricks may have a file open after the last user closed it
+LINGERS_S: t.Final = 3
 #: performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
 REREADS: t.Final = 5
 MENDS: t.Final = {
@@ -100,6 +105,16 @@ class Directory:
         except FileNotFoundError:
             return False
         return True
+
+    def is_open(self, name: str) -> bool:
+        """Whether a process of any host, also QEMU over gfapi, has a file open. Bricks tell; off Gluster it is not."""
+        try:
+            count = os.getxattr(f"/proc/self/fd/{self.descriptor}/{name}", OPEN_COUNT, follow_symlinks=False)
+        except OSError as exc:
+            if exc.errno in (errno.ENOTSUP, errno.ENODATA, errno.ENOENT):
+                return False
+            raise
+        return count.rstrip(b"\0") != b"0"
 
     def make(self, name: str, mode: int, owner: Owner) -> Directory:
         """A new directory, open."""
@@ -218,6 +233,19 @@ def _no_umask() -> t.Iterator[None]:
         yield
     finally:
         os.umask(previous)
+
+
+Found = t.TypeVar("Found")
+
+
+def lasting(look: t.Callable[[], Found]) -> Found:
+    """What a look for open files finds, once those that were just closed are out of it."""
+    end = time.monotonic() + LINGERS_S
+    while True:
+        found = look()
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.1)  # a brick tells nobody of a close
 
 
 #: VDSM looks for names that begin with no dot

@@ -106,6 +106,17 @@ class ImageFiles:
             )
         return Sizes(virtual, actual, length)
 
+    def is_open(self, images: Directory, uuid: str) -> bool:
+        """Whether anybody on any host has a layer of an image open."""
+        with images.child(uuid) as directory:
+            return any(map(directory.is_open, _data_names(directory)))
+
+    def open_images(self, images: Directory) -> list[str]:
+        """The images that anybody on any host has open: by name, or by uuid where that cannot be read."""
+        listing = self.read(images)
+        opened = [uuid for uuid in (*listing.images, *listing.faults) if self.is_open(images, uuid)]
+        return [listing.images[uuid].name or uuid if uuid in listing.images else uuid for uuid in opened]
+
     def create(self, images: Directory, volume: ImageVolume, domain: StorageDomain) -> bool:
         """Make an image of one image volume; `False` if another run made it first. An image that is there stays."""
         with staging(images, volume.image_uuid) as stage:
@@ -197,6 +208,10 @@ def _leaf(images: Directory, image: Image) -> t.Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _data_names(directory: Directory) -> list[str]:
+    return [name for name in directory.names() if not name.startswith(".") and not name.endswith((META, LEASE))]
 
 
 def _read_into(listing: Listing, images: Directory, uuid: str) -> None:

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
@@ -82,6 +82,11 @@ class Storage:
         if illegal:
             raise StorageError(f"disk {name!r} in storage domain {place.name} is not usable: {illegal[0]} is not LEGAL")
         return found
+
+    def is_open(self, found: FoundImage) -> bool:
+        """Whether a process of any host has an image open."""
+        with self._images_of(found.place, f"look at disk {found.name}") as images:
+            return lasting(lambda: self._files.is_open(images, found.image_uuid))
 
     def create(self, place: MountedStorageDomain, volume: ImageVolume) -> None:
         """Make an image; one that another run makes at this moment is well if it is alike."""

@@ -83,6 +83,8 @@ class Current:
     leftovers: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     is_unfinished: bool = False
+    #: images that somebody on some host has open; asked only before they are deleted
+    opened: tuple[str, ...] = ()
 
     @property
     def is_mounted(self) -> bool:

@@ -72,7 +72,8 @@ options:
           description:
             - V(present) has it made if there is none.
             - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only
-              defined.
+              defined, and while anybody on any host has it open, for the volume's bricks tell. A domain of another host
+              that is shut off is not seen.
           type: str
           choices: [present, absent]
           default: present
@@ -420,6 +421,8 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, running))}; one that several VMs run on is not grown"
         )
+    if not running:
+        require_closed(storage, found, "grown")
     resize_live = (lambda: users.block_resize(running[0], size_bytes)) if running else None
     live = f" live in domain {running[0].name}" if running else ""
     words = f"grow disk {found.name} from {size_text(found.virtual_size_bytes)} to {size_text(size_bytes)}{live}"
@@ -454,6 +457,16 @@ def require_unused(storage: Storage, users: ImageUsers, found: FoundImage) -> No
     sharers = storage.listing(found.place).sharers(found.image)
     if sharers:
         raise StorageError(f"disk {found.name!r} is the template of {', '.join(sharers)}; delete them first")
+    require_closed(storage, found, "deleted")
+
+
+def require_closed(storage: Storage, found: FoundImage, what: str) -> None:
+    """Raises `StorageError` while somebody whom this host's libvirt does not know has the image open."""
+    if storage.is_open(found):
+        raise StorageError(
+            f"disk {found.name!r} cannot be {what}: its bricks have image {found.image_uuid} open, for a VM of another"
+            " host or another program; stop that first"
+        )
 
 
 def shown(found: FoundImage) -> dict[str, t.Any]:

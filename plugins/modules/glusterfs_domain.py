@@ -113,7 +113,8 @@ options:
       - V(detached) has it mounted, and in no data center.
       - V(absent) deletes the storage domain B(with all its images) and unmounts it. Refused without O(confirm), while a
         data center other than O(data_center) has it, and while a libvirt domain of this host uses an image in it.
-      - What libvirt domains on other hosts use is not seen.
+        Images that a VM of another host or another program has open are refused by name too, for the bricks tell.
+        A domain of another host that is shut off is not seen.
     type: str
     choices: [active, maintenance, detached, absent]
     default: active
@@ -360,6 +361,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
@@ -369,6 +371,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    IMAGES,
     MOUNT_ROOT,
     OWNER_ID,
     VERSION,
@@ -457,18 +460,18 @@ def read_current(mounts: Mounter, desired: Desired) -> Current:
     """What is on the volume; where its mount does not show it, through a mount of our own that ends with the look."""
     condition, space = read_mount(mounts, desired)
     if space:
-        return _read_at(desired.mount_point, space, condition)
+        return _read_at(desired.mount_point, space, condition, desired)
     limits = {"timeout_s": SECOND_LOOK_TIMEOUT_S} if condition is Condition.HUNG else {}
     try:
         with mounts.visit(desired.spec, desired.options or (), **limits) as point:
-            return _read_at(point, mounts.require_answer(point), condition)
+            return _read_at(point, mounts.require_answer(point), condition, desired)
     except StorageError as exc:
         if condition is Condition.HUNG:
             raise StorageError(f"mount {desired.mount_point} does not answer, nor does its volume: {exc}") from exc
         raise
 
 
-def _read_at(point: str, space: Space, condition: Condition) -> Current:
+def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -> Current:
     found = storage_domain_files.read(point)
     return Current(
         mount=condition,
@@ -478,7 +481,17 @@ def _read_at(point: str, space: Space, condition: Condition) -> Current:
         leftovers=tuple(storage_domain_files.leftovers(point)),
         missing=storage_domain_upgrade.missing(point, found) if found else (),
         is_unfinished=storage_domain_upgrade.is_unfinished(point),
+        opened=_opened(point, found) if found and desired.state == "absent" else (),
     )
+
+
+def _opened(point: str, found: StorageDomain) -> tuple[str, ...]:
+    # not at the top: only a deletion asks
+    from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
+    from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+
+    with explained(f"look at the images of {found.name}"), Directory.open(f"{point}/{found.uuid}/{IMAGES}") as images:
+        return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
 
 
 def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
@@ -667,7 +680,7 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     found = current.storage_domain
     actions = []
     if found:
-        require_unused(host, found, desired)
+        require_unused(host, found, desired, current.opened)
     if found or current.leftovers:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:
@@ -685,8 +698,8 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, space))
 
 
-def require_unused(host: Host, found: StorageDomain, desired: Desired) -> None:
-    """Raises `StorageError` while another data center has the storage domain or something of this host uses it."""
+def require_unused(host: Host, found: StorageDomain, desired: Desired, opened: t.Sequence[str]) -> None:
+    """Raises `StorageError` while another data center has the storage domain, or something of any host uses it."""
     require_free(found, desired.data_center)
     using = host.users.in_storage_domain(found.uuid)
     if using:
@@ -701,6 +714,11 @@ def require_unused(host: Host, found: StorageDomain, desired: Desired) -> None:
             raise StorageError(
                 f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
             )
+    if opened:
+        raise StorageError(
+            f"storage domain {found.name} is in use: its bricks have images open, for VMs of other hosts or other"
+            f" programs; stop those first: {', '.join(opened[:10])}"
+        )
 
 
 def remove(mounts: Mounter, current: Current, desired: Desired) -> None:

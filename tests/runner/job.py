@@ -94,9 +94,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def run(
-    folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: bool, playbook: str = "site"
-) -> Job:
+def run(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: bool, playbook: str = "site") -> Job:
     """One run of a playbook in a folder of its own. The answers are marked as AWX marks them."""
     (folder / "env").mkdir(parents=True)
     (folder / "env/extravars").write_text("".join(f"{n}: !unsafe {json.dumps(v)}\n" for n, v in answers.items()))

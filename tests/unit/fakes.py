@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import struct
 import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     CommandError,
     GlusterError,
@@ -26,9 +28,23 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 
+if t.TYPE_CHECKING:
+    import pytest
+
 #: a new qcow2 of qemu-img has this odd length, whatever its size
 QCOW2_LENGTH = 196624
 SPACE = Space(size_bytes=100 << 30, free_bytes=40 << 30)
+
+
+def hold_open(monkeypatch: pytest.MonkeyPatch, *files: str) -> None:
+    """Bricks that have the files of these names open for another host, and no other."""
+
+    def getxattr(path: str, _name: str, *, follow_symlinks: bool) -> bytes:
+        assert not follow_symlinks
+        return b"1\0" if posixpath.basename(path) in files else b"0\0"
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
 
 
 class FakeMounts:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage domain from the first start of its volume to its end, by the playbooks as AWX runs them: values are text."""
+"""A storage domain from the first start of its volume to its end, by the playbooks as AWX runs them: values as text."""
 
 from __future__ import annotations
 

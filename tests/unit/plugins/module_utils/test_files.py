@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import REREADS, Directory, explained, pad, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    REREADS,
+    Directory,
+    explained,
+    lasting,
+    pad,
+    staging,
+)
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
 OWNER = (os.getuid(), os.getgid())
@@ -84,6 +92,50 @@ def test_a_file_that_is_replaced_meanwhile_is_opened_anew(
     else:
         with pytest.raises(OSError, match="Stale file handle"):
             directory.read("f", 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "opened"),
+    [
+        (b"1\0", True),
+        (b"0\0", False),
+        pytest.param(errno.ENOTSUP, False, id="other file system"),
+        pytest.param(errno.ENODATA, False, id="no such attribute"),
+        pytest.param(errno.ENOENT, False, id="gone"),
+    ],
+)
+def test_bricks_tell_whether_a_file_is_open(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, answer: bytes | int, opened: bool
+) -> None:
+    def getxattr(path: str, name: str, *, follow_symlinks: bool) -> bytes:
+        assert (path, name) == (f"/proc/self/fd/{directory.descriptor}/f", "glusterfs.open-fd-count")
+        assert not follow_symlinks
+        if isinstance(answer, int):
+            raise OSError(answer, os.strerror(answer))
+        return answer
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    assert directory.is_open("f") is opened
+
+
+def test_bricks_that_do_not_answer_tell_nothing(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def getxattr(*_words: str, **_flags: bool) -> bytes:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(os, "getxattr", getxattr)
+    with pytest.raises(OSError, match="not connected"):
+        directory.is_open("f")
+
+
+@pytest.mark.parametrize(("looks", "found"), [([["f"], ["f"], []], []), ([[]], [])])
+def test_what_was_just_closed_is_not_found(looks: list[list[str]], found: list[str]) -> None:
+    assert lasting(iter(looks).__next__) == found
+    assert looks
+
+
+def test_what_stays_open_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "LINGERS_S", 0.2)
+    assert lasting(lambda: ["f"]) == ["f"]
 
 
 def test_a_full_directory_is_not_replaced_and_an_empty_one_is(directory: Directory, tmp_path: Path) -> None:

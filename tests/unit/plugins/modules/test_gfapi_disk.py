@@ -21,7 +21,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.modules import gfapi_disk
-from ansible_collections.gfapi.virt.tests.unit.fakes import FakeImageUsers, FakeMounts, FakeQemuImg, FakeServers
+from ansible_collections.gfapi.virt.tests.unit.fakes import (
+    FakeImageUsers,
+    FakeMounts,
+    FakeQemuImg,
+    FakeServers,
+    hold_open,
+)
 
 GIB = 1 << 30
 SPEC = VolumeSpec(("gl1",), "gv0")
@@ -319,6 +325,21 @@ def test_a_disk_in_use_is_not_deleted(host: Host, running: bool, saved: bool, wo
     host.uses("web", ImageUser("web", running, "vda", saved=saved))
     with pytest.raises(StorageError, match=rf"disk 'web' is in use by domain web \({words}, disk vda\)"):
         host.items(name="web", state="absent")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"), [({"state": "absent"}, "deleted"), ({"size": "2G"}, "grown")], ids=["absent", "grow"]
+)
+def test_a_disk_that_another_host_has_open_is_left_alone(
+    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str
+) -> None:
+    host.run(name="web", size="1G")
+    (found,) = host.run(name="web")
+    hold_open(monkeypatch, found.predicted["volume_uuid"])
+    with pytest.raises(StorageError, match=f"disk 'web' cannot be {words}: its bricks have image .* open, for a VM of"):
+        host.items(name="web", **params)
+    hold_open(monkeypatch, "another")
+    assert len(host.run(name="web", **params)[0].plan.summaries) == 1
 
 
 def test_a_template_is_not_deleted(host: Host) -> None:

@@ -17,16 +17,24 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
+from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
 from ansible_collections.gfapi.virt.tests.unit import older_domain
-from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeHere, FakeImageUsers, FakeMounts, FakeServers
+from ansible_collections.gfapi.virt.tests.unit.fakes import (
+    SPACE,
+    FakeHere,
+    FakeImageUsers,
+    FakeMounts,
+    FakeServers,
+    hold_open,
+)
 
 OTHER_LINES = "# comment\nUUID=1 / ext4 defaults 0 1\n"
 
@@ -642,6 +650,30 @@ def test_absent_is_refused_for_a_damaged_one(host: Lab) -> None:
     path = Path(host.point, found.uuid, METADATA)
     path.write_text(path.read_text().replace("ROLE=Regular", "ROLE=Master"))
     _absent_is_refused(host, "the seal is broken")
+
+
+@pytest.mark.parametrize("unmounted", [False, True])
+def test_absent_is_refused_while_another_host_has_an_image_open(
+    host: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unmounted: bool
+) -> None:
+    host.run()
+    uuid = metadata(host).uuid
+    volume = ImageVolume.base(uuid, "web", note="", version=5, format="raw", capacity_bytes=4096, created_at=0)
+    folder = Path(host.point, uuid, IMAGES, volume.image_uuid)
+    folder.mkdir()
+    (folder / f"{volume.uuid}.meta").write_text(volume.to_text(5))
+    (folder / volume.uuid).write_bytes(bytes(4096))
+    if unmounted:
+        host.run(state="maintenance")
+        folder = tmp_path / "volumes" / "gv0" / folder.relative_to(host.point)
+    hold_open(monkeypatch, volume.uuid)
+    with pytest.raises(StorageError, match="is in use: its bricks have images open, .* stop those first: web"):
+        host.item(**ABSENT)
+    (folder / f"{volume.uuid}.meta").write_text("broken")
+    with pytest.raises(StorageError, match=f"stop those first: {volume.image_uuid}"):
+        host.item(**ABSENT)
+    hold_open(monkeypatch)
+    assert host.run(**ABSENT).plan.summaries[0].startswith("delete storage domain vmstore")
 
 
 # --- the volume -----------------------------------------------------------------------------------------------------

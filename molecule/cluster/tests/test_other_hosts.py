@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts do to one another: images that another host has open, and many runs at one moment."""
+
+from __future__ import annotations
+
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+from hosts import Guest, System
+from modules import ANSIBLE, ROOT
+
+from conftest import LAB, VOLUME
+
+#: runs at one moment, on all hypervisors together
+RUNS = 10
+CROWD = "crowd"
+
+
+def test_an_image_that_another_host_has_open_is_left_alone(guests: list[Guest], hypervisors: list[System]) -> None:
+    here, there = guests
+    assert (here.state, there.state) == ("running", "running")
+    modules = LAB.modules(hypervisors[0].name)
+    disk = {"storage_domain": "vms", "name": f"{there.name}-root"}
+    open_there = "open, for a VM of another host or another program; stop that first"
+    assert open_there in modules.refused("gfapi_disk", **disk, state="absent")
+    assert open_there in modules.refused("gfapi_disk", **disk, size="2GiB")
+    there.shut_down()
+    grown = modules.as_promised("gfapi_disk", **disk, size="1088MiB")["disk"]
+    assert grown["virtual_size_bytes"] == 1088 << 20
+    there.start()
+
+
+def test_a_storage_domain_that_another_host_runs_on_is_left_alone(
+    guests: list[Guest], hypervisors: list[System], nodes: list[System], mount_point: str
+) -> None:
+    """A node has no libvirt domain of its own, and mounts nothing."""
+    assert [guest.state for guest in guests] == ["running", "running"]
+    ending = {"name": "vms", "spec": f"{nodes[0].name}:/{VOLUME}", "state": "absent", "confirm": "vms"}
+    words = LAB.modules(nodes[2].name).refused("glusterfs_domain", **ending)
+    assert words.startswith("storage domain vms is in use: its bricks have images open, for VMs of other hosts")
+    assert all(f"{guest.name}-root" in words for guest in guests)
+    assert hypervisors[0].host.file(f"{mount_point}").exists
+
+
+@pytest.fixture
+def crowd(nodes: list[System], hypervisors: list[System]) -> t.Iterator[str]:
+    """A started volume with nothing on it."""
+    bricks = [f"{node.name}:/bricks/{CROWD}" for node in nodes]
+    nodes[0].run("gluster", "--mode=script", "volume", "create", CROWD, "replica", "3", *bricks)
+    nodes[0].run("gluster", "--mode=script", "volume", "start", CROWD)
+    yield f"{nodes[0].name}:/{CROWD}"
+    for system in hypervisors:
+        system.host.run("for point in $(grep -o '[^ ]*/crowd-mount-[0-9]*/[^ ]*' /proc/mounts); do umount $point; done")
+        system.run("rm", "-rf", "/mnt/crowd-mount-*")
+    for verb in ("stop", "delete"):
+        nodes[0].run("gluster", "--mode=script", "volume", verb, CROWD)
+    for node in nodes:
+        node.run("rm", "-rf", f"/bricks/{CROWD}")
+
+
+def test_of_ten_hosts_at_one_moment_one_makes_it(crowd: str, hypervisors: list[System], tmp_path: Path) -> None:
+    """Each run has a mount of its own, as a host of its own would have."""
+    inventory = yaml.safe_load(LAB.inventory.read_text())["all"]
+    addresses = [inventory["hosts"][system.name]["ansible_host"] for system in hypervisors]
+    runs = {f"run{n}": {"ansible_host": addresses[n % 2], "root": f"/mnt/crowd-mount-{n}"} for n in range(RUNS)}
+    hosts = tmp_path / "inventory.yml"
+    hosts.write_text(yaml.safe_dump({"all": {"vars": inventory["vars"], "hosts": runs}}))
+    module = {"name": CROWD, "spec": crowd, "mount_root": "{{ root }}"}
+    tasks = [
+        {"gfapi.virt.glusterfs_domain": module, "register": "made"},
+        {
+            "ansible.builtin.copy": {
+                "content": "{{ made.storage_domain.uuid }}",
+                "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}",
+            },
+            "delegate_to": "localhost",
+            "connection": "local",
+        },
+    ]
+    play = tmp_path / "play.yml"
+    play.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "strategy": "free", "tasks": tasks}]))
+    command = [f"{ANSIBLE}-playbook", "-i", str(hosts), "--forks", str(RUNS), str(play)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    uuids = {(tmp_path / name).read_text() for name in runs}
+    assert len(uuids) == 1
+    root = f"/mnt/crowd-mount-0/{crowd.replace('/', '_')}"
+    left = hypervisors[0].lines("ls", "-A", root)
+    assert [name for name in left if not name.startswith(".") or name.startswith(".gfapi-virt-")] == list(uuids)
