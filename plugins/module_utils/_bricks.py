@@ -44,6 +44,10 @@ class VolumeHere:
         vms = [vm_of(argv, volume, mounts) for argv in self._commands()]
         return HostUse(mounts, tuple(sorted(name for name in vms if name)))
 
+    def rebalances(self, volume: str) -> bool:
+        """Whether this host moves files of the volume, to new bricks or off old ones."""
+        return any(argv[0].endswith("/glusterfs") and f"rebalance/{volume}" in argv for argv in self._commands())
+
     def left_behind(self, volume: str) -> dict[tuple[str, str], tuple[str | None, str | None]]:
         """Options of translators that a brick here runs with otherwise than glusterd has them written.
 

@@ -22,6 +22,8 @@ description:
   - Options of a volume whose glusterd has too few connected peers (server quorum) are refused by gluster, and the
     message says it. With a peer down and quorum met they are set; the peer takes them over when it comes back.
   - Runs on a storage node, a host whose glusterd is in the volume's pool.
+  - Warns of a rebalance that runs while the volume shards, of a storage domain on a volume that does not, and with a
+    preset where the volume's type is not replicate with three copies.
   - Never makes a volume, never starts one that is stopped, and stops a started one only to start it again (O(restart)).
 author:
   - gfapi.virt contributors (@gfapi-virt)
@@ -221,6 +223,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHe
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import require_volume_name
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
@@ -426,9 +429,27 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
         actions_for(gluster, table, change, in_force, restart=restart),
     )
     options = {option: text if option in plan.after else in_force.get(option, text) for option, text in desired.items()}
-    warnings = (*(volume_options.warnings_for(volume) if params["presets"] else ()), *table.warnings(change.names))
+    warnings = (
+        *(volume_options.warnings_for(volume) if params["presets"] else ()),
+        *([] if name == EVERY_VOLUME else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})),
+        *table.warnings(change.names),
+    )
     predicted = facts(volume, options, pending)
     return Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)
+
+
+def sharding_warnings(gluster: Gluster, here: VolumeHere, volume: Volume, options: t.Mapping[str, str]) -> list[str]:
+    """What endangers images, by whether the volume will shard; as far as this host's bricks and processes tell."""
+    if is_true(options.get(volume_options.SHARD, "off")):
+        if volume.is_started and len(volume.sets) > 1 and here.rebalances(volume.name):
+            return [
+                f"a rebalance of volume {volume.name} is running, which has damaged images of volumes that shard; let"
+                f" it end (gluster volume rebalance {volume.name} status)"
+            ]
+        return []
+    found = here.storage_domains(volume, "", gluster.own_uuid())
+    words = f"volume {volume.name} does not shard and holds storage domain"
+    return [f"{words} {uuid}: an image is healed as a whole, and no larger than a brick" for uuid in found or ()]
 
 
 def reset_to(table: OptionTable, change: Change) -> dict[str, str]:

@@ -46,6 +46,9 @@ class FakeGluster:
         volume = Volume(name, self.type, self.status, self.replica, bricks, dict(self.options))
         return Found(volume, {**self.defaults, **self.options}, 100000)
 
+    def own_uuid(self) -> str:
+        return "11111111-1111-1111-1111-111111111111"
+
     def set_options(self, name: str, options: dict[str, str]) -> None:
         self._called("set")
         bad = sorted(self.refused & options.keys())
@@ -91,6 +94,14 @@ class FakeVolumeHere:
     def __init__(self) -> None:
         self.used = HostUse()
         self.differences: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+        self.moving: set[str] = set()
+        self.found: list[str] | None = None
+
+    def rebalances(self, volume: str) -> bool:
+        return volume in self.moving
+
+    def storage_domains(self, _volume: Volume, _directory: str, _own_uuid: str) -> list[str] | None:
+        return self.found
 
     def use(self, volume: str) -> HostUse:
         return self.used

@@ -102,6 +102,13 @@ def test_use_is_told_from_mounts_and_processes(host: Host) -> None:
     assert host.here().use("vmstore") == HostUse(("/mnt/v",), ("b",))
 
 
+def test_a_rebalance_is_told_from_its_process(host: Host) -> None:
+    assert not host.here().rebalances("vmstore")
+    host.process(30, "/usr/sbin/glusterfs", "-s", "localhost", "--volfile-id", "rebalance/vmstore")
+    assert host.here().rebalances("vmstore")
+    assert not host.here().rebalances("vm")
+
+
 # --- what the bricks of a stopped volume hold -----------------------------------------------------------------------
 
 UUID = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"

@@ -334,6 +334,37 @@ def test_replica_2_has_a_warning_with_the_preset_only() -> None:
     assert item(FakeGluster(replica=2)).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("status", "replica", "shard", "warned"),
+    [
+        ("Started", 1, "on", True),
+        ("Started", 1, "off", False),
+        ("Started", 3, "on", False),
+        ("Stopped", 1, "on", False),
+    ],
+)
+def test_a_rebalance_has_a_warning_where_images_are_sharded(
+    status: str, replica: int, shard: str, warned: bool
+) -> None:
+    here = FakeVolumeHere()
+    here.moving.add("vmstore")
+    gluster = FakeGluster(volume_type="Distribute", status=status, replica=replica)
+    gluster.options["features.shard"] = shard
+    assert (
+        any("a rebalance of volume vmstore is running" in words for words in item(gluster, here=here).warnings)
+        is warned
+    )
+
+
+@pytest.mark.parametrize(("found", "count"), [(None, 0), ([], 0), (["u-1"], 1)])
+def test_a_storage_domain_without_shards_has_a_warning(found: list[str] | None, count: int) -> None:
+    here = FakeVolumeHere()
+    here.found = found
+    warnings = item(FakeGluster(), here=here).warnings
+    assert len([words for words in warnings if "does not shard and holds storage domain u-1" in words]) == count
+    assert item(FakeGluster(), preset=True, here=here).warnings == ()
+
+
 def test_option_that_changes_every_volume_has_a_warning() -> None:
     (warning,) = item(FakeGluster(), {"server.outstanding-rpc-limit": 128}).warnings
     assert "every volume" in warning
