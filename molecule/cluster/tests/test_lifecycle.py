@@ -164,6 +164,10 @@ def test_life_of_a_storage_domain(
     assert (mounted(hypervisors), status(nodes[0])) == ([True, True], "Started")
     first.run("virsh", "undefine", GUEST)
 
+    assert step("destroy_storage_domain", confirm=NAME).planned == set()
+    assert (mounted(hypervisors), status(nodes[0])) == ([False, False], "Started")
+    assert f"there is no storage domain {NAME}" in refused("import_storage_domain")
+
     step("delete_volume", **ending)
     assert (mounted(hypervisors), status(nodes[0])) == ([False, False], None)
     assert [node.host.file(f"/bricks/{VOLUME}").exists for node in nodes] == [False] * 3
