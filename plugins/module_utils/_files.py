@@ -26,7 +26,7 @@ _DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 _NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 #: a rename onto a directory that is there says one or the other
 ALREADY_THERE: t.Final = (errno.EEXIST, errno.ENOTEMPTY)
-#: of storage/posix, for a file on a mount (seen on 10.3): whether anybody has it open on the brick that answers
+#: of storage/posix, for a file on a mount (10.3, 11.1): whether anybody has it open on the brick that answers
 OPEN_COUNT: t.Final = "glusterfs.open-fd-count"
 #: how long the bricks may have a file open after the last user closed it
 LINGERS_S: t.Final = 3

@@ -57,26 +57,17 @@ def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[s
     # not at the top: seldom asked for, and a twentieth of what a run costs that changes nothing
     from ansible_collections.gfapi.virt.plugins.module_utils import _volume_change as volume_change
     from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+    from ansible_collections.gfapi.virt.plugins.module_utils import _volume_tuning as tuning
+    from ansible_collections.gfapi.virt.plugins.module_utils._option_table import table_for
 
-    gluster, name = host.gluster, desired.spec.volume
-    volume, in_force, op_version = gluster.volume_and_options(name)
-    table = volume_options.table_for(op_version)
-    suited = volume_options.virt_store_group(volume)
-    preset = volume_options.virt_store(volume, gluster.group(suited) if suited else {})
+    found = host.gluster.volume_and_options(desired.spec.volume)
+    volume, table = found.volume, table_for(found.op_version)
+    preset = tuning.preset_options(host.gluster, volume, [tuning.VIRT_STORE])
     wanted = {option: volume_options.to_text(option, value) for option, value in preset.items()}
-    volume_options.require_shards_kept(volume, in_force, wanted)
-    sets = table.differences(wanted, in_force)
-    heal = None if volume.was_never_started else sets.pop(volume_options.GRANULAR_ENTRY_HEAL, None)
-
-    def set_all() -> None:
-        for pairs in table.steps(sets, in_force):
-            gluster.set_options(name, pairs)
-
-    actions = [Action(f"set {volume_change.pairs_of(sets)} on volume {name}", set_all)] if sets else []
-    if heal is not None:
-        words = f"enable granular-entry-heal on volume {name}"
-        actions.append(Action(words, lambda: gluster.set_granular_entry_heal(name, enable=True)))
-    pending = volume_change.volume_restart_reasons(table, volume_change.Change(volume, sets), {})
+    volume_options.require_shards_kept(volume, found.in_force, wanted)
+    change = tuning.change_of(table, found, wanted, resets=())
+    pending = volume_change.volume_restart_reasons(table, change, {})
+    actions = tuning.option_actions(host.gluster, table, change, found.in_force)
     return actions, [*volume_options.warnings_for(volume), *pending]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, OptionTable
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import GRANULAR_ENTRY_HEAL, OptionTable
 
 #: glusterd resets none of them by name
 USER: t.Final = "user."

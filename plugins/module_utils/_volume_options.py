@@ -9,31 +9,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
-    EVERY_VOLUME,
-    GRANULAR_ENTRY_HEAL,
-    SHARD,
-    SHARD_SIZE,
-    Option,
-    OptionTable,
-    full_name,
-    table_for,
-    values_at_creation,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, SHARD
 from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-
-__all__ = [
-    "EVERY_VOLUME",
-    "GRANULAR_ENTRY_HEAL",
-    "SHARD",
-    "SHARD_SIZE",
-    "Option",
-    "OptionTable",
-    "full_name",
-    "table_for",
-    "values_at_creation",
-]
 
 #: oVirt's "Optimize for Virt Store" after the option group, and the access of unprivileged ports that gfapi needs
 VIRT_STORE: t.Final = {

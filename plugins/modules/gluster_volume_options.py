@@ -223,6 +223,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHe
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
+    EVERY_VOLUME,
+    SHARD,
+    OptionTable,
+    table_for,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import require_volume_name
@@ -231,14 +237,17 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
     Change,
     left_in_bricks,
     other_restart_reasons,
-    pairs_of,
     require_stopped,
     volume_restart_reasons,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import EVERY_VOLUME, OptionTable
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_tuning import (
+    VIRT_STORE,
+    change_of,
+    option_actions,
+    preset_options,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import reasons_not_to_stop
 
-VIRT_STORE = "virt_store"
 ARGUMENT_SPEC = {
     "volume": {"type": "str", "required": True},
     "options": {"type": "dict", "default": {}},
@@ -266,19 +275,6 @@ def require_params(params: Params) -> str:
     return EVERY_VOLUME
 
 
-def preset_options(gluster: Gluster, volume: Volume, presets: t.Sequence[str]) -> dict[str, str]:
-    """What the presets stand for; a later one wins."""
-    found: dict[str, str] = {}
-    for preset in presets:
-        group = volume_options.group_of(preset)
-        if group is not None:
-            found.update(gluster.group(group))
-        else:
-            suited = volume_options.virt_store_group(volume)
-            found.update(volume_options.virt_store(volume, gluster.group(suited) if suited else {}))
-    return found
-
-
 def desired_options(table: OptionTable, params: Params, preset: t.Mapping[str, str]) -> dict[str, str]:
     """Full option name → text; what is asked for by name, or to be reset, wins over the preset."""
     asked, resets = params["options"], set(map(table.full_name, params["reset"]))
@@ -291,65 +287,9 @@ def desired_options(table: OptionTable, params: Params, preset: t.Mapping[str, s
     return {**sets, **{full[name]: volume_options.to_text(full[name], value) for name, value in asked.items()}}
 
 
-def change_of(table: OptionTable, found: Found, desired: t.Mapping[str, str], resets: t.Sequence[str]) -> Change:
-    """What differs; granular entry heal goes apart where the volume was started before."""
-    sets = table.differences(desired, found.in_force)
-    heal = None if found.volume.was_never_started else sets.pop(volume_options.GRANULAR_ENTRY_HEAL, None)
-    enable = None if heal is None else table.is_same(volume_options.GRANULAR_ENTRY_HEAL, heal, "on")
-    return Change(found.volume, sets, tuple(resets), enable)
-
-
-def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str]) -> Action:
-    """All that is set, in one transaction, and the way back."""
-    name = change.volume.name
-
-    def set_all() -> None:
-        for pairs in table.steps(change.sets, in_force):
-            gluster.set_options(name, pairs)
-
-    def put_back() -> None:
-        if change.old_values:
-            gluster.set_options(name, change.old_values)
-        if change.unset_before:
-            gluster.reset_options(name, change.unset_before)
-
-    words = f"set {pairs_of(change.sets)} on volume {name}"
-    return Action(words, set_all, undo=Action(change.undo_of_sets, put_back))
-
-
-def reset_action(gluster: Gluster, table: OptionTable, change: Change) -> Action:
-    name, old = change.volume.name, change.reset_values
-    protected = [option.name for option in map(table.get, change.resets) if option and option.reset == "forced"]
-    undo = Action(f"set {pairs_of(old)} on volume {name}", lambda: gluster.set_options(name, old))
-    words = f"reset {', '.join(change.resets)} on volume {name}"
-    return Action(words, lambda: gluster.reset_options(name, change.resets, protected=protected), undo=undo)
-
-
-def heal_action(gluster: Gluster, name: str, *, enable: bool, undo: Action | None = None) -> Action:
-    words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
-    return Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable), undo=undo)
-
-
 def restart_action(gluster: Gluster, name: str) -> Action:
     undo = Action(f"start volume {name}", lambda: gluster.start(name))
     return Action(f"stop and start volume {name}", lambda: gluster.restart(name), undo=undo)
-
-
-def actions_for(
-    gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str], *, restart: bool
-) -> tuple[Action, ...]:
-    """First what gluster refuses most, so that little is to be put back then; the restart last."""
-    name, actions = change.volume.name, []
-    if change.sets:
-        actions.append(set_action(gluster, table, change, in_force))
-    if change.resets:
-        actions.append(reset_action(gluster, table, change))
-    if change.heal is not None:
-        undo = heal_action(gluster, name, enable=not change.heal)
-        actions.append(heal_action(gluster, name, enable=change.heal, undo=undo))
-    if restart:
-        actions.append(restart_action(gluster, name))
-    return tuple(actions)
 
 
 def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume) -> None:
@@ -414,7 +354,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     """Parameters → the volume with its plan."""
     name = require_params(params)
     found = gluster.volume_and_options(name)
-    volume, in_force, table = found.volume, found.in_force, volume_options.table_for(found.op_version)
+    volume, in_force, table = found.volume, found.in_force, table_for(found.op_version)
     desired = desired_options(table, params, preset_options(gluster, volume, params["presets"]))
     change = planned_change(table, found, params, desired)
     left = left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
@@ -426,7 +366,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     plan = Plan(
         {option: in_force[option] for option in change.names if option in in_force},
         {**{option: desired[option] for option in change.names if option in desired}, **reset_to(table, change)},
-        actions_for(gluster, table, change, in_force, restart=restart),
+        (*option_actions(gluster, table, change, in_force), *([restart_action(gluster, name)] if restart else [])),
     )
     options = {option: text if option in plan.after else in_force.get(option, text) for option, text in desired.items()}
     warnings = (
@@ -440,7 +380,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
 
 def sharding_warnings(gluster: Gluster, here: VolumeHere, volume: Volume, options: t.Mapping[str, str]) -> list[str]:
     """What endangers images, by whether the volume will shard; as far as this host's bricks and processes tell."""
-    if is_true(options.get(volume_options.SHARD, "off")):
+    if is_true(options.get(SHARD, "off")):
         if volume.is_started and len(volume.sets) > 1 and here.rebalances(volume.name):
             return [
                 f"a rebalance of volume {volume.name} is running, which has damaged images of volumes that shard; let"

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import table_for
 from ansible_collections.gfapi.virt.plugins.module_utils._volfile import differences, last_logged, parse
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import left_in_bricks
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import table_for
 from ansible_collections.gfapi.virt.tests.unit.recorded import GLUSTER, VERSION
 
 LOG = (GLUSTER / f"brick_{VERSION}.log").read_text("utf-8")

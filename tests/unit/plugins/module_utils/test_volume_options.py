@@ -12,14 +12,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume, effective_options, volumes_from
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import (
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
     GRANULAR_ENTRY_HEAL,
     SHARD_SIZE,
-    VIRT_STORE,
     full_name,
-    require_names,
     table_for,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume, effective_options, volumes_from
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_options import (
+    VIRT_STORE,
+    require_names,
     to_text,
     virt_store,
     virt_store_group,

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: gluster's commands and the host's option groups. What is set on a volume, and the way back."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, OptionTable
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import Change, pairs_of
+
+VIRT_STORE: t.Final = "virt_store"
+
+
+def preset_options(gluster: Gluster, volume: Volume, presets: t.Sequence[str]) -> dict[str, str]:
+    """What the presets stand for; a later one wins."""
+    found: dict[str, str] = {}
+    for preset in presets:
+        group = volume_options.group_of(preset)
+        if group is not None:
+            found.update(gluster.group(group))
+        else:
+            suited = volume_options.virt_store_group(volume)
+            found.update(volume_options.virt_store(volume, gluster.group(suited) if suited else {}))
+    return found
+
+
+def change_of(table: OptionTable, found: Found, desired: t.Mapping[str, str], resets: t.Sequence[str]) -> Change:
+    """What differs; granular entry heal goes apart where the volume was started before."""
+    sets = table.differences(desired, found.in_force)
+    heal = None if found.volume.was_never_started else sets.pop(GRANULAR_ENTRY_HEAL, None)
+    enable = None if heal is None else table.is_same(GRANULAR_ENTRY_HEAL, heal, "on")
+    return Change(found.volume, sets, tuple(resets), enable)
+
+
+def option_actions(gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str]) -> list[Action]:
+    """First what gluster refuses most, so that little is to be put back then."""
+    name, actions = change.volume.name, []
+    if change.sets:
+        actions.append(set_action(gluster, table, change, in_force))
+    if change.resets:
+        actions.append(reset_action(gluster, table, change))
+    if change.heal is not None:
+        undo = heal_action(gluster, name, enable=not change.heal)
+        actions.append(heal_action(gluster, name, enable=change.heal, undo=undo))
+    return actions
+
+
+def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str]) -> Action:
+    """All that is set, in one transaction, and the way back."""
+    name = change.volume.name
+
+    def set_all() -> None:
+        for pairs in table.steps(change.sets, in_force):
+            gluster.set_options(name, pairs)
+
+    def put_back() -> None:
+        if change.old_values:
+            gluster.set_options(name, change.old_values)
+        if change.unset_before:
+            gluster.reset_options(name, change.unset_before)
+
+    words = f"set {pairs_of(change.sets)} on volume {name}"
+    return Action(words, set_all, undo=Action(change.undo_of_sets, put_back))
+
+
+def reset_action(gluster: Gluster, table: OptionTable, change: Change) -> Action:
+    name, old = change.volume.name, change.reset_values
+    protected = [option.name for option in map(table.get, change.resets) if option and option.reset == "forced"]
+    undo = Action(f"set {pairs_of(old)} on volume {name}", lambda: gluster.set_options(name, old))
+    words = f"reset {', '.join(change.resets)} on volume {name}"
+    return Action(words, lambda: gluster.reset_options(name, change.resets, protected=protected), undo=undo)
+
+
+def heal_action(gluster: Gluster, name: str, *, enable: bool, undo: Action | None = None) -> Action:
+    words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
+    return Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable), undo=undo)
