@@ -28,6 +28,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
 
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+
 META: t.Final = ".meta"
 LEASE: t.Final = ".lease"
 WHOLE: t.Final = "whole"
@@ -117,22 +120,31 @@ class ImageFiles:
         opened = [uuid for uuid in (*listing.images, *listing.faults) if self.is_open(images, uuid)]
         return [listing.images[uuid].name or uuid if uuid in listing.images else uuid for uuid in opened]
 
-    def create(self, images: Directory, volume: ImageVolume, domain: StorageDomain) -> bool:
-        """Make an image of one image volume; `False` if another run made it first. An image that is there stays."""
+    def create(
+        self, images: Directory, volume: ImageVolume, domain: StorageDomain, source: Source | None = None
+    ) -> bool:
+        """Make an image of one image volume, empty or filled from another image.
+
+        `False` if another run made it first. An image that is there stays.
+        """
         with staging(images, volume.image_uuid) as stage:
             owner = images.owner()
             with stage.make(WHOLE, DIRECTORY_MODE, owner) as directory:
-                self._make_data(directory, volume, owner, domain.qcow2_compat)
+                self._make_data(directory, volume, owner, domain.qcow2_compat, source)
                 meta = volume.to_text(domain.version).encode()
                 directory.write_new(volume.uuid + META, meta, META_MODE, owner)
                 make_lease(directory, volume.uuid, domain, owner)
                 directory.sync()
             return stage.move(WHOLE, images, volume.image_uuid)
 
-    def _make_data(self, directory: Directory, volume: ImageVolume, owner: Owner, compat: str) -> None:
+    def _make_data(
+        self, directory: Directory, volume: ImageVolume, owner: Owner, compat: str, source: Source | None
+    ) -> None:
         descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
         try:
-            if volume.format == "qcow2" and volume.preallocated:
+            if source:
+                self._fill(posixpath.join(directory.path, volume.uuid), descriptor, volume, compat, source)
+            elif volume.format == "qcow2" and volume.preallocated:
                 path = posixpath.join(directory.path, volume.uuid)
                 self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes, compat)
             elif volume.format == "qcow2":
@@ -151,13 +163,20 @@ class ImageFiles:
         finally:
             os.close(descriptor)
 
+    def _fill(self, path: str, descriptor: int, volume: ImageVolume, compat: str, source: Source) -> None:
+        options = [f"compat={compat}"] * (volume.format == "qcow2") + ["preallocation=falloc"] * volume.preallocated
+        self._qemu_img.convert(source, path, volume.format, ",".join(options))
+        if volume.format == "raw":
+            # a hole at the start would hide from QEMU what alignment the storage asks for
+            os.posix_fallocate(descriptor, 0, BLOCK_BYTES)
+            _lengthen(descriptor, volume.capacity_bytes, preallocated=volume.preallocated)
+        elif volume.capacity_bytes > source.virtual_size_bytes:
+            self._qemu_img.resize_qcow2(path, volume.capacity_bytes, preallocated=volume.preallocated)
+
     def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
         """Make a raw image's file at least that long; safe while a VM uses it."""
         with _leaf(images, image) as descriptor:
-            length = os.fstat(descriptor).st_size
-            if length < size_bytes:
-                start = length if image.leaf.preallocated else size_bytes - 1
-                os.posix_fallocate(descriptor, start, size_bytes - start)
+            if _lengthen(descriptor, size_bytes, preallocated=image.leaf.preallocated):
                 os.fsync(descriptor)
 
     def resize_qcow2(self, images: Directory, image: Image, size_bytes: int) -> None:
@@ -208,6 +227,16 @@ def _leaf(images: Directory, image: Image) -> t.Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _lengthen(descriptor: int, size_bytes: int, *, preallocated: bool) -> bool:
+    """Make a raw image's file at least that long, by what cannot shrink it; whether it was shorter."""
+    length = os.fstat(descriptor).st_size
+    if length >= size_bytes:
+        return False
+    start = length if preallocated else size_bytes - 1
+    os.posix_fallocate(descriptor, start, size_bytes - start)
+    return True
 
 
 def _data_names(directory: Directory) -> list[str]:

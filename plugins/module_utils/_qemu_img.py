@@ -2,13 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""I/O edge: qemu-img, on files of the mount only.
+"""I/O edge: qemu-img, on files of this host and its mounts only.
 
 Never on a `gluster://` URI: closing a volume through libgfapi takes qemu-img 10 s (glusterfs #1962, wontfix).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import typing as t
@@ -16,9 +17,14 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
 RESERVE_TIMEOUT_S: t.Final = 3600
+#: a copy that is slower than this has hung
+SLOWEST_BYTES_S: t.Final = 1 << 20
 
 
 class QemuImg:
@@ -49,6 +55,21 @@ class QemuImg:
 
     def _create_qcow2(self, path: str, size_bytes: int, options: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self._call(path, "create", "-q", "-f", "qcow2", "-o", options, path, str(size_bytes), timeout_s=timeout_s)
+
+    def info(self, path: str, image_format: str) -> str:
+        """What `info` says of an image, as JSON. Opens what the image names besides, so look at its header first."""
+        return self._call(path, "info", "--output=json", "-f", image_format, path)
+
+    def required_bytes(self, source: Source, image_format: str) -> int:
+        """How much space a copy of an image takes in another format."""
+        words = ("measure", "--output=json", "-f", source.format, "-O", image_format, source.path)
+        return int(json.loads(self._call(source.path, *words))["required"])
+
+    def convert(self, source: Source, path: str, image_format: str, options: str) -> None:
+        """Fill a file, which is emptied first, with an image and the chain behind it."""
+        words = ("-q", "-f", source.format, "-O", image_format, *(["-o", options] if options else []))
+        timeout_s = RESERVE_TIMEOUT_S + source.virtual_size_bytes // SLOWEST_BYTES_S
+        self._call(path, "convert", *words, source.path, path, timeout_s=timeout_s)
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         """Grow an image that no QEMU has open."""

@@ -20,6 +20,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT, require_mount_root
 
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+
 
 class Storage:
     """Finds storage domains and images. Each storage domain is looked at once, however often it is asked for."""
@@ -28,7 +31,8 @@ class Storage:
         self, mounts: Mounts | None = None, qemu_img: QemuImg | None = None, *, mount_root: str = MOUNT_ROOT
     ) -> None:
         self._mounts = mounts or Mounts()
-        self._files = ImageFiles(qemu_img or QemuImg())
+        self.qemu_img = qemu_img or QemuImg()
+        self._files = ImageFiles(self.qemu_img)
         self._mount_root = require_mount_root(mount_root)
         self._found: dict[str, MountedStorageDomain] = {}
         #: free on the volume and not yet spoken for, by the storage domain's uuid
@@ -45,13 +49,13 @@ class Storage:
         return self._found[wanted]
 
     def reserve(self, place: MountedStorageDomain, name: str, size_bytes: int) -> None:
-        """Count a disk that will take its whole size; raises `StorageError` once they do not all fit."""
+        """Count a disk that will take so much; raises `StorageError` once they do not all fit."""
         uuid = place.storage_domain.uuid
         left_bytes = self._left_bytes[uuid]
         if size_bytes > left_bytes:
             raise StorageError(
-                f"disk {name!r} of {size_bytes} bytes does not fit into storage domain {place.name}: {left_bytes} bytes"
-                " are free; free space, add bricks, or leave preallocation off"
+                f"disk {name!r} takes {size_bytes} bytes and does not fit into storage domain {place.name}:"
+                f" {left_bytes} bytes are free; free space, add bricks, or leave preallocation off"
             )
         self._left_bytes[uuid] = left_bytes - size_bytes
 
@@ -88,10 +92,10 @@ class Storage:
         with self._images_of(found.place, f"look at disk {found.name}") as images:
             return lasting(lambda: self._files.is_open(images, found.image_uuid))
 
-    def create(self, place: MountedStorageDomain, volume: ImageVolume) -> None:
-        """Make an image; one that another run makes at this moment is well if it is alike."""
+    def create(self, place: MountedStorageDomain, volume: ImageVolume, source: Source | None = None) -> None:
+        """Make an image, empty or filled; one that another run makes at this moment is well if it is alike."""
         with self._changing(place, volume.image_uuid, f"create disk {volume.alias}") as images:
-            made = self._files.create(images, volume, place.storage_domain)
+            made = self._files.create(images, volume, place.storage_domain, source)
         if made:
             return
         image = self.listing(place).images.get(volume.image_uuid)

@@ -48,7 +48,8 @@ options:
           description:
             - Size that the guest sees, as in V(10GiB), V(10G) or V(512MiB), 1024-based, or a number of bytes. Rounded
               up to 4096.
-            - Needed when the disk is first made. A larger one grows the disk, live where a VM of this host runs on it.
+            - Needed when the disk is first made, unless it is filled. A larger one grows the disk, live where a VM of
+              this host runs on it.
             - A smaller one is refused. So is a larger one while a saved VM has the disk, or a running one has it
               below an overlay.
           type: str
@@ -64,6 +65,34 @@ options:
           type: str
           choices: ['off', full]
           default: 'off'
+        source:
+          description:
+            - An image file of this host, by its absolute path, that a new disk is filled from. A disk that is there
+              stays as it is.
+            - Of the formats qcow2 (compressed too), raw, VMDK, VDI, VHDX and VPC. One that has a backing file or keeps
+              its data in other files is refused.
+          type: path
+          version_added: 0.2.0
+        source_format:
+          description:
+            - Format of O(source). Without it the file's first bytes tell. Say V(raw) for a raw image that others wrote
+              to, who may have put the mark of another format there. A VPC image of fixed size has to be named as one.
+          type: str
+          choices: [qcow2, raw, vmdk, vdi, vhdx, vpc]
+          version_added: 0.2.0
+        checksum:
+          description:
+            - What O(source) must have, as C(sha256:DIGEST), C(sha512:), C(sha1:) or C(md5:). Looked at only before the
+              disk is made, in check mode too.
+          type: str
+          version_added: 0.2.0
+        clone_of:
+          description:
+            - Another disk of the storage domain, by name or uuid, that a new disk becomes a full copy of. No VM may
+              have that one open meanwhile.
+            - The new disk has its format and its size, unless O(format) or a larger O(size) is given.
+          type: str
+          version_added: 0.2.0
         description:
           description:
             - What the disk is for. Left alone if not given.
@@ -130,6 +159,19 @@ EXAMPLES = r"""
     size: 1GiB
     format: raw
     preallocation: full
+
+- name: Disk app-root holds the image of a system, in a disk of 10 GiB
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: app-root
+    source: /var/lib/images/system.vmdk
+    size: 10GiB
+
+- name: Disk app2-root is a copy of app-root
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: app2-root
+    clone_of: app-root
 
 - name: Disk db1-data has 300 GiB, and a running VM sees it
   gfapi.virt.gfapi_disk:
@@ -261,6 +303,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     describe,
     image_uuid_of,
     is_padded,
+    padded,
     parse_size,
     size_text,
 )
@@ -272,11 +315,18 @@ from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, It
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
 
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+
 DISK_SPEC = {
     "name": {"type": "str", "required": True},
     "size": {"type": "str"},
     "format": {"type": "str", "choices": ["qcow2", "raw"]},
     "preallocation": {"type": "str", "choices": ["off", "full"], "default": "off"},
+    "source": {"type": "path"},
+    "source_format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"]},
+    "checksum": {"type": "str"},
+    "clone_of": {"type": "str"},
     "description": {"type": "str"},
     "storage_domain": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -302,6 +352,11 @@ class Desired:
     format: str | None
     preallocated: bool
     note: str | None
+    #: what a new disk is filled from: a file of this host, or another disk
+    source: str | None
+    source_format: str | None
+    checksum: str | None
+    clone_of: str | None
 
 
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
@@ -310,6 +365,13 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
     if not place:
         raise ValueError(f"disk {name!r}: name the storage domain that it belongs in (storage_domain)")
     describe(name, disk["description"] or "")
+    if disk["source"] and disk["clone_of"]:
+        raise ValueError(f"disk {name!r} cannot be filled from source and as clone_of at once; leave one of them out")
+    for option in ("source_format", "checksum"):
+        if disk[option] and not disk["source"]:
+            raise ValueError(
+                f"disk {name!r}: {option} speaks of a source, and there is none; give source, or leave it out"
+            )
     return Desired(
         storage_domain=place,
         name=name,
@@ -318,31 +380,97 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         format=disk["format"],
         preallocated=disk["preallocation"] == "full",
         note=disk["description"],
+        source=disk["source"],
+        source_format=disk["source_format"],
+        checksum=disk["checksum"],
+        clone_of=disk["clone_of"],
     )
 
 
-def plan_new(storage: Storage, place: MountedStorageDomain, desired: Desired) -> tuple[Plan, FoundImage]:
+def plan_new(
+    storage: Storage, users: ImageUsers, place: MountedStorageDomain, desired: Desired
+) -> tuple[Plan, FoundImage]:
     """The plan for a disk that is not there, and the image that it will be."""
-    name, image_format = desired.name, desired.format or "qcow2"
-    if desired.size_bytes is None:
-        raise ValueError(f"there is no disk {name!r} in storage domain {place.name}; give the size to make it with")
-    require_room(storage, place, desired)
+    require_no_image(storage, place, desired)
+    source = source_of(storage, users, desired)
+    size_bytes = size_of_new(place, desired, source)
+    name = desired.name
+    # a clone has the format of what it is a clone of
+    image_format = desired.format or (source.format if source and desired.clone_of else "qcow2")
+    reserve(storage, place, desired, size_bytes, source, image_format)
     volume = ImageVolume.base(
         place.storage_domain.uuid,
         name,
         note=desired.note or "",
         version=place.version,
         format=image_format,
-        capacity_bytes=desired.size_bytes,
+        capacity_bytes=size_bytes,
         created_at=now(),
         preallocated=desired.preallocated,
     )
-    planned = FoundImage.at(place, Image(volume.image_uuid, (volume,)), Sizes(desired.size_bytes, 0, 0))
-    words = f"create {image_format} disk {name} of {size_text(desired.size_bytes)} in storage domain {place.name}"
-    return Plan({}, shown(planned), (Action(words, lambda: storage.create(place, volume)),)), planned
+    planned = FoundImage.at(place, Image(volume.image_uuid, (volume,)), Sizes(size_bytes, 0, 0))
+    words = f"create {image_format} disk {name} of {size_text(size_bytes)} in storage domain {place.name}"
+    if source:
+        words += f" and fill it from {f'disk {desired.clone_of}' if desired.clone_of else source.path}"
+    return Plan({}, shown(planned), (Action(words, lambda: storage.create(place, volume, source)),)), planned
 
 
-def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
+def source_of(storage: Storage, users: ImageUsers, desired: Desired) -> Source | None:
+    """What a new disk is filled from; raises `StorageError` for a disk that somebody may write to meanwhile."""
+    if desired.source is None and desired.clone_of is None:
+        return None
+    # not at the top: most disks are made empty
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._source_file import read_source
+
+    if desired.source:
+        given = {"image_format": desired.source_format, "checksum": desired.checksum}
+        return read_source(storage.qemu_img, desired.source, **given)
+    found = storage.require_image(desired.storage_domain, t.cast(str, desired.clone_of))
+    writing = [user for user in users.of(found.image_uuid, found.volume_uuid) if user.running or user.saved]
+    if writing:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, writing))}, so a copy would not be whole; shut the"
+            " domain down first"
+        )
+    require_closed(storage, found, "copied")
+    return Source(found.path, found.format, found.virtual_size_bytes)
+
+
+def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | None) -> int:
+    """The size asked for, or that of the source; raises `ValueError` where there is none, or it is too small."""
+    if source is None:
+        if desired.size_bytes is None:
+            raise ValueError(
+                f"there is no disk {desired.name!r} in storage domain {place.name}; give the size to make it with, or a"
+                " source to fill it from"
+            )
+        return desired.size_bytes
+    least = padded(source.virtual_size_bytes)
+    if desired.size_bytes is not None and desired.size_bytes < least:
+        raise ValueError(
+            f"disk {desired.name!r} of {desired.size_bytes} bytes would not hold {source.path}, which has"
+            f" {source.virtual_size_bytes}; give that size or more, or none"
+        )
+    return desired.size_bytes or least
+
+
+def reserve(
+    storage: Storage,
+    place: MountedStorageDomain,
+    desired: Desired,
+    size_bytes: int,
+    source: Source | None,
+    image_format: str,
+) -> None:
+    """Raises `StorageError` where what the disk takes at once does not fit beside those before it."""
+    if desired.preallocated:
+        storage.reserve(place, desired.name, size_bytes)
+    elif source:
+        storage.reserve(place, desired.name, storage.qemu_img.required_bytes(source, image_format))
+
+
+def require_no_image(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
     """Raises `StorageError` where an image of ours cannot be made."""
     image_uuid = image_uuid_of(place.storage_domain.uuid, desired.name)
     listing = storage.listing(place)
@@ -353,8 +481,6 @@ def require_room(storage: Storage, place: MountedStorageDomain, desired: Desired
             f" {taken.name!r} now; rename it back or give its uuid"
         )
     require_readable(storage, place, desired)
-    if desired.preallocated and desired.size_bytes:
-        storage.reserve(place, desired.name, desired.size_bytes)
 
 
 def require_readable(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
@@ -525,7 +651,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
     warnings = []
     if found is None:
-        plan, after = plan_new(storage, place, desired)
+        plan, after = plan_new(storage, users, place, desired)
     else:
         plan, after = plan_existing(storage, users, found, desired)
         if desired.preallocated and not found.image.leaf.preallocated:

@@ -145,7 +145,7 @@ def test_space_is_spoken_for_once_however_the_storage_domain_is_spelled(host: Ho
     free = host.mounts.space.free_bytes
     storage.reserve(place, "a", free)
     for wanted in (place.storage_domain.uuid, place.mount.point):
-        with pytest.raises(StorageError, match="disk 'b' of 1 bytes does not fit .*: 0 bytes are free"):
+        with pytest.raises(StorageError, match="disk 'b' takes 1 bytes and does not fit .*: 0 bytes are free"):
             storage.reserve(storage.find(wanted), "b", 1)
 
 

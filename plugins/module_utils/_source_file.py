@@ -1,0 +1,49 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: the image file of this host that a new disk is filled from."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+from ansible_collections.gfapi.virt.plugins.module_utils._source import (
+    HEAD_BYTES,
+    Source,
+    parse_checksum,
+    probe,
+    require_alone,
+    source_from_info,
+)
+
+CHUNK_BYTES = 1 << 20
+
+
+def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, checksum: str | None) -> Source:
+    """What a file holds; raises `ValueError` for a wrong checksum, and for an image that names other files."""
+    if not path.startswith("/"):
+        raise ValueError(f"source {path!r} is not an absolute path of a file on this host")
+    with explained(f"read source {path}"), open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"source {path} is no regular file")
+        head = file.read(HEAD_BYTES)
+        if checksum is not None:
+            _require_checksum(path, checksum, head, file)
+        known = image_format or probe(head)
+        require_alone(path, known, head)
+        return source_from_info(path, qemu_img.info(path, known))
+
+
+def _require_checksum(path: str, wanted: str, head: bytes, file: t.BinaryIO) -> None:
+    algorithm, digest = parse_checksum(wanted)
+    state = hashlib.new(algorithm, head)
+    while chunk := file.read(CHUNK_BYTES):
+        state.update(chunk)
+    if state.hexdigest() != digest:
+        raise ValueError(f"source {path} has the {algorithm} {state.hexdigest()}, not {digest}; fetch it anew")
