@@ -29,7 +29,8 @@ def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, check
     """What a file holds; raises `ValueError` for a wrong checksum, and for an image that names other files."""
     if not path.startswith("/"):
         raise ValueError(f"source {path!r} is not an absolute path of a file on this host")
-    with explained(f"read source {path}"), open(path, "rb") as file:
+    # without O_NONBLOCK a pipe would hold us for ever
+    with explained(f"read source {path}"), os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"source {path} is no regular file")
         head = file.read(HEAD_BYTES)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import posixpath
 import struct
@@ -30,6 +31,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clie
 
 if t.TYPE_CHECKING:
     import pytest
+
+    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
 
 #: a new qcow2 of qemu-img has this odd length, whatever its size
 QCOW2_LENGTH = 196624
@@ -147,6 +150,23 @@ class FakeQemuImg:
     def create_preallocated_qcow2(self, path: str, size_bytes: int, compat: str) -> None:
         with open(path, "wb") as file:
             file.write(self.empty_qcow2(size_bytes, compat))
+
+    def info(self, path: str, image_format: str) -> str:
+        """Of a raw image only."""
+        self._run("info")
+        return json.dumps({"filename": path, "format": image_format, "virtual-size": os.path.getsize(path)})
+
+    def required_bytes(self, source: Source, image_format: str) -> int:
+        return source.virtual_size_bytes
+
+    def convert(self, source: Source, path: str, image_format: str, options: str) -> None:
+        """Of a qcow2 image, only the header is as it would be."""
+        compat = dict(word.split("=") for word in options.split(",") if word).get("compat", "1.1")
+        header = b"" if image_format == "raw" else self.empty_qcow2(source.virtual_size_bytes, compat)
+        self._run(f"convert {options}".strip())
+        with open(path, "wb") as file:
+            file.write(header)
+            file.write(Path(source.path).read_bytes())
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         self._run("resize")

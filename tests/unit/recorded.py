@@ -14,7 +14,8 @@ from pathlib import Path
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 
-GLUSTER: t.Final = Path(__file__).parent / "fixtures" / "gluster"
+FIXTURES: t.Final = Path(__file__).parent / "fixtures"
+GLUSTER: t.Final = FIXTURES / "gluster"
 VERSION: t.Final = "10.3"
 PROGRAM: t.Final = ["gluster", "--mode=script", "--xml"]
 

@@ -79,6 +79,101 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+# --- filled ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "system.raw"
+    path.write_bytes(b"system" * 1000)
+    return path
+
+
+def data_of(host: Host, item: Item) -> bytes:
+    return Path(item.predicted["path"]).read_bytes()
+
+
+def test_a_disk_is_filled_from_a_file(host: Host, source: Path) -> None:
+    (item,) = host.run(name="web", source=str(source), format="raw")
+    assert item.plan.summaries == [f"create raw disk web of 8 KiB in storage domain vmstore and fill it from {source}"]
+    data = data_of(host, item)
+    assert data == source.read_bytes().ljust(8192, b"\0")
+    source.write_bytes(b"changed")
+    host.run(name="web", source=str(source))
+    assert data_of(host, item) == data
+
+
+@pytest.mark.parametrize(
+    ("params", "runs"),
+    [
+        ({}, ["info", "create", "convert compat=1.1", "resize"]),
+        ({"preallocation": "full"}, ["info", "create", "convert compat=1.1,preallocation=falloc", "resize"]),
+        ({"format": "raw", "preallocation": "full"}, ["info", "convert preallocation=falloc"]),
+    ],
+)
+def test_a_filled_disk_has_the_size_asked_for(
+    host: Host, source: Path, params: dict[str, str], runs: list[str]
+) -> None:
+    (item,) = host.run(name="web", source=str(source), size="1M", **params)
+    assert item.read is not None
+    assert item.read()["virtual_size_bytes"] == 1 << 20
+    assert host.qemu_img.runs[: len(runs)] == runs
+
+
+def test_a_disk_smaller_than_its_source_is_refused(host: Host, source: Path) -> None:
+    with pytest.raises(ValueError, match=f"disk 'web' of 4096 bytes would not hold {source}, which has 6000"):
+        host.items(name="web", source=str(source), size="4096")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"source": "/x", "clone_of": "y"}, "cannot be filled from source and as clone_of at once"),
+        ({"checksum": "md5:00"}, "checksum speaks of a source, and there is none"),
+        ({"source_format": "raw", "clone_of": "y"}, "source_format speaks of a source"),
+        ({}, "give the size to make it with, or a source"),
+    ],
+)
+def test_options_of_a_source_go_together(host: Host, params: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        host.items(name="web", **params)
+
+
+def test_a_source_that_does_not_fit_is_refused(host: Host, source: Path) -> None:
+    host.mounts.space = Space(size_bytes=8192, free_bytes=4096)
+    with pytest.raises(StorageError, match="disk 'web' takes 6000 bytes and does not fit"):
+        host.items(name="web", source=str(source))
+
+
+def test_a_clone_has_the_format_size_and_bytes_of_its_origin(host: Host, source: Path) -> None:
+    host.run(name="web", source=str(source), format="raw")
+    (item,) = host.run(name="web2", clone_of="web")
+    assert item.plan.summaries == ["create raw disk web2 of 8 KiB in storage domain vmstore and fill it from disk web"]
+    assert data_of(host, item) == data_of(host, host.run(name="web")[0])
+
+
+def test_a_clone_of_nothing_is_refused(host: Host) -> None:
+    with pytest.raises(StorageError, match="has no disk 'web'; it has no disk"):
+        host.items(name="web2", clone_of="web")
+
+
+@pytest.mark.parametrize(("running", "saved"), [(True, False), (False, True)])
+def test_a_disk_that_is_written_to_is_not_copied(host: Host, running: bool, saved: bool) -> None:
+    host.run(name="web", size="1G")
+    host.uses("web", ImageUser("web", running, "vda", saved=saved))
+    with pytest.raises(StorageError, match="so a copy would not be whole; shut the domain down first"):
+        host.items(name="web2", clone_of="web")
+    host.uses("web", ImageUser("web", False, "vda"))
+    host.run(name="web2", clone_of="web")
+
+
+def test_a_disk_that_another_host_writes_to_is_not_copied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    (item,) = host.run(name="web", size="1G")
+    hold_open(monkeypatch, item.predicted["volume_uuid"])
+    with pytest.raises(StorageError, match="disk 'web' cannot be copied: its bricks have image .* open"):
+        host.items(name="web2", clone_of="web")
+
+
 # --- made -----------------------------------------------------------------------------------------------------------
 
 

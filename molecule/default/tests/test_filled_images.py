@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks filled from image files of every kind, and from one another: their bytes, and that QEMU opens them by gfapi."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from hosts import Guest, System
+from modules import Modules
+
+FOLDER = "/var/tmp/gfapi-sources"
+#: no multiple of anything that QEMU or gluster likes
+SIZE = 5 * (1 << 20) + 512
+#: file → how qemu-img makes it of the raw one
+KINDS = {
+    "s.qcow2": ("-O", "qcow2"),
+    "s.v2.qcow2": ("-O", "qcow2", "-o", "compat=0.10"),
+    "s.packed.qcow2": ("-c", "-O", "qcow2"),
+    "s.large.qcow2": ("-O", "qcow2", "-o", "cluster_size=2M"),
+    "s.vmdk": ("-O", "vmdk"),
+    "s.vdi": ("-O", "vdi"),
+    "s.vhdx": ("-O", "vhdx"),
+    "s.vpc": ("-O", "vpc"),
+}
+RAW = f"{FOLDER}/s.raw"
+
+
+@pytest.fixture(scope="module")
+def sources(system: System) -> t.Iterator[dict[str, str]]:
+    """Image files with the same bytes, by the name of the disk that is filled from each."""
+    system.run("mkdir", "-p", FOLDER)
+    system.run("truncate", f"--size={SIZE}", RAW)
+    for block in (0, 1, 300, 1280):
+        command = ["dd", "if=/dev/urandom", f"of={RAW}", "bs=4096", "count=1", f"seek={block}", "conv=notrunc"]
+        system.run(*command, "status=none")
+    system.run("truncate", f"--size={SIZE}", RAW)
+    for name, words in KINDS.items():
+        system.run("qemu-img", "convert", "-f", "raw", *words, RAW, f"{FOLDER}/{name}")
+    yield {f"filled-{name}": f"{FOLDER}/{name}" for name in ("s.raw", *KINDS)}
+    system.run("rm", "-r", FOLDER)
+
+
+@pytest.fixture
+def disks(modules: Modules) -> t.Iterator[list[str]]:
+    """Names of disks; they are gone afterwards."""
+    names: list[str] = []
+    yield names
+    modules.done("gfapi_disk", storage_domain="vms", disks=[{"name": name, "state": "absent"} for name in names])
+
+
+def assert_holds(system: System, disk: t.Mapping[str, t.Any]) -> None:
+    """What the source holds, in a file as every image of a storage domain is."""
+    path, image_format = disk["path"], disk["format"]
+    system.run("qemu-img", "compare", "-q", "-f", "raw", "-F", image_format, RAW, path)
+    if image_format == "qcow2":
+        system.run("qemu-img", "check", "-q", "-f", "qcow2", path)
+    owner, length = system.run("stat", "-c", "%a %u:%g,%s", path).strip().split(",")
+    assert (owner, int(length) % 512) == ("660 36:36", 0)
+    assert disk["virtual_size_bytes"] % 4096 == 0
+
+
+def assert_opens(system: System, disks: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+    """QEMU opens all of them at once over gfapi, past the host's cache."""
+    words = []
+    for number, disk in enumerate(disks):
+        image = disk["blockdev"]
+        image["file"]["cache"] = {"direct": True}
+        words += ["-blockdev", json.dumps({**image, "node-name": f"n{number}"})]
+    pid = "/run/gfapi-opens.pid"
+    machine = ("-machine", "none", "-display", "none", "-daemonize", "-pidfile", pid)
+    # gluster's log goes on to standard error, which would keep the connection open
+    quietly = '"$@" >/run/gfapi-opens.log 2>&1 || { cat /run/gfapi-opens.log; exit 1; }'
+    system.run("sh", "-c", quietly, "sh", "qemu-system-x86_64", *machine, *words)
+    system.run("sh", "-c", f"kill $(cat {pid})")
+
+
+def test_disks_are_filled_from_files_of_every_format(
+    modules: Modules, system: System, sources: dict[str, str], disks: list[str]
+) -> None:
+    wanted = [{"name": name, "source": path} for name, path in sources.items()]
+    wanted.append({"name": "filled-raw", "source": f"{FOLDER}/s.vmdk", "format": "raw", "size": "16M"})
+    wanted.append({"name": "filled-full", "source": f"{FOLDER}/s.qcow2", "preallocation": "full", "size": "16M"})
+    disks += [disk["name"] for disk in wanted]
+    made = modules.as_promised("gfapi_disk", storage_domain="vms", disks=wanted)["disks"]
+    assert len(made) == len(KINDS) + 3
+    for disk in made:
+        assert_holds(system, disk)
+    assert [disk["virtual_size_bytes"] for disk in made[-2:]] == [16 << 20] * 2
+    assert_opens(system, made)
+
+
+def test_a_disk_is_a_copy_of_another(
+    modules: Modules, system: System, sources: dict[str, str], disks: list[str], guest: Guest
+) -> None:
+    disks += ["origin", "copy", "copy-raw"]
+    digest = system.run("sha256sum", RAW).split()[0]
+    origin = {"storage_domain": "vms", "name": "origin", "source": sources["filled-s.raw"]}
+    wrong = modules.refused("gfapi_disk", **origin, checksum=f"sha256:{'0' * 64}")
+    assert wrong == f"source {RAW} has the sha256 {digest}, not {'0' * 64}; fetch it anew"
+    made = modules.as_promised("gfapi_disk", **origin, checksum=f"sha256:{digest}")["disk"]
+    clones = [{"name": "copy", "clone_of": "origin"}, {"name": "copy-raw", "clone_of": "origin", "format": "raw"}]
+    copies = modules.as_promised("gfapi_disk", storage_domain="vms", disks=clones)["disks"]
+    assert len({disk["image_uuid"] for disk in (made, *copies)}) == 3
+    for disk in (made, *copies):
+        assert_holds(system, disk)
+    assert_opens(system, [made, *copies])
+    assert guest.state == "running"
+    words = modules.refused("gfapi_disk", storage_domain="vms", name="copy2", clone_of=f"{guest.name}-root")
+    assert f"is in use by domain {guest.name} (running, disk vda), so a copy would not be whole" in words
+
+
+@pytest.mark.usefixtures("sources")
+def test_a_raw_image_that_pretends_to_be_another_stays_raw(modules: Modules, system: System, disks: list[str]) -> None:
+    path = f"{FOLDER}/hostile.img"
+    system.run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "/etc/passwd", "-F", "raw", path, "1M")
+    disk = {"storage_domain": "vms", "name": "hostile", "source": path}
+    assert f"source {path} has a backing file, which is not followed" in modules.refused("gfapi_disk", **disk)
+    disks.append("hostile")
+    made = modules.as_promised("gfapi_disk", **disk, source_format="raw", format="raw")["disk"]
+    assert system.run("head", "-c", "4", made["path"]) == system.run("head", "-c", "4", path)
+    assert made["blockdev"]["driver"] == "raw"
+    clone = modules.done("gfapi_disk", storage_domain="vms", name="hostile2", clone_of="hostile")["disk"]
+    disks.append("hostile2")
+    assert clone["format"] == "raw"
+    system.run("cmp", made["path"], clone["path"])
