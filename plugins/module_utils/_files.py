@@ -287,11 +287,30 @@ def _lock_in(directory: Directory) -> int | None:
     return None
 
 
+def unowned(parent: Directory) -> list[str]:
+    """The staging directories whose runs are dead, whatever their key."""
+    names = (name for name in parent.names() if is_staging(name) and _is_directory(parent, name))
+    found = [name for name in names if not has_owner(parent, name)]
+    # one that its run removes at this moment has lost its lock, and is gone by now
+    return [name for name in found if _is_directory(parent, name)]
+
+
+def remove_unowned(parent: Directory, name: str) -> None:
+    """Remove such a directory, if it still has no owner."""
+    with contextlib.suppress(OSError):
+        _remove_if_ownerless(parent, name)
+
+
+def _is_directory(parent: Directory, name: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent.descriptor, follow_symlinks=False).st_mode)
+    return False
+
+
 def _sweep(parent: Directory, prefix: str) -> None:
     for name in parent.names():
         if name.startswith(prefix):
-            with contextlib.suppress(OSError):
-                _remove_if_ownerless(parent, name)
+            remove_unowned(parent, name)
 
 
 def _remove_if_ownerless(parent: Directory, name: str) -> None:
