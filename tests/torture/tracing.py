@@ -164,6 +164,8 @@ class _Tracer:
         self._killed: set[int] = set()
         self._tracees: set[int] = set()
         self._main = 0
+        #: the program that was killed
+        self._caller = ""
 
     def run(self, argv: t.Sequence[str], output: Path, environment: t.Mapping[str, str]) -> Traced:
         """Until the run has ended, or all that was killed is gone."""
@@ -181,6 +183,7 @@ class _Tracer:
             if pid == self._main:
                 status = os.waitstatus_to_exitcode(word)
             if self._main not in self._tracees and not self._killed & self._tracees:
+                self._kill_born_meanwhile()
                 killed = status == -signal.SIGKILL
                 return Traced(tuple(self._points), None if killed else status)
 
@@ -212,10 +215,21 @@ class _Tracer:
         point = Point(program, name, number, what)
         self._points.append(point)
         if self._stop and (program, name, number) == (self._stop.program, self._stop.call, self._stop.number):
+            self._caller = _program(pid)
             self._killed = {self._main} if self._stop.alone else self._run_with(pid)
             for victim in self._killed:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
+
+    def _kill_born_meanwhile(self) -> None:
+        """What the killed program started at that moment, and has not told us of: it is traced from its birth."""
+        if not self._stop or self._stop.alone or not self._caller:
+            return
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                pid = int(status.parent.name)
+                if f"TracerPid:\t{os.getpid()}\n" in status.read_text() and _program(pid) == self._caller:
+                    os.kill(pid, signal.SIGKILL)
 
     def _run_with(self, caller: int) -> set[int]:
         """The whole run, and all of the program that makes the call.
