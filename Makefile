@@ -85,6 +85,10 @@ runner: venv ## site.yml as AWX runs it, on the hosts that the scenarios left
 bench: venv lab-packages ## measure what the documentation claims
 	tests/bench/run
 
+.PHONY: torture
+torture: venv lab-packages ## kill glusterfs_domain at each call by which it changes something, on a real host
+	tests/torture/run $(ARGS)
+
 .PHONY: venv
 venv: ## only the virtualenv, .cache/venv
 	@scripts/venv

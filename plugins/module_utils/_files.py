@@ -13,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import time
 import typing as t
@@ -178,11 +179,20 @@ class Directory:
             os.fsync(file.fileno())
 
     def replace_text(self, name: str, text: str, mode: int, owner: Owner) -> None:
-        """The file's text anew: readers see the old one or the new one, after a crash too."""
-        fresh = f".{name}.{_random_name()}"
+        """The file's text anew: readers see the old one or the new one, after a crash too.
+
+        It is written beside under a name of its own. What killed runs left of that kind is removed first.
+        """
+        _sweep_files(self, name)
+        fresh, descriptor = _locked_file(self, name, mode)
         try:
-            self.write_new(fresh, text.encode(), mode, owner)
-            os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchown(descriptor, *owner)
+                file.write(text.encode())
+                file.flush()
+                os.fsync(descriptor)
+                # still locked
+                os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(fresh, dir_fd=self.descriptor)
@@ -305,11 +315,30 @@ def _lock_in(directory: Directory) -> int | None:
     return None
 
 
+def unowned(parent: Directory) -> list[str]:
+    """The staging directories whose runs are dead, whatever their key."""
+    names = (name for name in parent.names() if is_staging(name) and _is_directory(parent, name))
+    found = [name for name in names if not has_owner(parent, name)]
+    # one that its run removes at this moment has lost its lock, and is gone by now
+    return [name for name in found if _is_directory(parent, name)]
+
+
+def remove_unowned(parent: Directory, name: str) -> None:
+    """Remove such a directory, if it still has no owner."""
+    with contextlib.suppress(OSError):
+        _remove_if_ownerless(parent, name)
+
+
+def _is_directory(parent: Directory, name: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent.descriptor, follow_symlinks=False).st_mode)
+    return False
+
+
 def _sweep(parent: Directory, prefix: str) -> None:
     for name in parent.names():
         if name.startswith(prefix):
-            with contextlib.suppress(OSError):
-                _remove_if_ownerless(parent, name)
+            remove_unowned(parent, name)
 
 
 def _remove_if_ownerless(parent: Directory, name: str) -> None:
@@ -324,6 +353,33 @@ def _remove_if_ownerless(parent: Directory, name: str) -> None:
         parent.remove_tree(name)
     finally:
         os.close(lock)
+
+
+def _locked_file(parent: Directory, name: str, mode: int) -> tuple[str, int]:
+    """A new file to become `name`: its own name, and a descriptor that holds its lock."""
+    while True:
+        fresh = f".{name}.{_random_name()}"
+        with _no_umask():
+            descriptor = os.open(fresh, _NEW_FILE, mode, dir_fd=parent.descriptor)
+        # another run takes it for a dead one's if it looks before the lock is there
+        with contextlib.suppress(BlockingIOError):
+            _try_lock(descriptor)
+            if parent.is_there(fresh):
+                return fresh, descriptor
+        os.close(descriptor)
+
+
+def _sweep_files(parent: Directory, name: str) -> None:
+    """Remove what was to become `name`, and whose lock is free."""
+    left = re.compile(re.escape(f".{name}.") + "[0-9a-f]{8}")
+    for found in filter(left.fullmatch, parent.names()):
+        with contextlib.suppress(OSError):
+            descriptor = parent.open_file(found, os.O_RDWR)
+            try:
+                _try_lock(descriptor)
+                os.unlink(found, dir_fd=parent.descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def is_staging(name: str) -> bool:

@@ -115,16 +115,24 @@ class Mounter(Mounts):
             self.unmount(point)
 
     def _end_visits(self) -> None:
-        """Unmount what killed runs left."""
+        """Unmount what killed runs left, and remove their directories, for they may have come no further."""
         for mount in self.table():
             folder, pid = os.path.split(mount.point)
-            if folder == self._visits and not os.path.exists(f"/proc/{pid}"):
+            if folder == self._visits and not _is_alive(pid):
                 with contextlib.suppress(StorageError):
                     self.unmount(mount.point)
+        for path in glob.iglob(os.path.join(self._visits, "*")):
+            if not _is_alive(os.path.basename(path)):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
 
     def _log_of(self, point: str, options: t.Sequence[str]) -> str:
         named = [option.partition("=")[2] for option in options if option.startswith("log-file=")]
         return named[-1] if named else os.path.join(self._logs, f"{point.strip('/').replace('/', '-')}.log")
+
+
+def _is_alive(pid: str) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 def _clients(point: str) -> list[tuple[int, list[str]]]:

@@ -19,7 +19,14 @@ import typing as t
 import uuid as uuids
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    Directory,
+    Owner,
+    explained,
+    remove_unowned,
+    staging,
+    unowned,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     CLAIM,
     LAYOUT,
@@ -106,6 +113,24 @@ def leftovers(point: str) -> list[str]:
         return [name for name in root.names() if name.startswith(REMOVED)]
 
 
+def abandoned(point: str) -> list[str]:
+    """Where killed runs built on a mount."""
+    with explained(f"read what is on {point}"), Directory.open(point) as root:
+        return [name for name in unowned(root) if not name.startswith(REMOVED)]
+
+
+def sweep(point: str) -> None:
+    """Remove where killed runs built."""
+    with explained(f"remove what killed runs left on {point}"), Directory.open(point) as root:
+        _sweep(root)
+
+
+def _sweep(root: Directory) -> None:
+    for name in unowned(root):
+        if not name.startswith(REMOVED):
+            remove_unowned(root, name)
+
+
 def remove(point: str, uuid: str | None) -> None:
     """Remove a storage domain with all its images, and what earlier removals left."""
     with explained(f"remove storage domain {uuid} from {point}"), Directory.open(point) as root:
@@ -114,6 +139,7 @@ def remove(point: str, uuid: str | None) -> None:
             root.move(uuid, root, REMOVED + uuid)
         root.remove(CLAIM)
         root.remove(MARK)
+        _sweep(root)
         for name in root.names():
             if name.startswith(REMOVED):
                 root.remove_tree(name)

@@ -80,7 +80,10 @@ class Current:
     storage_domain: StorageDomain | None
     owner: tuple[int, int]
     space: Space
+    #: of interrupted removals
     leftovers: tuple[str, ...] = ()
+    #: of interrupted runs that built something
+    abandoned: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     is_unfinished: bool = False
     #: images that somebody on some host has open; asked only before they are deleted

@@ -479,6 +479,7 @@ def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -
         owner=storage_domain_files.read_owner(point),
         space=space,
         leftovers=tuple(storage_domain_files.leftovers(point)),
+        abandoned=tuple(storage_domain_files.abandoned(point)),
         missing=storage_domain_upgrade.missing(point, found) if found else (),
         is_unfinished=storage_domain_upgrade.is_unfinished(point),
         opened=_opened(point, found) if found and desired.state == "absent" else (),
@@ -541,6 +542,14 @@ def layout_actions(current: Current, desired: Desired) -> list[Action]:
     return actions
 
 
+def sweep_actions(current: Current, desired: Desired) -> list[Action]:
+    """What killed runs left beside a storage domain; where none is, laying it out takes that away."""
+    if not (current.storage_domain and current.abandoned):
+        return []
+    words = f"delete what an interrupted run left on {desired.spec}"
+    return [Action(words, lambda: storage_domain_files.sweep(desired.mount_point))]
+
+
 def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
     """A volume that has to be started before anybody can see what is on it."""
 
@@ -574,6 +583,7 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
         *layout_actions(current, desired),
         *plan_upgrade(current, desired),
         *attach_actions(current, desired),
+        *sweep_actions(current, desired),
         *boot_actions(host, desired, boot=desired.boot),
     )
     version = version_after(current.storage_domain, desired)
@@ -681,10 +691,10 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     actions = []
     if found:
         require_unused(host, found, desired, current.opened)
-    if found or current.leftovers:
+    if found or current.leftovers or current.abandoned:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:
-            words = f"delete what an interrupted deletion left on {desired.spec}"
+            words = f"delete what an interrupted run left on {desired.spec}"
         actions.append(Action(words, lambda: remove(host.mounts, current, desired)))
     actions.extend(unmount_actions(host, current.mount, desired.mount_point))
     actions.extend(boot_actions(host, desired, boot=False))

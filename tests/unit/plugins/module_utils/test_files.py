@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -166,6 +167,56 @@ def test_text_is_the_old_or_the_new_one_wherever_it_is_killed(tmp_path: Path) ->
         point += 1
     assert point > 4
     assert (tmp_path / "f").read_text() == "new"
+
+
+def test_a_text_that_was_never_finished_is_taken_away_by_the_next_run(directory: Directory, tmp_path: Path) -> None:
+    def run() -> None:
+        directory.replace_text("f", "new", 0o644, OWNER)
+
+    others = {".f.swp", ".f.0123456z", ".g.01234567"}
+    for name in others:
+        (tmp_path / name).touch()
+    point = 0
+    while killed_at(point, run):
+        run()
+        assert set(os.listdir(tmp_path)) == {"f", *others}
+        point += 1
+    assert point > 4
+
+
+def test_a_text_that_a_living_run_writes_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = Directory.open(str(tmp_path)), Directory.open(str(tmp_path))
+    rename = os.rename
+
+    def meanwhile(*args: object, **kwargs: object) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        second.replace_text("f", "second", 0o644, OWNER)
+        rename(*args, **kwargs)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    first.replace_text("f", "first", 0o644, OWNER)
+    assert os.listdir(tmp_path) == ["f"]
+    assert (tmp_path / "f").read_text() == "first"
+
+
+@pytest.mark.parametrize("step", ["open", "flock"])
+def test_a_text_that_another_run_takes_for_left_is_written_again(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It looks right after the step: when there is no lock yet, or before we see that we have it."""
+    module = {"open": os, "flock": fcntl}[step]
+    real = getattr(module, step)
+
+    def then_it_is_gone(*args: object, **kwargs: object) -> object:
+        done = real(*args, **kwargs)
+        for path in tmp_path.glob(".f.*"):
+            monkeypatch.setattr(module, step, real)
+            path.unlink()
+        return done
+
+    monkeypatch.setattr(module, step, then_it_is_gone)
+    directory.replace_text("f", "new", 0o644, OWNER)
+    assert os.listdir(tmp_path) == ["f"]
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,15 @@ def test_a_visit_ends_with_the_look_and_takes_away_what_killed_ones_left(host: H
     assert os.listdir(host.root / "visits") == []
 
 
+def test_a_visit_takes_away_directories_of_runs_that_were_killed_beside_their_mount(host: Host) -> None:
+    for name in ("999999998", "999999999", "1"):
+        os.makedirs(host.root / "visits" / name)
+    (host.root / "visits/999999999/file").touch()
+    with host.mounts.visit(SPEC):
+        pass
+    assert sorted(os.listdir(host.root / "visits")) == ["1", "999999999"]
+
+
 def test_visits_share_one_log(host: Host) -> None:
     host.log_line, host.answer = ERROR_LINE, Completed(1, "", "failed.")
     with pytest.raises(StorageError, match="gfapi-virt-look.log says: failed to fetch"), host.mounts.visit(SPEC):

@@ -16,6 +16,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_volume
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, is_staging, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
@@ -589,7 +590,25 @@ def test_absent_where_nothing_is_does_nothing(host: Lab) -> None:
 
 def test_absent_finishes_an_interrupted_deletion(host: Lab, tmp_path: Path) -> None:
     (tmp_path / "volumes/gv0" / f"{storage_domain_files.REMOVED}x").mkdir()
-    assert host.run(**ABSENT).plan.summaries == ["delete what an interrupted deletion left on gl1:/gv0"]
+    assert host.run(**ABSENT).plan.summaries == ["delete what an interrupted run left on gl1:/gv0"]
+
+
+@pytest.mark.parametrize("params", [{}, ABSENT])
+def test_what_a_run_left_that_was_killed_after_its_work_is_taken_away(
+    host: Lab, tmp_path: Path, params: dict[str, str]
+) -> None:
+    """`absent` too where there is nothing else; what a living run builds stays."""
+    root = tmp_path / "volumes/gv0"
+    if not params:
+        host.run()
+        root = Path(host.point)
+    (root / ".gfapi-virt-storage-domain-01234567").mkdir()
+    (root / ".gfapi-virt-upgrade-01234567").mkdir()
+    (root / ".gfapi-virt-upgrade-01234567/~lock").touch()
+    with Directory.open(str(root)) as directory, staging(directory, "storage-domain") as living:
+        assert host.run(**params).plan.summaries == ["delete what an interrupted run left on gl1:/gv0"]
+        left = [path.name for path in root.iterdir() if is_staging(path.name) and not path.is_symlink()]
+        assert left == [Path(living.path).name]
 
 
 def _absent_is_refused(host: Lab, fault: str) -> None:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A sample of `make torture`: glusterfs_domain is killed where it changes something, and nothing is lost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from hosts import System
+from modules import ROOT
+
+from conftest import NAME
+
+#: each so manieth point, and of every operation one at least
+EVERY = 20
+OPERATIONS = ("active", "upgrade", "attach", "detach", "maintenance", "absent", "absent-unmounted")
+
+
+def remains(system: System) -> dict[str, list[str]]:
+    """What the torture uses on the host, and must leave as it was."""
+    return {
+        "fstab": system.lines("cat", "/etc/fstab"),
+        "mounts": [line for line in system.lines("cat", "/proc/mounts") if " fuse.glusterfs " in line],
+        "volumes": sorted(system.lines("gluster", "volume", "list")),
+        "bricks": system.lines("ls", "-A", "/bricks"),
+        "files": system.lines("ls", "-A", "/opt", "/rhev/data-center/mnt/glusterSD"),
+    }
+
+
+def test_a_killed_run_loses_nothing_and_the_next_one_ends_well(system: System) -> None:
+    before = remains(system)
+    command = [str(ROOT / "tests/torture/run"), "--lab", NAME, "--every", str(EVERY)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    tried = dict(re.findall(r"^(\S+): \d+ points, (\d+) to try$", said, re.MULTILINE))
+    assert tuple(tried) == OPERATIONS
+    assert all(int(count) > 0 for count in tried.values()), tried
+    assert f"\n{sum(map(int, tried.values()))} points tried, none lost data\n" in said
+    assert remains(system) == before
+    print(said.rpartition("\npoints")[2])
