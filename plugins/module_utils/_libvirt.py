@@ -33,6 +33,10 @@ KEEPALIVE_COUNT: t.Final = 6
 PRESS_AGAIN_S: t.Final = 10
 POLL_S: t.Final = 0.2
 QMP_TIMEOUT_S: t.Final = 10
+#: QEMU's last words on an image that it could not open; gluster's before them, where there is no such volume
+_IMAGE_REFUSED: t.Final = re.compile(r"qemu-\S+: -blockdev (\{.*\}): (.*)\Z", re.DOTALL)
+_NO_VOLFILE: t.Final = "failed to get the volume file"
+_SEE_LOGS: t.Final = "Please refer to gluster logs for more info"
 STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", "shut_off", "crashed", "suspended")
 
 
@@ -226,7 +230,25 @@ def _asking(doing: str) -> t.Iterator[None]:
     try:
         yield
     except libvirt.libvirtError as exc:
-        raise LibvirtError(f"cannot {doing}: {exc}") from exc
+        raise LibvirtError(f"cannot {doing}: {without_log(str(exc))}") from exc
+
+
+def without_log(text: str) -> str:
+    """libvirt's words without what QEMU and libgfapi logged before QEMU gave a gluster image up; with the mend.
+
+    Seen on libvirt 9.0 with QEMU 7.2 and gluster 10.3.
+    """
+    said = _IMAGE_REFUSED.search(text)
+    node = json.loads(said[1]) if said else {}
+    if said is None or node.get("driver") != "gluster":
+        return text
+    volume = node["volume"]
+    words = " ".join(said[2].replace(_SEE_LOGS, "").split())
+    if _NO_VOLFILE in text:
+        mend = f"the server has no volume {volume}; mend the disk's source"
+    else:
+        mend = f"is volume {volume} started, and the image on it? (gluster volume status {volume})"
+    return f"QEMU cannot open {volume}/{node['path']}: {words}; {mend}"
 
 
 def _version_text(number: int) -> str:

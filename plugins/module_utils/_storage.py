@@ -99,12 +99,16 @@ class Storage:
         if made:
             return
         image = self.listing(place).images.get(volume.image_uuid)
-        if image is None or (image.name, image.format) != (volume.alias, volume.format):
-            there = f"a disk {image.name} in format {image.format}" if image else "something that is no image"
-            raise StorageError(
-                f"cannot create disk {volume.alias} in storage domain {place.name}: {place.path}/{IMAGES}/"
-                f"{volume.image_uuid} is {there}"
-            )
+        there = "something that is no image; take it away"
+        if image:
+            kind = (image.name, image.format, image.leaf.capacity_bytes)
+            if kind == (volume.alias, volume.format, volume.capacity_bytes):
+                return
+            there = "{1} disk {0} of {2} bytes, which another run made meanwhile; run again".format(*kind)
+        raise StorageError(
+            f"cannot create disk {volume.alias} in storage domain {place.name}: {place.path}/{IMAGES}/"
+            f"{volume.image_uuid} is {there}"
+        )
 
     def grow(self, found: FoundImage, size_bytes: int, *, resize_live: t.Callable[[], None] | None) -> None:
         """Grow an image: its file, the guest's view of it where a VM runs (`resize_live`), and what `.meta` says."""

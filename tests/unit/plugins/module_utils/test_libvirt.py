@@ -17,7 +17,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, new_element, with_defaults
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt, without_log
+from ansible_collections.gfapi.virt.tests.unit.recorded import FIXTURES
 
 URI: t.Final = "test:///default"
 UUID: t.Final = "5d1b8f5e-6a4a-4f7e-9a34-1f0f5f1d2c3b"
@@ -45,6 +46,38 @@ def element(name: str, *sources: DiskSource, backing: tuple[Layer, ...] = ()) ->
     )
     domain = Domain(name, type="test", memory_kib=8192, disks=disks)
     return new_element(with_defaults(domain, arch="i686", has_kvm=False))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (
+            "stopped_volume",
+            "QEMU cannot open st/x: Gluster connection for volume st, path x failed to connect hint: failed on host gl1"
+            " and port 24007; is volume st started, and the image on it? (gluster volume status st)",
+        ),
+        (
+            "unknown_volume",
+            "QEMU cannot open nosuch/x: Gluster connection for volume nosuch, path x failed to connect hint: failed on"
+            " host gl1 and port 24007; the server has no volume nosuch; mend the disk's source",
+        ),
+        (
+            "missing_image",
+            "QEMU cannot open vmstore/x: Could not open image: No such file or directory; is volume vmstore started,"
+            " and the image on it? (gluster volume status vmstore)",
+        ),
+    ],
+)
+def test_why_a_domain_does_not_start_is_said_without_logs(what: str, words: str) -> None:
+    text = (FIXTURES / "libvirt" / f"start_{what}_9.0.txt").read_text()
+    assert without_log(text) == words
+
+
+@pytest.mark.parametrize(
+    "text", ["Domain not found", 'qemu-system-x86_64: -blockdev {"driver":"file","filename":"/x"}: Could not open']
+)
+def test_other_words_of_libvirt_stay(text: str) -> None:
+    assert without_log(text) == text
 
 
 def test_domain_that_is_not_there_is_none(edge: Libvirt) -> None:

@@ -229,8 +229,15 @@ def test_an_image_that_is_there_is_never_touched(host: Host) -> None:
 
 def test_another_image_in_the_place_is_an_error(host: Host) -> None:
     host.create("web", "raw")
-    with pytest.raises(StorageError, match=r"cannot create disk web .* is a disk web in format raw"):
+    words = r"cannot create disk web .* is raw disk web of \d+ bytes, which another run made meanwhile; run again"
+    with pytest.raises(StorageError, match=words):
         host.create("web", "qcow2")
+
+
+def test_another_size_in_the_place_is_an_error(host: Host) -> None:
+    volume = host.create()
+    with pytest.raises(StorageError, match="which another run made meanwhile"):
+        host.storage.create(host.place, volume.resized(volume.capacity_bytes + 4096))
 
 
 def test_a_failure_leaves_nothing(host: Host) -> None:
