@@ -18,6 +18,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 #: gluster's own processes, which come back by themselves
 INTERNAL: t.Final = frozenset(("glustershd", "quotad", "bitd", "scrub", "scrubber", "rebalance", "gfapi.glfsheal"))
+REBALANCE: t.Final = "rebalance"
+#: what `clients` says below a brick whose process is gone
+DOWN: t.Final = "Brick is offline"
 
 _KIND = re.compile(r"(\S+)\s+(\d+)")
 _ADDRESS = re.compile(r"(\S+):\d+\s+\d+\s+\d+\s+\d+")
@@ -40,7 +43,8 @@ class Clients:
         lines = [line.strip() for line in text.splitlines()]
         kinds = {match[1]: int(match[2]) for match in map(_KIND.fullmatch, lines) if match}
         addresses = [match[1] for match in map(_ADDRESS.fullmatch, lines) if match]
-        bricks = [line.partition(":")[2].strip() for line in lines if line.startswith("Brick :")]
+        answers = [line for line, then in zip(lines, [*lines[1:], ""]) if then != DOWN]
+        bricks = [line.partition(":")[2].strip() for line in answers if line.startswith("Brick :")]
         return cls(kinds, tuple(dict.fromkeys(addresses)), frozenset(bricks))
 
     @property

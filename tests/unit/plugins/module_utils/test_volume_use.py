@@ -41,6 +41,13 @@ def test_bricks_that_do_not_answer_are_named() -> None:
     assert reason.endswith("down or out of reach: gl3:/bricks/vmstore")
 
 
+def test_brick_whose_process_is_gone_is_named() -> None:
+    bricks = tuple(Brick("gl1", f"/bricks/replicate{number}") for number in (1, 2, 3))
+    volume = Volume("replicate", "Replicate", "Started", 3, bricks)
+    (reason,) = reasons_not_to_stop(volume, clients("clients_brick_down"), HostUse())
+    assert reason.endswith("down or out of reach: gl1:/bricks/replicate2")
+
+
 def test_mounts_and_virtual_machines_are_named() -> None:
     here = HostUse((MOUNT,), ("guest1", "guest2"))
     assert reasons_not_to_stop(VOLUME, Clients({}), here) == [
