@@ -50,10 +50,14 @@ def start_action(host: Host, volume: Volume) -> Action:
     return Action(f"start volume {volume.name}", lambda: host.gluster.start(volume.name))
 
 
-def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[str]]:
-    """Preset virt_store, as gluster_volume_options sets it; with what makes the volume a poor home all the same."""
+def optimize_actions(host: Host, desired: Desired, starting: Volume | None = None) -> tuple[list[Action], list[str]]:
+    """Preset virt_store, as gluster_volume_options sets it; with what makes the volume a poor home all the same.
+
+    A volume that is `starting` is started between: most is set before, and some cannot be set before.
+    """
+    start = [start_action(host, starting)] if starting else []
     if not desired.optimize:
-        return [], []
+        return start, []
     # not at the top: seldom asked for, and a twentieth of what a run costs that changes nothing
     from ansible_collections.gfapi.virt.plugins.module_utils import _volume_change as volume_change
     from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
@@ -67,8 +71,11 @@ def optimize_actions(host: Host, desired: Desired) -> tuple[list[Action], list[s
     volume_options.require_shards_kept(volume, found.in_force, wanted)
     change = tuning.change_of(table, found, wanted, resets=())
     pending = volume_change.volume_restart_reasons(table, change, {})
-    actions = tuning.option_actions(host.gluster, table, change, found.in_force)
-    return actions, [*volume_options.warnings_for(volume), *pending]
+    actions = [*tuning.option_actions(host.gluster, table, change, found.in_force), *start]
+    if starting and change.after_start:
+        actions.append(tuning.heal_action(host.gluster, volume.name, enable=True))
+    waiting = [] if starting else volume_change.start_warnings(change)
+    return actions, [*volume_options.warnings_for(volume), *pending, *waiting]
 
 
 def end_actions(

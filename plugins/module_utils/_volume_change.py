@@ -28,6 +28,8 @@ class Change:
     resets: tuple[str, ...] = ()
     #: granular entry heal of a volume that was started has a command of its own
     heal: bool | None = None
+    #: what cannot be set on a volume that is stopped, so is set by the next run after its start
+    after_start: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,3 +104,9 @@ def other_restart_reasons(table: OptionTable, change: Change) -> list[str]:
     if change.volume.is_started:
         reasons += [f"option {name} is in force on clients that connect from now on" for name in mount]
     return reasons
+
+
+def start_warnings(change: Change) -> list[str]:
+    """What is asked for and cannot be done yet."""
+    words = f"cannot be enabled while volume {change.volume.name} is stopped; the next run after its start does it"
+    return [f"option {name} {words}" for name in change.after_start]

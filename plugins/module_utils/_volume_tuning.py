@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
@@ -32,10 +33,15 @@ def preset_options(gluster: Gluster, volume: Volume, presets: t.Sequence[str]) -
 
 
 def change_of(table: OptionTable, found: Found, desired: t.Mapping[str, str], resets: t.Sequence[str]) -> Change:
-    """What differs; granular entry heal goes apart where the volume was started before."""
+    """What differs; granular entry heal goes apart where the volume was started before.
+
+    To enable it, gluster asks the bricks first, so a stopped volume has to wait for its start.
+    """
     sets = table.differences(desired, found.in_force)
     heal = None if found.volume.was_never_started else sets.pop(GRANULAR_ENTRY_HEAL, None)
     enable = None if heal is None else table.is_same(GRANULAR_ENTRY_HEAL, heal, "on")
+    if enable and not found.volume.is_started:
+        return Change(found.volume, sets, tuple(resets), after_start=(GRANULAR_ENTRY_HEAL,))
     return Change(found.volume, sets, tuple(resets), enable)
 
 
@@ -47,8 +53,7 @@ def option_actions(gluster: Gluster, table: OptionTable, change: Change, in_forc
     if change.resets:
         actions.append(reset_action(gluster, table, change))
     if change.heal is not None:
-        undo = heal_action(gluster, name, enable=not change.heal)
-        actions.append(heal_action(gluster, name, enable=change.heal, undo=undo))
+        actions.append(heal_action(gluster, name, enable=change.heal))
     return actions
 
 
@@ -78,6 +83,9 @@ def reset_action(gluster: Gluster, table: OptionTable, change: Change) -> Action
     return Action(words, lambda: gluster.reset_options(name, change.resets, protected=protected), undo=undo)
 
 
-def heal_action(gluster: Gluster, name: str, *, enable: bool, undo: Action | None = None) -> Action:
-    words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
-    return Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable), undo=undo)
+def heal_action(gluster: Gluster, name: str, *, enable: bool) -> Action:
+    def step(*, enable: bool) -> Action:
+        words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
+        return Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable))
+
+    return replace(step(enable=enable), undo=step(enable=not enable))

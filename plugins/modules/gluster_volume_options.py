@@ -24,6 +24,8 @@ description:
   - Runs on a storage node, a host whose glusterd is in the volume's pool.
   - Warns of a rebalance that runs while the volume shards, of a storage domain on a volume that does not, and with a
     preset where the volume's type is not replicate with three copies.
+  - On a stopped volume everything is set but granular entry heal, which gluster enables on a volume that was never
+    started, or is started now. A warning and RV(volume.after_start) say so; the next run after the start enables it.
   - Never makes a volume, never starts one that is stopped, and stops a started one only to start it again (O(restart)).
 author:
   - gfapi.virt contributors (@gfapi-virt)
@@ -214,6 +216,15 @@ volume:
       elements: str
       returned: success
       sample: ["option server.ssl is in force after volume vmstore was stopped and started"]
+    after_start:
+      description:
+        - The options asked for that gluster sets on a started volume only, so that they are left as they were while it
+          is stopped. Run this again after its start.
+        - Only C(cluster.granular-entry-heal) of a volume that was started before is such an option.
+      type: list
+      elements: str
+      returned: success
+      sample: [cluster.granular-entry-heal]
 """
 
 import typing as t
@@ -238,6 +249,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
     left_in_bricks,
     other_restart_reasons,
     require_stopped,
+    start_warnings,
     volume_restart_reasons,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_tuning import (
@@ -302,7 +314,9 @@ def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume) -> None:
         )
 
 
-def facts(volume: Volume, options: t.Mapping[str, str], restart_required: t.Sequence[str]) -> dict[str, t.Any]:
+def facts(
+    change: Change, volume: Volume, options: t.Mapping[str, str], restart_required: t.Sequence[str]
+) -> dict[str, t.Any]:
     """What the module returns about a volume."""
     return {
         "name": volume.name,
@@ -311,6 +325,7 @@ def facts(volume: Volume, options: t.Mapping[str, str], restart_required: t.Sequ
         "servers": list(volume.servers),
         "options": dict(options),
         "restart_required": list(restart_required),
+        "after_start": list(change.after_start),
     }
 
 
@@ -333,7 +348,8 @@ def read_back(
     found = gluster.volume_and_options(change.volume.name)
     resets = table.to_reset(found.volume, asked=change.resets, kept=desired, purge=False)
     require_as_planned(found, change_of(table, found, desired, resets), desired)
-    return facts(found.volume, {name: found.in_force.get(name, text) for name, text in desired.items()}, reasons)
+    in_force = {name: found.in_force.get(name, text) for name, text in desired.items()}
+    return facts(change, found.volume, in_force, reasons)
 
 
 def planned_change(table: OptionTable, found: Found, params: Params, desired: t.Mapping[str, str]) -> Change:
@@ -373,8 +389,9 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
         *(volume_options.warnings_for(volume) if params["presets"] else ()),
         *([] if name == EVERY_VOLUME else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})),
         *table.warnings(change.names),
+        *start_warnings(change),
     )
-    predicted = facts(volume, options, pending)
+    predicted = facts(change, volume, options, pending)
     return Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)
 
 

@@ -403,7 +403,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume 
     end_actions,
     optimize_actions,
     require_no_storage_domain,
-    start_action,
     volume_here,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -562,8 +561,8 @@ def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
 
     rest = Action(f"make storage domain {desired.name} on {desired.spec} {desired.state}", go_on)
     before = {"state": "absent" if volume.was_never_started else "unknown", "volume": volume.status}
-    setting, warnings = optimize_actions(host, desired)
-    actions = (*setting, start_action(host, volume), rest)
+    setting, warnings = optimize_actions(host, desired, volume)
+    actions = (*setting, rest)
     plan = Plan(before, {"state": desired.state, "volume": "Started"}, actions)
     return Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted, tuple(warnings))
 
@@ -652,9 +651,8 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
-    setting, warnings = optimize_actions(host, desired)
-    if volume and desired.start_volume and not volume.is_started:
-        setting.append(start_action(host, volume))
+    starting = volume if volume and desired.start_volume and not volume.is_started else None
+    setting, warnings = optimize_actions(host, desired, starting)
     ending = end_actions(host, desired, volume, condition, names)
     actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False), *setting, *ending)
     mounted = condition is not Condition.NONE

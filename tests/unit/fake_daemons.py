@@ -63,6 +63,8 @@ class FakeGluster:
 
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
         self._called("heal")
+        if enable and self.status != "Started":
+            raise GlusterError(f"cannot enable heal on volume {name}: Not able to fetch volfile from glusterd")
         self.options["cluster.granular-entry-heal"] = "enable" if enable else "disable"
 
     def restart(self, name: str) -> None:

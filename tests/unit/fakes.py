@@ -259,6 +259,8 @@ class FakeServers:
         self.options.update(options)
 
     def set_granular_entry_heal(self, name: str, *, enable: bool) -> None:
+        if enable and self.status != "Started":
+            raise GlusterError(f"cannot enable heal on volume {name}: Not able to fetch volfile from glusterd")
         self.options["cluster.granular-entry-heal"] = "enable" if enable else "disable"
 
     def own_uuid(self) -> str:

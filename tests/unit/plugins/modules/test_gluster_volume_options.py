@@ -87,6 +87,32 @@ def test_granular_entry_heal_has_its_own_command_once_started() -> None:
     assert gluster.calls == ["read", "group virt", "set", "heal", "read"]
 
 
+@pytest.mark.parametrize("asked", [{"granular-entry-heal": True}, {}])
+def test_granular_entry_heal_of_a_stopped_volume_waits_for_its_start(asked: dict[str, t.Any]) -> None:
+    gluster = FakeGluster(status="Stopped")
+    gluster.defaults["cluster.granular-entry-heal"] = "off"
+    asked, preset = {**asked, "user.note": "x"}, not asked
+    for summaries in (["set "], []):
+        made = item(gluster, asked, preset=preset)
+        assert [summary[:4] for summary in made.plan.summaries] == summaries
+        assert carry_out(made) == made.predicted
+        assert made.predicted["after_start"] == ["cluster.granular-entry-heal"]
+        assert made.predicted["options"]["cluster.granular-entry-heal"] == "off"
+        assert "cannot be enabled while volume vmstore is stopped" in made.warnings[-1]
+    gluster.status = "Started"
+    made = item(gluster, asked, preset=preset)
+    assert made.plan.summaries == ["enable granular-entry-heal on volume vmstore"]
+    assert carry_out(made)["after_start"] == []
+    assert made.warnings == ()
+
+
+def test_granular_entry_heal_of_a_stopped_volume_can_be_disabled() -> None:
+    gluster = FakeGluster(status="Stopped")
+    made = item(gluster, {"granular-entry-heal": "disable"})
+    assert carry_out(made) == made.predicted
+    assert (made.predicted["after_start"], made.warnings) == ([], ())
+
+
 def test_default_in_force_is_not_set_again() -> None:
     gluster = FakeGluster()
     made = item(gluster, {"server.allow-insecure": True})

@@ -736,6 +736,24 @@ def test_a_volume_is_optimized_before_its_start(host: Lab) -> None:
     assert start == "start volume gv0"
 
 
+@pytest.mark.parametrize("state", ["active", "maintenance"])
+def test_what_a_stopped_volume_does_not_take_is_set_after_its_start(host: Lab, state: str) -> None:
+    host.gluster.status = "Stopped"
+    item = host.run(state=state, optimize=True, start_volume=True)
+    setting, start, healing, *_rest = item.plan.summaries
+    assert setting.startswith("set ")
+    assert (start, healing) == ("start volume gv0", "enable granular-entry-heal on volume gv0")
+    assert host.gluster.options["cluster.granular-entry-heal"] == "enable"
+    assert not any("granular-entry-heal" in words for words in item.warnings)
+
+
+def test_a_volume_that_stays_stopped_is_optimized_but_for_what_has_to_wait(host: Lab) -> None:
+    host.gluster.status = "Stopped"
+    item = host.run(state="maintenance", optimize=True)
+    assert [summary[:4] for summary in item.plan.summaries] == ["set "]
+    assert any("the next run after its start does it" in words for words in item.warnings)
+
+
 def test_what_has_to_wait_for_a_restart_is_warned_of(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     host.run()
     monkeypatch.setattr(host.gluster, "group", lambda _name: {"config.transport": "tcp,rdma"})
