@@ -36,6 +36,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clie
 ALL: t.Final = "all"
 OP_VERSION: t.Final = "cluster.op-version"
 #: listed with the cluster's options, though glusterd keeps them itself
+TRANSPORT: t.Final = "config.transport"
 NOT_SET_BY_ANYONE: t.Final = (OP_VERSION, "cluster.max-op-version")
 WORKING_DIRECTORY: t.Final = "/var/lib/glusterd"
 VOLUMES_DIRECTORY: t.Final = f"{WORKING_DIRECTORY}/vols"
@@ -102,7 +103,8 @@ class Gluster:
         volume = _only(name, info)
         for document in (options, version):
             _require_success(doing, document)
-        in_force = {**effective_options(options), **volume.options}
+        # it is told as the volume's, not as an option
+        in_force = {TRANSPORT: volume.transport, **effective_options(options), **volume.options}
         return Found(volume, in_force, _op_version(effective_options(version)))
 
     def clients(self, name: str) -> Clients:

@@ -109,7 +109,7 @@ config.client-threads|int|1|128||16
 config.gfproxyd|boolean||||off
 config.global-threading|boolean||||off|volume||debug/io-stats global-threading
 config.memory-accounting|boolean|||||volume
-config.transport|enum|||tcp rdma tcp,rdma||volume||protocol/server transport-type
+config.transport|enum|||tcp||volume||protocol/server transport-type
 ctime.noatime|boolean||||on
 debug.delay-gen|string||||off|volume||debug/delay-gen
 debug.error-failure|percent

@@ -27,6 +27,7 @@ class FakeGluster:
             "server.allow-insecure": "on",
             "network.ping-timeout": "42",
             "cluster.granular-entry-heal": "on",
+            "config.transport": "tcp",
         }
         self.options: dict[str, str] = {}
         self.groups = {

@@ -86,6 +86,7 @@ def test_servers_begin_with_the_one_that_was_asked() -> None:
 def test_volume_and_its_options_are_read_by_one_process() -> None:
     replay = Replay("read_started")
     volume, options, op_version = Gluster(replay).volume_and_options("vmstore")
+    assert options["config.transport"] == "tcp"
     assert (replay.left, volume.is_started, op_version) == ([], True, 100000)
     # in force by default, set and listed, and set but not listed by `volume get`
     assert options["features.shard-block-size"] == "64MB"

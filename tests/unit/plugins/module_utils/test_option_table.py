@@ -38,7 +38,10 @@ STRICTER: t.Final = {
         ("performance.cache-max-file-size", text): "io-cache is not in the graph, so that glusterd checks nothing"
         for text in ("0x4000000", "64M", "64MiB", "64m", "64KMB", "-1", "-64MB", "MB", "on")
     },
-    ("config.transport", "rdma,tcp"): "gluster's own order is tcp,rdma",
+    **{
+        ("config.transport", text): "gluster dropped rdma, so that bricks do not start"
+        for text in ("rdma", "tcp,rdma", "rdma,tcp")
+    },
     **{
         (name, "0x5"): "strtod takes hexadecimal"
         for name in (

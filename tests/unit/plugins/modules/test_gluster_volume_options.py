@@ -120,6 +120,10 @@ def test_default_in_force_is_not_set_again() -> None:
     assert made.predicted["options"] == {"server.allow-insecure": "on"}
 
 
+def test_transport_of_the_volume_is_in_force() -> None:
+    assert not item(FakeGluster(), {"config.transport": "tcp"}).plan.changed
+
+
 def test_diff_has_what_differs_only() -> None:
     gluster = FakeGluster()
     gluster.options = {"client.event-threads": "4"}
@@ -329,6 +333,8 @@ def test_option_that_is_not_reset_after_all_is_an_error() -> None:
         ({"options": {"ping-timeout": 1, "network.ping-timeout": 2}}, "given twice"),
         ({"options": {"ping-timeout": 1}, "reset": ["network.ping-timeout"]}, "network.ping-timeout"),
         ({"options": {"features.shard-block-size": "64M"}}, "64M"),
+        ({"options": {"config.transport": "rdma"}}, "'rdma' is no value of it; it takes tcp"),
+        ({"options": {"config.transport": "tcp,rdma"}}, "it takes tcp"),
         ({"options": {"storage.linux-aio": True}}, "only while the volume is stopped"),
         ({"presets": ["virt"]}, "neither virt_store nor an option group"),
         ({"presets": ["group:../virt"]}, "not the name of an option group"),

@@ -756,8 +756,10 @@ def test_a_volume_that_stays_stopped_is_optimized_but_for_what_has_to_wait(host:
 
 def test_what_has_to_wait_for_a_restart_is_warned_of(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     host.run()
-    monkeypatch.setattr(host.gluster, "group", lambda _name: {"config.transport": "tcp,rdma"})
-    assert any("config.transport is in force after volume gv0" in words for words in host.item(optimize=True).warnings)
+    monkeypatch.setattr(host.gluster, "group", lambda _name: {"transport.listen-backlog": "2048"})
+    assert any(
+        "transport.listen-backlog is in force after volume gv0" in words for words in host.item(optimize=True).warnings
+    )
 
 
 def test_a_stopped_volume_is_detached_after_its_start(host: Lab) -> None:
