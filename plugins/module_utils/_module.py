@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import typing as t
+from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
@@ -134,9 +135,12 @@ class _Progress:
             self.done.append(action)
 
     def _put_back(self, begun: t.Sequence[Action]) -> list[str]:
-        """What was taken back, and what could not be; the action that failed halfway comes last."""
+        """What was taken back, and what could not be, which stays done; the action that failed halfway comes last."""
         words = []
-        for action in (*reversed(self.done), *begun):
+        halves = [replace(action, summary=f"{action.summary} (in part)") for action in begun]
+        turn = [*reversed(self.done), *halves]
+        self.done += halves
+        for action in turn:
             if action.undo is None:
                 continue
             try:
@@ -145,7 +149,8 @@ class _Progress:
                 words.append(f"not put back: {_one_line(exc)}")
             else:
                 words.append(f"put back: {action.undo.summary}")
-                self.done = [other for other in self.done if other is not action]
+                place = self.done.index(action)
+                self.done[place : place + 1] = [replace(action, summary=left)] if (left := action.undo.leaves) else []
         return words
 
     def result(self, *, real: bool) -> Result:

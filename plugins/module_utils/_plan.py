@@ -20,6 +20,8 @@ class Action:
     waits: bool = False
     #: takes it back, however much of it was done, should a later action fail
     undo: Action | None = None
+    #: of an undo: what stays of what it takes back, in words
+    leaves: str = ""
 
 
 @dataclass(frozen=True)

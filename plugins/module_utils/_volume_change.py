@@ -51,6 +51,14 @@ class Change:
         return {name: self.volume.options[name] for name in self.resets}
 
     @property
+    def stays_set(self) -> str:
+        """The words on what cannot be taken back of the first transaction; empty where all can."""
+        stays = {
+            name: text for name, text in self.sets.items() if name.startswith(USER) and name not in self.old_values
+        }
+        return f"set {pairs_of(stays)} on volume {self.volume.name}" if stays else ""
+
+    @property
     def undo_of_sets(self) -> str:
         """The words on taking back the first transaction."""
         parts = [f"set {pairs_of(self.old_values)}"] if self.old_values else []

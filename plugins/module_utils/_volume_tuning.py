@@ -10,6 +10,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, OptionTable
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
@@ -62,8 +63,12 @@ def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t
     name = change.volume.name
 
     def set_all() -> None:
-        for pairs in table.steps(change.sets, in_force):
-            gluster.set_options(name, pairs)
+        for step, pairs in enumerate(table.steps(change.sets, in_force)):
+            try:
+                gluster.set_options(name, pairs)
+            except GlusterError as exc:
+                exc.partial |= step > 0
+                raise
 
     def put_back() -> None:
         if change.old_values:
@@ -72,7 +77,7 @@ def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t
             gluster.reset_options(name, change.unset_before)
 
     words = f"set {pairs_of(change.sets)} on volume {name}"
-    return Action(words, set_all, undo=Action(change.undo_of_sets, put_back))
+    return Action(words, set_all, undo=Action(change.undo_of_sets, put_back, leaves=change.stays_set))
 
 
 def reset_action(gluster: Gluster, table: OptionTable, change: Change) -> Action:

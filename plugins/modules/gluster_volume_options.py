@@ -171,7 +171,8 @@ EXAMPLES = r"""
 RETURN = r"""
 actions:
   description:
-    - What was done, or would be in check mode. What was done and put back after a failure is not in it.
+    - What was done, or would be in check mode. After a failure, what was put back is not in it, and what was done
+      halfway and could not be put back is followed by C((in part)).
   returned: always
   type: list
   elements: str

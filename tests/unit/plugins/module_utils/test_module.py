@@ -153,6 +153,45 @@ def test_failure_in_the_middle_tells_what_was_done(kind: type[Exception]) -> Non
     assert "lamp" not in result
 
 
+def lamps(*undos: Action | None, partial: bool) -> dict[str, t.Any]:
+    """Of lamps `1` and so on, with these ways back, the last fails."""
+
+    def fail() -> None:
+        error = GfapiError("no power")
+        error.partial = partial
+        raise error
+
+    runs = [*([lambda: None] * (len(undos) - 1)), fail]
+    actions = [Action(f"light {number}", step, undo=undo) for number, (step, undo) in enumerate(zip(runs, undos), 1)]
+    return run_module(lambda: _module.run(lambda _params: Item("a", Plan(0, 1, tuple(actions)), {}), {}, one="lamp"))
+
+
+def refuse() -> None:
+    raise GfapiError("no way back")
+
+
+DARK: t.Final = Action("put out", lambda: None)
+STUCK: t.Final = Action("put out", refuse)
+WARM: t.Final = Action("put out", lambda: None, leaves="warm up")
+
+
+@pytest.mark.parametrize(
+    ("undos", "partial", "left"),
+    [
+        ((DARK, DARK), True, []),
+        ((STUCK, DARK), True, ["light 1"]),
+        ((DARK, STUCK), False, []),
+        ((DARK, STUCK), True, ["light 2 (in part)"]),
+        ((STUCK, STUCK), True, ["light 1", "light 2 (in part)"]),
+        ((None, None), True, ["light 1", "light 2 (in part)"]),
+        ((WARM, DARK, STUCK), True, ["warm up", "light 3 (in part)"]),
+    ],
+)
+def test_what_is_not_put_back_was_done(undos: t.Sequence[Action | None], partial: bool, left: list[str]) -> None:
+    result = lamps(*undos, partial=partial)
+    assert (result["failed"], result["actions"], result["changed"]) == (True, left, bool(left))
+
+
 def test_failure_while_planning_is_one_line_and_nothing_is_done() -> None:
     house = House()
     result = house.keep(name="h4ll")

@@ -302,7 +302,27 @@ def test_what_cannot_be_put_back_is_said() -> None:
     assert result["actions"] == ["set user.note=x, client.event-threads=8 on volume vmstore"]
     del gluster.fails["reset client.event-threads"]
     gluster.options = {}
-    assert "leave user.note, which gluster cannot reset" in run(gluster, options=options)["msg"]
+    result = run(gluster, options=options)
+    assert "leave user.note, which gluster cannot reset" in result["msg"]
+    assert (result["changed"], result["actions"]) == (True, ["set user.note=x on volume vmstore"])
+
+
+def test_volume_that_is_left_stopped_is_a_change() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.fails = {"start": GlusterError("no start", partial=True)}
+    result = run(gluster, options=SSL, restart="if_required")
+    assert (gluster.status, gluster.options) == ("Stopped", {})
+    assert "not put back: no start" in result["msg"]
+    assert (result["changed"], result["actions"]) == (True, ["stop and start volume vmstore (in part)"])
+
+
+def test_first_of_two_transactions_is_put_back_when_the_second_fails() -> None:
+    gluster = FakeGluster(status="Created")
+    gluster.options = {"features.shard-block-size": "1"}
+    gluster.refused = {"features.shard"}
+    result = run(gluster, options={"features.shard-block-size": "64MB", "features.shard": True})
+    assert gluster.options == {"features.shard-block-size": "1"}
+    assert (result["failed"], result["changed"]) == (True, False)
 
 
 def test_option_that_is_not_in_force_after_all_is_an_error() -> None:
