@@ -65,6 +65,15 @@ class VolumeHere:
                 found.update(_volfile.differences(written, running) if running else {})
         return found
 
+    def root_owner(self, volume: Volume, own_uuid: str) -> tuple[int, int] | None:
+        """Uid and gid of the root of a volume, told by a brick of this host; `None` without one."""
+        for brick in volume.bricks:
+            if own_uuid and brick.peer == own_uuid:
+                with contextlib.suppress(OSError):
+                    found = os.stat(brick.path)
+                    return found.st_uid, found.st_gid
+        return None
+
     def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
         """The storage domains on a volume, told by a brick of this host, stopped or not; `None` without a brick.
 

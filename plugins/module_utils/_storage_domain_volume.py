@@ -69,7 +69,7 @@ def optimize_actions(host: Host, desired: Desired, starting: Volume | None = Non
     preset = tuning.preset_options(host.gluster, volume, [tuning.VIRT_STORE])
     wanted = {option: volume_options.to_text(option, value) for option, value in preset.items()}
     volume_options.require_shards_kept(volume, found.in_force, wanted)
-    change = tuning.change_of(table, found, wanted, resets=())
+    change = tuning.with_roots(tuning.change_of(table, found, wanted, resets=()), host.gluster, host.here)
     pending = volume_change.volume_restart_reasons(table, change, {})
     actions = [*tuning.option_actions(host.gluster, table, change, found.in_force), *start]
     if starting and change.after_start:

@@ -15,6 +15,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 #: glusterd resets none of them by name
 USER: t.Final = "user."
 
+#: what bricks do to their roots while they run; a reset leaves the roots as they are
+OWNERS: t.Final = ("storage.owner-uid", "storage.owner-gid")
+
 #: translator and key in a volfile → the value written for the brick, and the one it runs with
 Differences = t.Mapping["tuple[str, str]", "tuple[str | None, str | None]"]
 
@@ -30,6 +33,8 @@ class Change:
     heal: bool | None = None
     #: what cannot be set on a volume that is stopped, so is set by the next run after its start
     after_start: tuple[str, ...] = ()
+    #: uid and gid of the brick roots, where the volume is started and this host has a brick
+    roots: tuple[int, int] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,21 +56,34 @@ class Change:
         return {name: self.volume.options[name] for name in self.resets}
 
     @property
+    def old_owner(self) -> dict[str, str]:
+        """What gives the brick roots their old owner back, of what was not set before."""
+        owner = dict(zip(OWNERS, map(str, self.roots or ())))
+        return {name: owner[name] for name in self.unset_before if name in owner}
+
+    @property
+    def _kept_owner(self) -> tuple[str, ...]:
+        """What the brick roots keep, where nobody knows what they had before."""
+        owners = OWNERS if self.volume.is_started and self.roots is None else ()
+        return tuple(name for name in self.unset_before if name in owners)
+
+    @property
     def stays_set(self) -> str:
         """The words on what cannot be taken back of the first transaction; empty where all can."""
-        stays = {
-            name: text for name, text in self.sets.items() if name.startswith(USER) and name not in self.old_values
-        }
+        users = {name for name in self.sets if name.startswith(USER) and name not in self.volume.options}
+        stays = {name: text for name, text in self.sets.items() if name in users or name in self._kept_owner}
         return f"set {pairs_of(stays)} on volume {self.volume.name}" if stays else ""
 
     @property
     def undo_of_sets(self) -> str:
         """The words on taking back the first transaction."""
-        parts = [f"set {pairs_of(self.old_values)}"] if self.old_values else []
+        sets = {**self.old_values, **self.old_owner}
+        parts = [f"set {pairs_of(sets)}"] if sets else []
         parts += [f"reset {', '.join(self.unset_before)}"] if self.unset_before else []
         stay = [name for name in self.sets if name not in self.volume.options and name.startswith(USER)]
         parts += [f"leave {', '.join(stay)}, which gluster cannot reset,"] if stay else []
-        return f"{' and '.join(parts)} on volume {self.volume.name}"
+        kept = f" (its bricks keep what {' and '.join(self._kept_owner)} made them)" if self._kept_owner else ""
+        return f"{' and '.join(parts)} on volume {self.volume.name}{kept}"
 
 
 def pairs_of(options: t.Mapping[str, str]) -> str:
@@ -118,3 +136,12 @@ def start_warnings(change: Change) -> list[str]:
     """What is asked for and cannot be done yet."""
     words = f"cannot be enabled while volume {change.volume.name} is stopped; the next run after its start does it"
     return [f"option {name} {words}" for name in change.after_start]
+
+
+def owner_warnings(change: Change) -> list[str]:
+    """What a reset does not do."""
+    names = [name for name in change.resets if name in OWNERS and not change.volume.was_never_started]
+    words = (
+        f"is reset, and the bricks of volume {change.volume.name} keep the owner that they have; set it to change that"
+    )
+    return [f"option {name} {words}" for name in names]

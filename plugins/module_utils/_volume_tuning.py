@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Joins two edges: gluster's commands and the host's option groups. What is set on a volume, and the way back."""
+"""Joins two edges: gluster's commands and this host's bricks. What is set on a volume, and the way back."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
+from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, OptionTable
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import Change, pairs_of
+from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import OWNERS, Change, pairs_of
 
 VIRT_STORE: t.Final = "virt_store"
 
@@ -46,6 +47,13 @@ def change_of(table: OptionTable, found: Found, desired: t.Mapping[str, str], re
     return Change(found.volume, sets, tuple(resets), enable)
 
 
+def with_roots(change: Change, gluster: Gluster, here: VolumeHere) -> Change:
+    """A change that knows what its bricks' roots are like before it, where it is one of their owner."""
+    if not change.volume.is_started or not set(OWNERS) & set(change.unset_before):
+        return change
+    return replace(change, roots=here.root_owner(change.volume, gluster.own_uuid()))
+
+
 def option_actions(gluster: Gluster, table: OptionTable, change: Change, in_force: t.Mapping[str, str]) -> list[Action]:
     """First what gluster refuses most, so that little is to be put back then."""
     name, actions = change.volume.name, []
@@ -71,10 +79,13 @@ def set_action(gluster: Gluster, table: OptionTable, change: Change, in_force: t
                 raise
 
     def put_back() -> None:
-        if change.old_values:
-            gluster.set_options(name, change.old_values)
+        before = {**change.old_values, **change.old_owner}
+        if before:
+            gluster.set_options(name, before)
         if change.unset_before:
             gluster.reset_options(name, change.unset_before)
+        if change.old_owner and not gluster.volume(name).is_started:
+            raise GlusterError(f"the bricks of volume {name} keep the owner that they have now: it is stopped")
 
     words = f"set {pairs_of(change.sets)} on volume {name}"
     return Action(words, set_all, undo=Action(change.undo_of_sets, put_back, leaves=change.stays_set))

@@ -66,6 +66,8 @@ options:
     description:
       - Names of options to reset to what gluster has by default. Those that are not set stay as they are.
       - An option of O(presets) that is named here is reset, not set.
+      - Bricks keep the owner that C(storage.owner-uid) and C(storage.owner-gid) gave them; a warning says so. To give
+        them another one, set it.
       - A single C(user.*) option cannot be reset; gluster knows no such command.
     type: list
     elements: str
@@ -249,6 +251,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
     Change,
     left_in_bricks,
     other_restart_reasons,
+    owner_warnings,
     require_stopped,
     start_warnings,
     volume_restart_reasons,
@@ -258,6 +261,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_tuning import (
     change_of,
     option_actions,
     preset_options,
+    with_roots,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import reasons_not_to_stop
 
@@ -373,7 +377,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     found = gluster.volume_and_options(name)
     volume, in_force, table = found.volume, found.in_force, table_for(found.op_version)
     desired = desired_options(table, params, preset_options(gluster, volume, params["presets"]))
-    change = planned_change(table, found, params, desired)
+    change = with_roots(planned_change(table, found, params, desired), gluster, here)
     left = left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
     reasons = volume_restart_reasons(table, change, left)
     restart = params["restart"] == "if_required" and bool(reasons)
@@ -391,6 +395,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
         *([] if name == EVERY_VOLUME else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})),
         *table.warnings(change.names),
         *start_warnings(change),
+        *owner_warnings(change),
     )
     predicted = facts(change, volume, options, pending)
     return Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)

@@ -39,6 +39,8 @@ class FakeGluster:
         #: name of a call → what it says instead of doing it
         self.fails: dict[str, GlusterError] = {}
         self.connected = Clients({"glustershd": 3})
+        #: uid and gid of the brick roots
+        self.roots = (0, 0)
         self.calls: list[str] = []
 
     def volume_and_options(self, name: str) -> Found:
@@ -46,6 +48,9 @@ class FakeGluster:
         bricks = tuple(Brick(f"gluster{number}", "/bricks/b") for number in (1, 2, 3))
         volume = Volume(name, self.type, self.status, self.replica, bricks, dict(self.options))
         return Found(volume, {**self.defaults, **self.options}, 100000)
+
+    def volume(self, name: str) -> Volume:
+        return self.volume_and_options(name).volume
 
     def own_uuid(self) -> str:
         return "11111111-1111-1111-1111-111111111111"
@@ -56,6 +61,12 @@ class FakeGluster:
         if bad:
             raise GlusterError(f"cannot set {', '.join(options)} on volume {name}: option : {bad[0]} does not exist")
         self.options.update(options)
+        if self.status == "Started":
+            self._own()
+
+    def _own(self) -> None:
+        uid, gid = (int(self.options.get(f"storage.owner-{kind}", "-1")) for kind in ("uid", "gid"))
+        self.roots = (self.roots[0] if uid < 0 else uid, self.roots[1] if gid < 0 else gid)
 
     def reset_options(self, name: str, options: t.Sequence[str], *, protected: t.Collection[str] = ()) -> None:
         for option in options:
@@ -76,6 +87,7 @@ class FakeGluster:
     def start(self, name: str) -> None:
         self._called("start")
         self.status = "Started"
+        self._own()
 
     def clients(self, name: str) -> Clients:
         self._called("clients")
@@ -99,6 +111,10 @@ class FakeVolumeHere:
         self.differences: dict[tuple[str, str], tuple[str | None, str | None]] = {}
         self.moving: set[str] = set()
         self.found: list[str] | None = None
+        self.gluster: FakeGluster | None = None
+
+    def root_owner(self, _volume: Volume, _own_uuid: str) -> tuple[int, int] | None:
+        return self.gluster.roots if self.gluster else None
 
     def rebalances(self, volume: str) -> bool:
         return volume in self.moving

@@ -296,6 +296,10 @@ class FakeHere:
     def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
         return self.found
 
+    def root_owner(self, volume: Volume, own_uuid: str) -> tuple[int, int] | None:
+        assert own_uuid == "uuid of gl2"
+        return (0, 0)
+
     def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
         assert own_uuid == "uuid of gl2"
         return list(self.data)

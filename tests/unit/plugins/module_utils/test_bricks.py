@@ -146,6 +146,13 @@ def test_a_brick_tells_of_storage_domains(host: Host, brick: Path) -> None:
     assert here.storage_domains(volume, "", "") is None
 
 
+def test_a_brick_tells_who_owns_the_root(host: Host, brick: Path) -> None:
+    volume = volume_of(("other", "/nowhere"), ("me", brick / "gone"), ("me", brick))
+    assert host.here().root_owner(volume, "me") == (brick.stat().st_uid, brick.stat().st_gid)
+    assert host.here().root_owner(volume, "nobody") is None
+    assert host.here().root_owner(volume, "") is None
+
+
 def test_data_of_this_hosts_bricks_is_removed_and_no_more(host: Host, brick: Path, tmp_path: Path) -> None:
     volume = volume_of(("me", brick), ("me", tmp_path / "kept"), ("other", brick))
     here = host.here()

@@ -51,9 +51,10 @@ def carry_out(made: Item) -> t.Mapping[str, t.Any]:
     return made.read()
 
 
-def run(gluster: FakeGluster, **params: t.Any) -> dict[str, t.Any]:
-    """The whole module, with the fake in the place of the real gluster."""
-    with mock.patch.multiple(gluster_volume_options, Gluster=lambda **_kwargs: gluster, VolumeHere=FakeVolumeHere):
+def run(gluster: FakeGluster, here: FakeVolumeHere | None = None, **params: t.Any) -> dict[str, t.Any]:
+    """The whole module, with the fakes in the place of the real gluster and host."""
+    found = here or FakeVolumeHere()
+    with mock.patch.multiple(gluster_volume_options, Gluster=lambda **_kwargs: gluster, VolumeHere=lambda: found):
         return run_module(gluster_volume_options.main, {"volume": "vmstore", **params})
 
 
@@ -305,6 +306,51 @@ def test_what_cannot_be_put_back_is_said() -> None:
     result = run(gluster, options=options)
     assert "leave user.note, which gluster cannot reset" in result["msg"]
     assert (result["changed"], result["actions"]) == (True, ["set user.note=x on volume vmstore"])
+
+
+OWNED: t.Final = {"storage.owner-uid": 36, "owner-gid": 36}
+
+
+@pytest.mark.parametrize(
+    ("set_before", "roots"), [({}, (0, 0)), ({}, (107, 0)), ({"storage.owner-uid": "5"}, (5, 107))]
+)
+def test_bricks_get_their_old_owner_back(set_before: dict[str, str], roots: tuple[int, int]) -> None:
+    gluster, here = FakeGluster(status="Started"), FakeVolumeHere()
+    here.gluster, gluster.roots, gluster.options = gluster, roots, {"network.frame-timeout": "30", **set_before}
+    before = dict(gluster.options)
+    gluster.fails = {"reset network.frame-timeout": GlusterError("no reset")}
+    result = run(gluster, here, options=OWNED, reset=["frame-timeout"])
+    assert (result["changed"], gluster.roots, gluster.options) == (False, roots, before)
+    assert f"storage.owner-gid={roots[1]}" in result["msg"]
+
+
+def test_owner_that_the_bricks_of_a_volume_keep_that_was_stopped_is_told() -> None:
+    gluster, here = FakeGluster(status="Started"), FakeVolumeHere()
+    here.gluster, gluster.fails = gluster, {"restart": GlusterError("no start", partial=True)}
+    result = run(gluster, here, options={**OWNED, **SSL}, restart="if_required")
+    assert (gluster.roots, gluster.options, gluster.status) == ((36, 36), {}, "Started")
+    assert "the bricks of volume vmstore keep the owner that they have now: it is stopped" in result["msg"]
+    assert result["actions"] == ["set storage.owner-uid=36, storage.owner-gid=36, server.ssl=on on volume vmstore"]
+
+
+def test_owner_that_bricks_keep_is_told() -> None:
+    gluster = FakeGluster(status="Started")
+    gluster.options = {"network.frame-timeout": "30"}
+    gluster.fails = {"reset network.frame-timeout": GlusterError("no reset")}
+    result = run(gluster, options={**OWNED, "ping-timeout": 30}, reset=["frame-timeout"])
+    assert gluster.roots == (36, 36)
+    assert "(its bricks keep what storage.owner-uid and storage.owner-gid made them)" in result["msg"]
+    assert result["actions"] == ["set storage.owner-uid=36, storage.owner-gid=36 on volume vmstore"]
+
+
+@pytest.mark.parametrize(("status", "count"), [("Created", 0), ("Stopped", 1), ("Started", 1)])
+@pytest.mark.parametrize("params", [{"reset": ["owner-uid"]}, {"purge": True}])
+def test_reset_that_leaves_the_owner_has_a_warning(status: str, count: int, params: dict[str, t.Any]) -> None:
+    gluster = FakeGluster(status=status)
+    gluster.options = {"storage.owner-uid": "36"}
+    made = item(gluster, **params)
+    assert len([words for words in made.warnings if "keep the owner that they have" in words]) == count
+    assert made.plan.summaries == ["reset storage.owner-uid on volume vmstore"]
 
 
 def test_volume_that_is_left_stopped_is_a_change() -> None:
