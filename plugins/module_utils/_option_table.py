@@ -156,6 +156,22 @@ class OptionTable:
                 where = "the whole cluster; set it with volume: all" if option.cluster_wide else "one volume; name it"
                 raise ValueError(f"option {option.name} is an option of {where}")
 
+    def require_known(self, names: t.Iterable[str], in_force: t.Collection[str]) -> None:
+        """Raises `ValueError` for a name to reset that is no option's, neither here nor on the volume."""
+        for name in names:
+            if not (name in self or name in in_force or name.startswith("user.")):
+                nearest = self._nearest(name)
+                mend = f"; is it {nearest}?" if nearest else "; see gluster volume set help"
+                raise ValueError(f"option {name} is to be reset and not known in glusterfs {self.version}{mend}")
+
+    def _nearest(self, name: str) -> str | None:
+        # not at the top: for a message only
+        import difflib
+
+        spelled = {key if "." in name else key.partition(".")[2]: key for key in self}
+        found = difflib.get_close_matches(name, spelled, 1)
+        return spelled[found[0]] if found else None
+
     def differences(self, desired: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> dict[str, str]:
         """The options whose value in force is another one, in the order asked for."""
         return {

@@ -64,7 +64,8 @@ options:
     default: []
   reset:
     description:
-      - Names of options to reset to what gluster has by default. Those that are not set stay as they are.
+      - Names of options to reset to what gluster has by default. Those that are not set stay as they are. A name that
+        gluster does not know is refused.
       - An option of O(presets) that is named here is reset, not set.
       - Bricks keep the owner that C(storage.owner-uid) and C(storage.owner-gid) gave them; a warning says so. To give
         them another one, set it.
@@ -361,6 +362,7 @@ def planned_change(table: OptionTable, found: Found, params: Params, desired: t.
     """What differs. Raises `ValueError` for what gluster would refuse, and for what it takes and should not."""
     volume = found.volume
     table.require_scope((*desired, *map(table.full_name, params["reset"])), volume=volume.name)
+    table.require_known(map(table.full_name, params["reset"]), found.in_force)
     resets = table.to_reset(volume, asked=params["reset"], kept=desired, purge=params["purge"])
     change = change_of(table, found, desired, resets)
     for name, text in change.sets.items():

@@ -171,6 +171,16 @@ def test_set_options_are_reset_and_others_are_let_be() -> None:
     assert not item(gluster, reset=["ping-timeout"]).plan.changed
 
 
+def test_option_that_only_gluster_knows_is_reset() -> None:
+    gluster = FakeGluster()
+    gluster.options = {"newer.option": "1"}
+    gluster.defaults["newer.default"] = "1"
+    made = item(gluster, reset=["newer.option", "newer.default", "user.note"])
+    assert "newer.option is not known" in made.warnings[0]
+    assert carry_out(made) == made.predicted
+    assert gluster.options == {}
+
+
 def test_reset_wins_over_the_preset() -> None:
     gluster = FakeGluster()
     carry_out(item(gluster, preset=True, reset=["network.ping-timeout"]))
@@ -398,6 +408,10 @@ def test_option_that_is_not_reset_after_all_is_an_error() -> None:
         ({"reset": ["bad name"]}, "not an option's name"),
         ({"options": {"ping-timeout": 1, "network.ping-timeout": 2}}, "given twice"),
         ({"options": {"ping-timeout": 1}, "reset": ["network.ping-timeout"]}, "network.ping-timeout"),
+        ({"reset": ["cluster.shd-max-thread"]}, "not known in glusterfs 10.3; is it cluster.shd-max-threads?"),
+        ({"reset": ["pingtimeout"]}, "option pingtimeout is .* is it network.ping-timeout?"),
+        ({"reset": ["qwxz.qwxz"]}, "not known in glusterfs 10.3; see gluster volume set help"),
+        ({"reset": ["all"]}, "option all is to be reset and not known"),
         ({"options": {"features.shard-block-size": "64M"}}, "64M"),
         ({"options": {"config.transport": "rdma"}}, "'rdma' is no value of it; it takes tcp"),
         ({"options": {"config.transport": "tcp,rdma"}}, "it takes tcp"),
