@@ -9,7 +9,11 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, OptionTable
+from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
+    EVERY_VOLUME,
+    GRANULAR_ENTRY_HEAL,
+    OptionTable,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 #: glusterd resets none of them by name
@@ -127,6 +131,9 @@ def other_restart_reasons(table: OptionTable, change: Change) -> list[str]:
     """What else has to be restarted, by somebody else: glusterd, or clients."""
     glusterd, mount = (table.after_restart(change.names, of=what) for what in ("glusterd", "mount"))
     reasons = [f"option {name} is in force after glusterd was restarted on each node" for name in glusterd]
+    if change.volume.name == EVERY_VOLUME:
+        bricks = table.after_restart(change.names, of="volume")
+        reasons += [f"option {name} is in force after each volume was stopped and started" for name in bricks]
     if change.volume.is_started:
         reasons += [f"option {name} is in force on clients that connect from now on" for name in mount]
     return reasons

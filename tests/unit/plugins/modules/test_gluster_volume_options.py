@@ -225,6 +225,16 @@ def test_restart_is_left_to_the_user_unless_allowed() -> None:
     assert reason == "option server.ssl is in force after volume vmstore was stopped and started"
 
 
+@pytest.mark.parametrize("restart", ["never", "if_required"])
+def test_restart_for_an_option_of_the_cluster_is_left_to_the_user(restart: str) -> None:
+    gluster = FakeGluster(volume_type="", status="", replica=0)
+    made = item(gluster, {"cluster.brick-multiplex": True}, volume="all", restart=restart)
+    assert carry_out(made) == made.predicted
+    reason = "option cluster.brick-multiplex is in force after each volume was stopped and started"
+    assert made.predicted["restart_required"] == [reason]
+    assert "restart" not in gluster.calls
+
+
 def test_no_restart_for_what_is_in_force_at_once() -> None:
     gluster = FakeGluster(status="Started")
     carry_out(item(gluster, {"network.ping-timeout": 20}, restart="if_required"))
