@@ -115,6 +115,15 @@ def require_stopped(table: OptionTable, change: Change) -> None:
         )
 
 
+def require_healed_by_entries(change: Change) -> None:
+    """Raises `ValueError` for granular entry heal of a volume that was started and does not replicate."""
+    if (change.heal is not None or change.after_start) and not change.volume.is_replicate:
+        raise ValueError(
+            f"option {GRANULAR_ENTRY_HEAL} is for replicate volumes, and volume {change.volume.name} is"
+            f" {change.volume.type}; leave it out"
+        )
+
+
 def volume_restart_reasons(table: OptionTable, change: Change, left: t.Mapping[str, str]) -> list[str]:
     """Why a started volume would have to be stopped and started; `left` is what its bricks run with instead."""
     if not change.volume.is_started:

@@ -21,6 +21,20 @@ VIRT_STORE: t.Final = {
     "network.remote-dio": "off",
     "server.allow-insecure": "on",
 }
+#: what gluster sets on volumes of one kind only (10.3)
+KINDS: t.Final = {
+    "replicate": (
+        *("cluster.data-self-heal", "cluster.metadata-self-heal", "cluster.entry-self-heal"),
+        *("cluster.self-heal-daemon", "cluster.shd-max-threads"),
+    ),
+    "disperse": ("cluster.disperse-self-heal-daemon", "disperse.shd-max-threads", "disperse.quorum-count"),
+    "distribute": ("cluster.lock-migration",),
+}
+#: what has a command of its own, and is no option to gluster
+COMMANDS: t.Final = {
+    **{f"features.{name}": name for name in ("quota", "inode-quota", "bitrot")},
+    **{f"features.{name}": "bitrot" for name in ("scrub", "scrub-freq", "scrub-throttle")},
+}
 GROUP_PREFIX: t.Final = "group:"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -74,6 +88,30 @@ def require_shards_kept(volume: Volume, in_force: t.Mapping[str, str], desired: 
             f"option {SHARD} of volume {volume.name} is on, and without it every image there loses all but its first"
             " shard; leave it on, or move the images away and make a new volume"
         )
+
+
+def require_suited(volume: Volume, names: t.Collection[str], count: int | None) -> None:
+    """Raises `ValueError` for what gluster does not set on such a volume; `count` is the client quorum's."""
+    for kind, suits in KINDS.items():
+        wrong = [name for name in names if name in suits] if kind != _kind(volume) else []
+        if wrong:
+            raise ValueError(
+                f"option {wrong[0]} is for {kind} volumes, and volume {volume.name} is {volume.type}; leave it out"
+                " (of the option groups, preset virt_store takes the one that suits the volume)"
+            )
+    for name in names:
+        if name in COMMANDS:
+            command = f"gluster volume {COMMANDS[name]} {volume.name}"
+            raise ValueError(f"option {name} is not set as an option; use {command}")
+    if count is not None and count > volume.replica:
+        raise ValueError(
+            f"option cluster.quorum-count: {count} is out of range [1 - {volume.replica}], the copies that volume"
+            f" {volume.name} has"
+        )
+
+
+def _kind(volume: Volume) -> str:
+    return "replicate" if volume.is_replicate else "disperse" if volume.is_disperse else "distribute"
 
 
 def virt_store_group(volume: Volume) -> str | None:

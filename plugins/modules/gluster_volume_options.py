@@ -244,7 +244,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
     OptionTable,
     table_for,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
+from ansible_collections.gfapi.virt.plugins.module_utils._option_values import integer, is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import require_volume_name
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
@@ -253,6 +253,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
     left_in_bricks,
     other_restart_reasons,
     owner_warnings,
+    require_healed_by_entries,
     require_stopped,
     start_warnings,
     volume_restart_reasons,
@@ -367,6 +368,8 @@ def planned_change(table: OptionTable, found: Found, params: Params, desired: t.
     change = change_of(table, found, desired, resets)
     for name, text in change.sets.items():
         table.require_valid(name, text)
+    volume_options.require_suited(volume, tuple(change.sets), integer(change.sets.get("cluster.quorum-count", "")))
+    require_healed_by_entries(change)
     require_stopped(table, change)
     after = {name: text or "" for name, text in table.after_reset(volume, resets).items()}
     volume_options.require_shards_kept(volume, found.in_force, {**desired, **after})

@@ -15,6 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clie
 from ansible_collections.gfapi.virt.plugins.modules import gluster_volume_options
 from ansible_collections.gfapi.virt.plugins.modules.gluster_volume_options import make_item
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeGluster, FakeVolumeHere
+from ansible_collections.gfapi.virt.tests.unit.recorded import gluster_json
 from ansible_collections.gfapi.virt.tests.unit.running import run_module
 
 DEFAULTS: t.Final[dict[str, t.Any]] = {
@@ -440,6 +441,44 @@ def test_bad_input_is_refused(params: dict[str, t.Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         item(gluster, **params)
     assert gluster.calls in ([], ["read"])
+
+
+REFUSALS: t.Final = gluster_json("refusals")
+#: kind, option, value
+SETS: t.Final = [(row, *row["call"].split()[3:]) for row in REFUSALS if " set " in row["call"]]
+
+
+@pytest.mark.parametrize(("row", "option", "value"), SETS)
+def test_what_gluster_refuses_for_a_kind_of_volume_is_refused_before(
+    row: dict[str, str], option: str, value: str
+) -> None:
+    gluster = FakeGluster(volume_type=row["kind"], replica=3 if row["kind"] == "Replicate" else 1)
+    gluster.groups["virt"]["cluster.shd-max-threads"] = "8"
+    asked: dict[str, t.Any] = {"presets": ["group:virt"]} if option == "group" else {"options": {option: value}}
+    if row["taken"] == "yes":
+        assert item(gluster, **asked).plan.changed
+    else:
+        with pytest.raises(ValueError, match="cluster.shd-max-threads" if option == "group" else option):
+            item(gluster, **asked)
+
+
+@pytest.mark.parametrize("row", [row for row in REFUSALS if " heal " in row["call"]], ids=lambda row: row["call"])
+def test_granular_entry_heal_is_refused_where_gluster_refuses_it(row: dict[str, str]) -> None:
+    gluster = FakeGluster(volume_type=row["kind"], status=row["when"])
+    word = row["call"].split()[-1]
+    gluster.options["cluster.granular-entry-heal"] = "off" if word == "enable" else "on"
+    if row["kind"] == "Replicate":
+        made = item(gluster, {"granular-entry-heal": word})
+        assert made.plan.changed is (row["taken"] == "yes")
+    else:
+        with pytest.raises(ValueError, match="granular-entry-heal is for replicate volumes"):
+            item(gluster, {"granular-entry-heal": word})
+
+
+def test_what_is_in_force_already_is_not_refused() -> None:
+    gluster = FakeGluster()
+    gluster.options = {"features.quota": "on"}
+    assert not item(gluster, {"features.quota": True}).plan.changed
 
 
 # --- warnings -------------------------------------------------------------------------------------------------------
