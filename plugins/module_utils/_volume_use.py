@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
-#: gluster's own processes, which come back by themselves
-INTERNAL: t.Final = frozenset(("glustershd", "quotad", "bitd", "scrub", "scrubber", "rebalance", "gfapi.glfsheal"))
 REBALANCE: t.Final = "rebalance"
+#: gluster's own processes, which come back by themselves
+INTERNAL: t.Final = frozenset(("glustershd", "quotad", "bitd", "scrub", "scrubber", REBALANCE, "gfapi.glfsheal"))
 #: what `clients` says below a brick whose process is gone
 DOWN: t.Final = "Brick is offline"
 
@@ -71,6 +71,8 @@ def reasons_not_to_stop(volume: Volume, clients: Clients, here: HostUse) -> list
         found.append(f"it is mounted here at {', '.join(here.mounts)}")
     if here.vms:
         found.append(f"virtual machines run on it here: {', '.join(here.vms)}")
+    if REBALANCE in clients.kinds:
+        found.append("a rebalance of it is running")
     bricks = [f"{brick.host}:{brick.path}" for brick in volume.bricks]
     away = [brick for brick in bricks if clients.bricks is not None and brick not in clients.bricks]
     if away:

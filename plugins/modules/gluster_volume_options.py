@@ -22,8 +22,8 @@ description:
   - Options of a volume whose glusterd has too few connected peers (server quorum) are refused by gluster, and the
     message says it. With a peer down and quorum met they are set; the peer takes them over when it comes back.
   - Runs on a storage node, a host whose glusterd is in the volume's pool.
-  - Warns of a rebalance that runs while the volume shards, of a storage domain on a volume that does not, and with a
-    preset where the volume's type is not replicate with three copies.
+  - Warns of a rebalance that runs while the volume shards, of a storage domain on a volume that does not, and where the
+    volume's type is not replicate with three copies.
   - On a stopped volume everything is set but granular entry heal, which gluster enables on a volume that was never
     started, or is started now. A warning and RV(volume.after_start) say so; the next run after the start enables it.
   - Never makes a volume, never starts one that is stopped, and stops a started one only to start it again (O(restart)).
@@ -87,7 +87,8 @@ options:
         bricks on this host still run with an older value of such an option. A volume that is in use is not stopped, and
         then nothing else is changed either. In use means that clients are connected (gluster's own daemons do not
         count), that it is mounted here, or that a virtual machine here has a disk on it. So does a brick that is down
-        or out of reach, for it would miss the restart. The message names them.
+        or out of reach, for it would miss the restart. The message names them. Gluster stops no volume during a
+        rebalance, with O(force) neither.
     type: str
     choices: [never, if_required]
     default: never
@@ -311,8 +312,15 @@ def restart_action(gluster: Gluster, name: str) -> Action:
     return Action(f"stop and start volume {name}", lambda: gluster.restart(name), undo=undo)
 
 
-def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume) -> None:
-    """Raises `ValueError` that names who uses a volume that has to be stopped."""
+def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume, *, force: bool) -> None:
+    """Raises `ValueError` that names who uses a volume that has to be stopped; no force stops it during a rebalance."""
+    if here.rebalances(volume.name):
+        raise ValueError(
+            f"volume {volume.name} has to be stopped and started, but a rebalance of it is running, under which gluster"
+            f" stops no volume; nothing was changed; let it end (gluster volume rebalance {volume.name} status)"
+        )
+    if force:
+        return
     reasons = reasons_not_to_stop(volume, gluster.clients(volume.name), here.use(volume.name))
     if reasons:
         raise ValueError(
@@ -386,8 +394,8 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     left = left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
     reasons = volume_restart_reasons(table, change, left)
     restart = params["restart"] == "if_required" and bool(reasons)
-    if restart and not params["force"]:
-        require_unused(gluster, here, volume)
+    if restart:
+        require_unused(gluster, here, volume, force=params["force"])
     pending = [*([] if restart else reasons), *other_restart_reasons(table, change)]
     plan = Plan(
         {option: in_force[option] for option in change.names if option in in_force},
@@ -396,7 +404,7 @@ def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
     )
     options = {option: text if option in plan.after else in_force.get(option, text) for option, text in desired.items()}
     warnings = (
-        *(volume_options.warnings_for(volume) if params["presets"] else ()),
+        *([] if name == EVERY_VOLUME else volume_options.warnings_for(volume)),
         *([] if name == EVERY_VOLUME else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})),
         *table.warnings(change.names),
         *start_warnings(change),

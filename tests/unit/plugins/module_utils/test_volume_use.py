@@ -48,6 +48,10 @@ def test_brick_whose_process_is_gone_is_named() -> None:
     assert reason.endswith("down or out of reach: gl1:/bricks/replicate2")
 
 
+def test_rebalance_by_another_host_is_named() -> None:
+    assert reasons_not_to_stop(VOLUME, Clients({"rebalance": 1}), HostUse()) == ["a rebalance of it is running"]
+
+
 def test_mounts_and_virtual_machines_are_named() -> None:
     here = HostUse((MOUNT,), ("guest1", "guest2"))
     assert reasons_not_to_stop(VOLUME, Clients({}), here) == [

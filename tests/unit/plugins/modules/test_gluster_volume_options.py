@@ -272,6 +272,16 @@ def test_force_stops_a_volume_in_use() -> None:
     assert gluster.calls == ["read", "set", "restart", "start", "read"]
 
 
+@pytest.mark.parametrize("force", [True, False])
+def test_rebalance_keeps_a_volume_from_being_restarted(force: bool) -> None:
+    gluster, here = FakeGluster(status="Started"), FakeVolumeHere()
+    here.moving.add("vmstore")
+    with pytest.raises(ValueError, match="a rebalance of it is running"):
+        item(gluster, SSL, here=here, restart="if_required", force=force)
+    assert item(gluster, SSL, here=here).plan.changed
+    assert gluster.calls == ["read", "read"]
+
+
 def test_volume_with_a_brick_out_of_reach_is_not_restarted() -> None:
     gluster = FakeGluster(status="Started")
     gluster.connected = Clients({}, (), frozenset({"gluster1:/bricks/b", "gluster2:/bricks/b"}))
@@ -490,9 +500,14 @@ def test_disperse_has_no_option_group_and_a_warning() -> None:
     assert "Disperse" in made.warnings[0]
 
 
-def test_replica_2_has_a_warning_with_the_preset_only() -> None:
-    assert "replica 2" in item(FakeGluster(replica=2), preset=True).warnings[0]
-    assert item(FakeGluster(replica=2)).warnings == ()
+@pytest.mark.parametrize("preset", [True, False])
+def test_replica_2_has_a_warning(preset: bool) -> None:
+    assert "replica 2" in item(FakeGluster(replica=2), preset=preset).warnings[0]
+    assert item(FakeGluster(replica=3), preset=preset).warnings == ()
+
+
+def test_cluster_has_no_copies_to_warn_of() -> None:
+    assert item(FakeGluster(volume_type="", status="", replica=0), volume="all").warnings == ()
 
 
 @pytest.mark.parametrize(
