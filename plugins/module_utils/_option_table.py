@@ -24,7 +24,8 @@ CLIENT_IO_THREADS: t.Final = "performance.client-io-threads"
 #: what `volume:` names to mean the options of the whole cluster
 EVERY_VOLUME: t.Final = "all"
 
-#: glusterd sets these when it makes a volume, and all but CLIENT_IO_THREADS again when they are reset (10.3, 11.1)
+#: glusterd sets these when it makes a volume, and all but CLIENT_IO_THREADS again when they are reset (10.3, 11.1), but
+#: GRANULAR_ENTRY_HEAL only before the first start (10.3)
 _AT_CREATION: t.Final = {"nfs.disable": "on", "storage.fips-mode-rchecksum": "on"}
 _AT_CREATION_REPLICATE: t.Final = {GRANULAR_ENTRY_HEAL: "on", CLIENT_IO_THREADS: "off"}
 _FROM_FAMILY: t.Final = "transport.address-family"
@@ -168,9 +169,9 @@ class OptionTable:
         # not at the top: for a message only
         import difflib
 
-        spelled = {key if "." in name else key.partition(".")[2]: key for key in self}
-        found = difflib.get_close_matches(name, spelled, 1)
-        return spelled[found[0]] if found else None
+        spelled = {key: key if "." in name else key.partition(".")[2] for key in self}
+        found = difflib.get_close_matches(name, spelled.values(), 1)
+        return " or ".join(key for key, spelling in spelled.items() if spelling in found) or None
 
     def differences(self, desired: t.Mapping[str, str], in_force: t.Mapping[str, str]) -> dict[str, str]:
         """The options whose value in force is another one, in the order asked for."""
@@ -238,7 +239,8 @@ class OptionTable:
     def after_reset(self, volume: Volume, names: t.Iterable[str]) -> dict[str, str | None]:
         """Option → value in force after it was reset; None where gluster does not say what its default is."""
         original = values_at_creation(volume)
-        again = {name: text for name, text in original.items() if name != CLIENT_IO_THREADS}
+        once = (CLIENT_IO_THREADS,) if volume.was_never_started else (CLIENT_IO_THREADS, GRANULAR_ENTRY_HEAL)
+        again = {name: text for name, text in original.items() if name not in once}
         return {name: again.get(name, self.default_of(name)) for name in names}
 
     def warnings(self, names: t.Iterable[str]) -> list[str]:

@@ -182,6 +182,13 @@ def test_option_that_only_gluster_knows_is_reset() -> None:
     assert gluster.options == {}
 
 
+@pytest.mark.parametrize(("status", "after"), [("Created", "on"), ("Started", "no"), ("Stopped", "no")])
+def test_granular_entry_heal_is_reset_to_what_gluster_makes_it(status: str, after: str) -> None:
+    gluster = FakeGluster(status=status)
+    gluster.options = {"cluster.granular-entry-heal": "disable"}
+    assert item(gluster, reset=["granular-entry-heal"]).plan.after == {"cluster.granular-entry-heal": after}
+
+
 def test_reset_wins_over_the_preset() -> None:
     gluster = FakeGluster()
     carry_out(item(gluster, preset=True, reset=["network.ping-timeout"]))
@@ -431,6 +438,7 @@ def test_option_that_is_not_reset_after_all_is_an_error() -> None:
         ({"options": {"ping-timeout": 1}, "reset": ["network.ping-timeout"]}, "network.ping-timeout"),
         ({"reset": ["cluster.shd-max-thread"]}, "not known in glusterfs 10.3; is it cluster.shd-max-threads?"),
         ({"reset": ["pingtimeout"]}, "option pingtimeout is .* is it network.ping-timeout?"),
+        ({"reset": ["shd-max-thread"]}, "is it cluster.shd-max-threads or disperse.shd-max-threads?"),
         ({"reset": ["qwxz.qwxz"]}, "not known in glusterfs 10.3; see gluster volume set help"),
         ({"reset": ["all"]}, "option all is to be reset and not known"),
         ({"options": {"features.shard-block-size": "64M"}}, "64M"),
