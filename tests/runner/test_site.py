@@ -130,6 +130,40 @@ def test_a_new_volume_with_its_machine(site: t.Callable[..., job.Job], new: tupl
     assert_proven(again.summary, name)
 
 
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "name": ({"volume": "n 2"}, 'gluster_volume_prep_volume "n 2" is no name of a volume'),
+    "gluster's own word": ({"volume": "all"}, 'gluster_volume_prep_volume "all" is no name of a volume'),
+    "options": ({"options": "network.ping-timeout=26"}, '"network.ping-timeout=26" is no dictionary: write it as {'),
+    "brick of another volume": ({"bricks": "NODE:/bricks/b1/", "force": "yes"}, "/bricks/b1 on NODE is or was a brick"),
+    "brick in a brick": ({"bricks": "NODE:/bricks/b1/inside"}, "volume new could not be made: Brick: NODE:/bricks/b1"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_is_one_line_and_nothing_is_left(case: str, inventory: Path, node: str, tmp_path: Path) -> None:
+    values, words = REFUSED[case]
+    asked = {"volume": "new", "bricks": f"{node}:/bricks/new", "replica": "1"} | values
+    answers = {f"gluster_volume_prep_{name}": text.replace("NODE", node) for name, text in asked.items()}
+    left = "find /bricks -maxdepth 2 | sort; gluster volume list; gluster pool list"
+    before = job.run_shell(tmp_path / "before", inventory, "gluster_nodes", left)
+    result = job.run(tmp_path / "run", inventory, job.survey(answers), check=False)
+    assert len(result.failures) == 1
+    assert words.replace("NODE", node) in result.failures[0]
+    assert "\n" not in result.failures[0]
+    assert job.run_shell(tmp_path / "after", inventory, "gluster_nodes", left) == before != ""
+    assert case == "brick in a brick" or result.changed == set()
+
+
+@pytest.mark.parametrize("tags", ["packages,prerequisites", "options"])
+def test_tags_can_be_skipped(tags: str, inventory: Path, tmp_path: Path) -> None:
+    answers = job.survey({"gluster_volume_prep_volume": "vmstore", "gluster_storage_domain_name": "vms"})
+    result = job.run(
+        tmp_path / "run", inventory, answers, check=False, skip_tags=f"vm_gfapi,gluster_storage_domain,{tags}"
+    )
+    assert (result.failures, result.changed) == ([], set())
+    assert result.status == "successful", result.output
+
+
 def test_a_cluster_is_as_asked_in_text_too(tmp_path: Path) -> None:
     """The volume of molecule/cluster over three nodes, and its storage domain on two hypervisors."""
     inventory = inventory_in("GFAPI_CLUSTER_INVENTORY")
