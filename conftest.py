@@ -8,6 +8,7 @@ elsewhere this makes one link, ``.cache/collections/ansible_collections/gfapi/vi
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def collections_folder() -> Path:
     if not link.is_symlink() or os.readlink(link) != target:
         fresh = link.with_name(f".virt-{os.getpid()}")
         fresh.symlink_to(target)
+        if link.is_dir() and not link.is_symlink():  # `ansible-galaxy collection install`, run here, puts it there
+            shutil.rmtree(link)
         fresh.replace(link)
     return folder
 

@@ -29,6 +29,8 @@ EVERY_VOLUME: t.Final = "all"
 _AT_CREATION: t.Final = {"nfs.disable": "on", "storage.fips-mode-rchecksum": "on"}
 _AT_CREATION_REPLICATE: t.Final = {GRANULAR_ENTRY_HEAL: "on", CLIENT_IO_THREADS: "off"}
 _FROM_FAMILY: t.Final = "transport.address-family"
+#: TLS of a volume, with `ssl.*` and `auth.ssl-*`: it goes on and off together with every client and all nodes
+_ENCRYPTION: t.Final = ("client.ssl", "server.ssl")
 
 
 @dataclass(frozen=True)
@@ -208,8 +210,8 @@ class OptionTable:
         """The options set on a volume that are to be reset: those asked for, and with `purge` all that are not kept.
 
         What glusterd sets itself when it makes a volume is as good as not set, keys of users stay (gluster resets them
-        only all at once, with every option), and so does what other commands set. Raises `ValueError` for an option
-        that is also asked to be set, and for one that gluster does not reset alone.
+        only all at once, with every option), and so do TLS and what other commands set. Raises `ValueError` for an
+        option that is also asked to be set, and for one that gluster does not reset alone.
         """
         names = {self.full_name(name) for name in asked}
         for name in sorted(names):
@@ -225,7 +227,8 @@ class OptionTable:
 
     def _is_purged(self, name: str) -> bool:
         option = self.get(name)
-        return not name.startswith("user.") and not (option and option.reset)
+        stays = name in _ENCRYPTION or name.startswith(("user.", "ssl.", "auth.ssl-"))
+        return not stays and not (option and option.reset)
 
     def _require_resettable(self, name: str, volume: Volume, kept: t.Collection[str]) -> None:
         option = self.get(name)

@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 - name: Volume vmstore can be a storage domain
   ansible.builtin.assert:
-    that: gluster.volumes | selectattr('name', 'eq', 'vmstore') | map(attribute='problems') | flatten | length == 0
+    that: "'vmstore' in gluster.volumes | selectattr('eligible_for_storage_domain', 'eq', true) | map(attribute='name')"
 
 - name: What a hypervisor learns of volume vmstore from a storage node
   gfapi.virt.gluster_volume_info:

@@ -77,6 +77,8 @@ options:
     description:
       - Resets every option that is set and not asked for by O(options) or O(presets).
       - C(user.*) options stay, and so do those that have commands of their own, such as quota and bitrot.
+      - TLS stays (C(client.ssl), C(server.ssl), C(ssl.*), C(auth.ssl-*)), for its clients would be locked out, or
+        everybody let in. O(reset) resets it.
     type: bool
     default: false
   restart:

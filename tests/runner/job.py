@@ -94,7 +94,15 @@ def environment() -> dict[str, str]:
     }
 
 
-def run(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: bool, playbook: str = "site") -> Job:
+def run(
+    folder: Path,
+    inventory: Path,
+    answers: t.Mapping[str, str],
+    *,
+    check: bool,
+    playbook: str = "site",
+    skip_tags: str = "",
+) -> Job:
     """One run of a playbook in a folder of its own. The answers are marked as AWX marks them."""
     (folder / "env").mkdir(parents=True)
     (folder / "env/extravars").write_text("".join(f"{n}: !unsafe {json.dumps(v)}\n" for n, v in answers.items()))
@@ -102,7 +110,7 @@ def run(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: b
         private_data_dir=str(folder),
         inventory=str(inventory),
         playbook=str(ROOT / f"playbooks/{playbook}.yml"),
-        cmdline="--check --diff" if check else "--diff",
+        cmdline=" ".join(["--diff", *["--check"] * check, *[f"--skip-tags={skip_tags}"] * bool(skip_tags)]),
         envvars=environment(),
         quiet=True,
     )
@@ -110,10 +118,10 @@ def run(folder: Path, inventory: Path, answers: t.Mapping[str, str], *, check: b
         return Job(done.status, output.read(), tuple(done.events))
 
 
-def run_shell(folder: Path, inventory: Path, group: str, command: str) -> None:
-    """A command on the hosts of a group, whatever comes of it."""
+def run_shell(folder: Path, inventory: Path, group: str, command: str) -> str:
+    """A command on the hosts of a group, whatever comes of it; what it printed."""
     folder.mkdir()
-    ansible_runner.run(
+    done = ansible_runner.run(
         private_data_dir=str(folder),
         inventory=str(inventory),
         host_pattern=group,
@@ -122,6 +130,8 @@ def run_shell(folder: Path, inventory: Path, group: str, command: str) -> None:
         envvars=environment(),
         quiet=True,
     )
+    results = (event["event_data"].get("res", {}) for event in done.events)
+    return "\n".join(result["stdout"] for result in results if "stdout" in result)
 
 
 def group(inventory: Path, name: str) -> list[str]:

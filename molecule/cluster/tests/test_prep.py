@@ -89,6 +89,13 @@ def test_what_cannot_be_a_good_volume_is_refused_before_anything_is_changed(role
     one, two, three = (node.name for node in nodes)
     good = bricks(nodes, "/bricks/bad")
     cases: dict[str, tuple[dict[str, str], str]] = {
+        "name": ({"volume": "n 2", "bricks": good}, 'gluster_volume_prep_volume "n 2" is no name of a volume'),
+        "word": ({"volume": "all", "bricks": good}, 'gluster_volume_prep_volume "all" is no name of a volume'),
+        "options": (
+            {"bricks": good, "options": "network.ping-timeout=26"},
+            '"network.ping-timeout=26" is no dictionary',
+        ),
+        "used": ({"bricks": bricks(nodes, BRICK)}, f"{BRICK} on gfapi-lab"),
         "form": ({"bricks": f"{one}:bricks, {two}:/bricks/bad"}, f"brick {one}:bricks is not host:/path"),
         "local": ({"bricks": "127.0.0.1:/bricks/bad"}, "brick 127.0.0.1:/bricks/bad would be looked for by each node"),
         "twice": ({"bricks": f"{good}, {good}"}, "a brick is twice"),

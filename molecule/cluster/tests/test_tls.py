@@ -74,6 +74,10 @@ def test_a_volume_in_use_is_not_switched(refusal: str, nodes: list[System], gues
     assert f"volume {VOLUME} has to be stopped to switch TLS on, and has clients on " in refusal
     assert [guest.state for guest in guests] == ["running", "running"]
     assert not any(node.host.file(SIGN).exists or speaks_tls(node) for node in nodes)
+    recap = [line for line in refusal.splitlines() if "unreachable=" in line]
+    assert len(recap) == 3
+    assert all(" changed=0 " in line for line in recap), refusal[-3000:]
+    assert not any(node.host.file(f"{FILES}.key").exists for node in nodes)
 
 
 @pytest.mark.usefixtures("switched")

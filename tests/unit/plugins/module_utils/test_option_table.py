@@ -319,6 +319,22 @@ def test_purge_resets_what_is_set_and_not_asked_for() -> None:
     }
 
 
+@pytest.mark.parametrize("version", TABLES)
+def test_purge_leaves_tls_and_reset_takes_it(version: str) -> None:
+    table = TABLES[version]
+    encryption = {
+        "auth.ssl-allow": "node1,kvm1",
+        "client.ssl": "on",
+        "server.ssl": "on",
+        **{name: "/etc/ssl/x" for name in table if name.startswith("ssl.")},
+    }
+    assert len(encryption) > 10
+    found = volume(**encryption, **{"storage.owner-uid": "36", "client.event-threads": "8"})
+    purged = ("storage.owner-uid", "client.event-threads")
+    assert table.to_reset(found, asked=(), kept=(), purge=True) == purged
+    assert table.to_reset(found, asked=["server.ssl"], kept=(), purge=True) == ("server.ssl", *purged)
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
