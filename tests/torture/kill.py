@@ -109,7 +109,7 @@ def say(text: str) -> None:
 
 
 def command(*words: str | Path, timeout_s: float = 120) -> str:
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout_s)
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout_s, check=False)
     if done.returncode:
         raise TortureError(f"{' '.join(map(str, words))}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -132,7 +132,8 @@ def module_command(operation: Operation) -> list[str]:
 
 def run_module(operation: Operation) -> dict[str, t.Any]:
     """The module's result; a run that fails raises `TortureError`."""
-    done = subprocess.run(module_command(operation), env=ENVIRONMENT, capture_output=True, text=True, timeout=180)
+    words = module_command(operation)
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=180, check=False)
     try:
         result: dict[str, t.Any] = json.loads(done.stdout)
     except ValueError:
@@ -447,7 +448,7 @@ def lease_faults(end: State) -> list[str]:
     for kind, record in (("-s", f"{domain.name}:1:dom_md/ids:0"), ("-r", f"{domain.name}:SDM:dom_md/leases:{MIB}")):
         # from within the folder, for its name holds a colon
         words = [sanlock, "direct", "read_leader", kind, record, "-Z", "512", "-A", "1M"]
-        done = subprocess.run(words, cwd=domain, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, cwd=domain, capture_output=True, text=True, timeout=60, check=False)
         if "read_leader done 0" not in done.stdout or f"space_name {domain.name}" not in done.stdout:
             faults.append(f"sanlock does not read {record}: {done.stdout}{done.stderr}")
     return faults
