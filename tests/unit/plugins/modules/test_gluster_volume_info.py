@@ -7,9 +7,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-import jinja2
 import pytest
-import yaml
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._brick_disks import BrickDisks
@@ -17,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._command import Complet
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.modules.gluster_volume_info import EXAMPLES, Reader, read, read_remote
+from ansible_collections.gfapi.virt.plugins.modules.gluster_volume_info import Reader, read, read_remote
 from ansible_collections.gfapi.virt.tests.unit.recorded import STATE_VERSIONS, Cluster, gluster_text, state_xml
 
 GIB: t.Final = 2**30
@@ -279,18 +277,3 @@ def test_recorded_pool_has_every_type_of_volume(version: str) -> None:
         for node in state_xml("pool_and_info", version, document=1).iter("volume")
     }
     assert set(types.values()) == {"Replicate", "Distributed-Replicate", "Distribute", "Disperse"}
-
-
-@pytest.mark.parametrize(
-    ("volumes", "holds"),
-    [
-        ([{"name": "vmstore", "problems": [], "eligible_for_storage_domain": True}], True),
-        ([{"name": "vmstore", "problems": [], "eligible_for_storage_domain": None}], False),
-        ([{"name": "vmstore", "problems": [{"code": "stopped"}], "eligible_for_storage_domain": False}], False),
-        ([{"name": "other", "problems": [], "eligible_for_storage_domain": True}], False),
-        ([], False),
-    ],
-)
-def test_the_example_fails_for_a_volume_that_is_not_there(volumes: list[dict[str, t.Any]], holds: bool) -> None:
-    (said,) = (task["ansible.builtin.assert"] for task in yaml.safe_load(EXAMPLES) if "ansible.builtin.assert" in task)
-    assert jinja2.Environment().compile_expression(said["that"])(gluster={"volumes": volumes}) is holds
