@@ -85,6 +85,15 @@ class VolumeHere:
         found = {path.split("/")[-2] for root in mine for path in glob.iglob(_dom_md(root, directory))}
         return sorted(found)
 
+    def names(self, volume: Volume, own_uuid: str) -> list[str]:
+        """What lies in the roots of the bricks of this host."""
+        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        found = set()
+        for path in mine:
+            with contextlib.suppress(FileNotFoundError), explained(f"read what is in brick {path}"):
+                found.update(os.listdir(path))
+        return sorted(found)
+
     def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
         """The bricks of this host that carry the volume's mark, so hold its data."""
         mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]

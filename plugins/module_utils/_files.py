@@ -188,7 +188,7 @@ class Directory:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchown(descriptor, *owner)
-                file.write(text.encode())
+                file.write(text.encode(errors="surrogateescape"))
                 file.flush()
                 os.fsync(descriptor)
                 # still locked

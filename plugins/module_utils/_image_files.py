@@ -115,10 +115,15 @@ class ImageFiles:
             return any(map(directory.is_open, _data_names(directory)))
 
     def open_images(self, images: Directory) -> list[str]:
-        """The images that anybody on any host has open: by name, or by uuid where that cannot be read."""
+        """The images that anybody on any host has open: by name, or as its directory is called where there is none."""
         listing = self.read(images)
-        opened = [uuid for uuid in (*listing.images, *listing.faults) if self.is_open(images, uuid)]
-        return [listing.images[uuid].name or uuid if uuid in listing.images else uuid for uuid in opened]
+        opened = []
+        for name in images.names():
+            with contextlib.suppress(NotADirectoryError, FileNotFoundError):
+                if self.is_open(images, name):
+                    image = listing.images.get(name)
+                    opened.append((image and image.name) or name)
+        return opened
 
     def create(
         self, images: Directory, volume: ImageVolume, domain: StorageDomain, source: Source | None = None

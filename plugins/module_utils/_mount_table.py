@@ -9,6 +9,7 @@ mount.glusterfs (10.3) reads an IPv6 volfile server without brackets and backup 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing as t
 from dataclasses import dataclass
@@ -79,12 +80,13 @@ class Space:
 
 def parse_table(text: str) -> tuple[Mount, ...]:
     """The gluster mounts in `/proc/self/mounts`, in the order they were made."""
-    rows = (line.split(" ") for line in text.splitlines())
-    return tuple(
-        Mount(_spec_in_table(_unescape(row[0])), _unescape(row[1]))
-        for row in rows
-        if len(row) > 2 and row[2] == "fuse.glusterfs" and ":" in row[0]
-    )
+    found = []
+    for row in (line.split(" ") for line in text.split("\n")):
+        if len(row) > 2 and row[2] == "fuse.glusterfs" and ":" in row[0]:
+            # somebody else's, with a name that we would not take
+            with contextlib.suppress(ValueError):
+                found.append(Mount(_spec_in_table(_unescape(row[0])), _unescape(row[1])))
+    return tuple(found)
 
 
 def _spec_in_table(text: str) -> VolumeSpec:
@@ -150,12 +152,13 @@ def told_by(options: t.Sequence[str]) -> frozenset[str] | None:
 
 def entry_in(fstab: str, point: str) -> str | None:
     """The line of `/etc/fstab` for a mount point."""
-    return next((line for line in fstab.splitlines() if _point_of(line) == point), None)
+    return next((line for line in fstab.split("\n") if _point_of(line) == point), None)
 
 
 def with_entry(fstab: str, point: str, entry: str | None) -> str:
     """`/etc/fstab` with that line for a mount point instead of those that are there; `None` is for no line."""
-    lines = fstab.splitlines()
+    # not splitlines(): a form feed in somebody's comment would end it
+    lines = fstab.removesuffix("\n").split("\n") if fstab else []
     places = [number for number, line in enumerate(lines) if _point_of(line) == point]
     kept = [line for number, line in enumerate(lines) if number not in places]
     if entry is not None:

@@ -59,6 +59,8 @@ CLAIM: t.Final = ".gfapi-virt-uuid"
 MARK: t.Final = ".gfapi-virt-upgrade"
 #: begins the name that a storage domain has there while it is removed
 REMOVED: t.Final = ".gfapi-virt-removed-"
+#: what else than data lies in the root of a volume or of a brick: gluster's, ours, a file system's, and VDSM's probe
+_NO_DATA: t.Final = (".glusterfs", ".trashcan", ".shard", ".gfapi-virt-", "lost+found", "__DIRECT_IO_TEST__")
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: control characters, surrogates (bytes that are no UTF-8), line and paragraph separators
@@ -323,3 +325,8 @@ def require_mount_root(path: str) -> str:
     if not path.startswith("/") or any(character.isspace() for character in path):
         raise ValueError(f"mount_root {path!r} is not an absolute path without blanks, as in {MOUNT_ROOT}")
     return posixpath.normpath(path)
+
+
+def foreign(names: t.Iterable[str], uuid: str | None) -> tuple[str, ...]:
+    """What in the root of a volume is neither the storage domain's nor known to be nobody's."""
+    return tuple(name for name in names if name != uuid and not name.startswith(_NO_DATA))

@@ -38,6 +38,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     Entry,
     StorageDomain,
     block_size_of,
+    foreign,
     is_uuid,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -61,6 +62,12 @@ def read(point: str) -> StorageDomain | None:
         if len(found) > 1:
             raise StorageError(f"{point} holds {len(found)} storage domains, one is allowed: {', '.join(found)}")
         return _storage_domain_in(root, found[0])
+
+
+def others(point: str, uuid: str | None) -> tuple[str, ...]:
+    """What else than a storage domain lies on a mount."""
+    with explained(f"read what is on {point}"), Directory.open(point) as root:
+        return foreign(root.names(), uuid)
 
 
 def read_owner(point: str) -> Owner:

@@ -88,6 +88,8 @@ class Current:
     is_unfinished: bool = False
     #: images that somebody on some host has open; asked only before they are deleted
     opened: tuple[str, ...] = ()
+    #: what else lies on the volume; asked only before that is gone
+    others: tuple[str, ...] = ()
 
     @property
     def is_mounted(self) -> bool:

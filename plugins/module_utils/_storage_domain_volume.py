@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import foreign
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Desired
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
@@ -86,7 +87,9 @@ def end_actions(
         return []
     name, actions = volume.name, []
     if volume.is_started:
-        require_idle(host, volume, mounted=condition is not Condition.NONE, point=desired.mount_point, going=going)
+        # the client of a dead mount is gone already, and one that is connected is somebody else's
+        mounted = condition in (Condition.WORKS, Condition.HUNG)
+        require_idle(host, volume, mounted=mounted, point=desired.mount_point, going=going)
         actions.append(Action(f"stop volume {name}", lambda: _stop(host, volume)))
     bricks = host.here.bricks(volume, host.gluster.own_uuid()) if desired.purge_data else []
     if bricks:
@@ -109,7 +112,7 @@ def require_idle(
     """Raises `StorageError` that names who uses a volume, but for our own mount and domains that are going."""
     deadline = time.monotonic() + GOING_TIMEOUT_S
     while True:
-        clients = _without(host.gluster.clients(volume.name), fuse=int(mounted), qemu=bool(going))
+        clients = _without(host.gluster.clients(volume.name), fuse=int(mounted), qemu=len(going))
         use = host.here.use(volume.name)
         mounts = tuple(path for path in use.mounts if path != point)
         vms = tuple(name for name in use.vms if name not in going)
@@ -122,12 +125,14 @@ def require_idle(
         time.sleep(0.5)
 
 
-def _without(clients: Clients, *, fuse: int, qemu: bool) -> Clients:
-    """The clients without our mount, and without QEMU's where ours are to stop; which are ours, gluster cannot tell."""
+def _without(clients: Clients, *, fuse: int, qemu: int) -> Clients:
+    """The clients without our mount and as many of QEMU's as are to stop; which are ours, gluster cannot tell."""
     kinds = dict(clients.kinds)
     kinds[FUSE] = kinds.get(FUSE, 0) - fuse
-    left = {kind: count for kind, count in kinds.items() if count > 0 and not (qemu and kind.startswith(QEMU))}
-    return Clients(left, clients.addresses)
+    for kind in [kind for kind in kinds if kind.startswith(QEMU)]:
+        gone = min(qemu, kinds[kind])
+        kinds[kind], qemu = kinds[kind] - gone, qemu - gone
+    return Clients({kind: count for kind, count in kinds.items() if count > 0}, clients.addresses)
 
 
 def require_no_storage_domain(host: Host, desired: Desired, volume: Volume) -> None:
@@ -143,6 +148,17 @@ def require_no_storage_domain(host: Host, desired: Desired, volume: Volume) -> N
             f"volume {volume.name} is stopped and holds storage domain {', '.join(found)}; start it first, so that it"
             " can be looked at before it is deleted"
         )
+    require_nothing_else(host, desired, foreign(host.here.names(volume, host.gluster.own_uuid()), None))
+
+
+def require_nothing_else(host: Host, desired: Desired, others: t.Sequence[str]) -> None:
+    """Raises `StorageError` for a volume that would go with more than the storage domain, or under a domain's disk."""
+    volume = desired.spec.volume
+    if others:
+        raise StorageError(
+            f"volume {volume} holds more than a storage domain {desired.name}: {', '.join(others[:10])}; take that away"
+            " first if it may go, or keep the volume (volume_policy: keep)"
+        )
     users = host.users.on_volume(desired.spec.location, [desired.mount_point])
     if users:
-        raise StorageError(f"volume {volume.name} is in use by {', '.join(map(str, users))}; undefine them first")
+        raise StorageError(f"volume {volume} is in use by {', '.join(map(str, users))}; undefine them first")

@@ -168,7 +168,8 @@ options:
     description:
       - What becomes of the volume after O(state=absent). With V(stop) and V(delete) it is stopped, with V(delete) it is
         gone then. Refused while anybody else uses it, and where O(spec) names a directory.
-      - A volume that is stopped already is only dealt with where a brick of this host shows no storage domain on it.
+      - Refused too where the volume holds anything else than the storage domain, be that there or not.
+      - A volume that is stopped already is only dealt with where a brick of this host shows that nothing is on it.
     type: str
     choices: [keep, stop, delete]
     default: keep
@@ -403,6 +404,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume 
     end_actions,
     optimize_actions,
     require_no_storage_domain,
+    require_nothing_else,
     volume_here,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -482,6 +484,7 @@ def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -
         missing=storage_domain_upgrade.missing(point, found) if found else (),
         is_unfinished=storage_domain_upgrade.is_unfinished(point),
         opened=_opened(point, found) if found and desired.state == "absent" else (),
+        others=storage_domain_files.others(point, found.uuid if found else None) if desired.state == "absent" else (),
     )
 
 
@@ -551,6 +554,9 @@ def sweep_actions(current: Current, desired: Desired) -> list[Action]:
 
 def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
     """A volume that has to be started before anybody can see what is on it."""
+
+    if volume.was_never_started:
+        require_ours(None, desired)
 
     def then() -> Item:
         return ITEMS[desired.state](host, desired, replace(volume, status="Started"))
@@ -689,6 +695,8 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     actions = []
     if found:
         require_unused(host, found, desired, current.opened)
+    if desired.is_for_volume:
+        require_nothing_else(host, desired, current.others)
     if found or current.leftovers or current.abandoned:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:

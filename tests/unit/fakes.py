@@ -289,6 +289,11 @@ class FakeHere:
         self.used = HostUse()
         self.found: list[str] | None = []
         self.data = ["/bricks/b"]
+        self.inside = [".glusterfs", ".shard"]
+
+    def names(self, volume: Volume, own_uuid: str) -> list[str]:
+        assert own_uuid == "uuid of gl2"
+        return self.inside
 
     def use(self, volume: str) -> HostUse:
         return self.used

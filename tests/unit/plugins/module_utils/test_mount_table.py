@@ -38,6 +38,18 @@ gl1:/gv0.rdma /mnt/c fuse.glusterfs rw 0 0
 SPEC = VolumeSpec(("gl1", "2001:db8::11", "gl3"), "gv0", "sub")
 
 
+@pytest.mark.parametrize("device", ["my_host:/v1", "fe80::1%eth0:/vm", "gl1:/my.vol"])
+def test_mounts_of_others_with_names_that_we_would_not_take_are_passed_over(device: str) -> None:
+    text = f"{device} /mnt/a fuse.glusterfs rw 0 0\ngl1:/v /mnt/b fuse.glusterfs rw 0 0\n"
+    assert [mount.point for mount in parse_table(text)] == ["/mnt/b"]
+
+
+def test_other_lines_of_fstab_stay_as_they_are() -> None:
+    lines = "# ff\x0cUUID=1 /old ext4 defaults 0 0\n# caf\udce9\n\n"
+    assert with_entry(lines, "/x", None) == lines
+    assert with_entry(lines, "/x", "a /x") == f"{lines}a /x\n"
+
+
 def test_gluster_mounts_are_read_from_the_table() -> None:
     assert parse_table(TABLE) == (
         Mount(VolumeSpec(("gl1",), "gv0"), "/mnt/a"),

@@ -854,6 +854,74 @@ def test_absent_ends_the_volume_when_asked(host: Lab) -> None:
     assert (host.gluster.status, host.here.data) == (None, [])
 
 
+def test_absent_is_refused_while_a_file_without_metadata_is_open(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oVirt's ISO files have none, nor has an image that is just being made."""
+    host.run()
+    folder = Path(host.point, metadata(host).uuid, IMAGES, "11111111-1111-1111-1111-111111111111")
+    folder.mkdir()
+    (folder / "debian.iso").write_bytes(b"x")
+    (folder.parent / "a file").write_bytes(b"x")
+    hold_open(monkeypatch, "debian.iso")
+    with pytest.raises(StorageError, match=f"stop those first: {folder.name}"):
+        host.item(**ABSENT)
+
+
+@pytest.mark.parametrize("name", ["customers.db", "team1", ".hidden"])
+@pytest.mark.parametrize("policy", ["stop", "delete"])
+def test_a_volume_that_holds_more_is_not_ended(host: Lab, tmp_path: Path, name: str, policy: str) -> None:
+    ending = {**ABSENT, "volume_policy": policy, "purge_data": True}
+    words = f"volume gv0 holds more than a storage domain vmstore: {name}; take that away first"
+    (tmp_path / "volumes" / "gv0" / name).mkdir()
+    with pytest.raises(StorageError, match=words):
+        host.item(**ending)
+    host.run()
+    with pytest.raises(StorageError, match=words):
+        host.item(**ending)
+    assert host.run(**ABSENT).plan.summaries[0].startswith("delete storage domain vmstore")
+    host.gluster.status, host.here.inside = "Stopped", [".glusterfs", name]
+    with pytest.raises(StorageError, match=words):
+        host.item(**ending)
+    assert host.here.data == ["/bricks/b"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_volume_that_a_domain_is_defined_on_is_not_ended(host: Lab, made: bool) -> None:
+    """Its disk lies beside the storage domain, or there is none."""
+    if made:
+        host.run()
+    host.users.in_storage_domain = lambda _uuid: ()  # type: ignore[method-assign]
+    host.users.on_volume = lambda _location, _points: (ImageUser("legacy", False, "vda"),)  # type: ignore[method-assign]
+    with pytest.raises(StorageError, match=r"volume gv0 is in use by domain legacy \(defined, disk vda\)"):
+        host.item(**ENDING)
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("params", [STOPPING, ENDING])
+def test_the_client_that_is_left_is_not_that_of_a_dead_mount(host: Lab, params: dict[str, t.Any]) -> None:
+    host.run()
+    host.mounts.dead.add(host.point)
+    host.gluster.connected = Clients({"fuse": 1}, ("10.0.0.2",))
+    with pytest.raises(StorageError, match="clients are connected: 1 fuse"):
+        host.item(**params)
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_only_as_many_machines_as_are_stopped_are_left_out(host: Lab) -> None:
+    host.run()
+    host.gluster.connected = Clients({"fuse": 1, "gfapi.qemu-system-x86": 2}, ("10.0.0.2",))
+    host.users.users["i"] = [ImageUser("web", True, "vda")]
+    host.here.used = HostUse((host.point,), ("web",))
+    with pytest.raises(StorageError, match="clients are connected: 1 gfapi.qemu-system-x86"):
+        host.item(running_vms="shutdown", **STOPPING)
+
+
+def test_a_volume_is_not_started_for_what_cannot_be_there(host: Lab) -> None:
+    host.gluster.status = "Created"
+    for params in ({"create": False}, {"state": "detached"}):
+        with pytest.raises(StorageError, match="there is no storage domain vmstore"):
+            host.item(start_volume=True, **params)
+
+
 def test_absent_that_was_interrupted_anywhere_goes_on(host: Lab) -> None:
     host.run(boot=True)
     count = len(host.item(**ENDING).plan.actions)
