@@ -90,7 +90,7 @@ class VolumeHere:
         mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
         found = set()
         for path in mine:
-            with contextlib.suppress(FileNotFoundError), explained(f"read what is in brick {path}"):
+            with explained(f"read what is in brick {path}"), contextlib.suppress(FileNotFoundError):
                 found.update(os.listdir(path))
         return sorted(found)
 

@@ -10,6 +10,7 @@ import contextlib
 import glob
 import os
 import signal
+import time
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
@@ -23,7 +24,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
     source_of,
     told_options,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, text_of
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import ANSWER_TIMEOUT_S, TABLE, Mounts, text_of
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 LOGS: t.Final = "/var/log/glusterfs"
@@ -36,6 +37,10 @@ MOUNT_TIMEOUT_S: t.Final = 60
 UNMOUNT_TIMEOUT_S: t.Final = 30
 
 
+#: a client tries again every three seconds
+RETURN_TIMEOUT_S: t.Final = 15
+
+
 class Mounter(Mounts):
     """Mounts and unmounts; apart from `Mounts`, for most modules only read and pay for every line of theirs."""
 
@@ -43,6 +48,17 @@ class Mounter(Mounts):
         super().__init__(run_program, table=table)
         self._logs = logs
         self._visits = visits
+
+    def await_return(self, point: str) -> None:
+        """Wait a little for a mount whose volume was just started, if there is one: bricks come back one by one."""
+        end = time.monotonic() + RETURN_TIMEOUT_S
+        while self.at(point) and not self._lists(point) and time.monotonic() < end:
+            time.sleep(0.5)  # the client tells nobody of a brick that it reaches again
+
+    def _lists(self, point: str) -> bool:
+        with contextlib.suppress(CommandError):
+            return self._run(["ls", point], timeout_s=ANSWER_TIMEOUT_S).returncode == 0
+        return False
 
     def mount(
         self, spec: VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S

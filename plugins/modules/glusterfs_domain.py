@@ -562,6 +562,7 @@ def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
         return ITEMS[desired.state](host, desired, replace(volume, status="Started"))
 
     def go_on() -> None:
+        host.mounts.await_return(desired.mount_point)
         for action in then().plan.actions:
             action.run()
 

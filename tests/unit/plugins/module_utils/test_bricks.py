@@ -167,3 +167,12 @@ def test_data_of_this_hosts_bricks_is_removed_and_no_more(host: Host, brick: Pat
 def test_a_brick_that_cannot_be_purged_is_named(host: Host, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot remove the data in brick .*/nope of volume vmstore: No such file"):
         host.here().purge(volume_of(), [str(tmp_path / "nope")])
+
+
+def test_names_in_bricks_of_this_host(host: Host, tmp_path: Path) -> None:
+    """A brick that was purged is gone."""
+    (tmp_path / "b1" / "team1").mkdir(parents=True)
+    bricks = tuple(Brick("gl1", str(tmp_path / name), peer="own") for name in ("b1", "gone"))
+    volume = Volume("vmstore", "Replicate", "Stopped", 3, (*bricks, Brick("gl2", "/", peer="other")))
+    assert host.here().names(volume, "own") == ["team1"]
+    assert host.here().names(volume, "") == []

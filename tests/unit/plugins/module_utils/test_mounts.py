@@ -194,3 +194,26 @@ def test_mapped_files_and_mounts_hold_a_mount(host: Host) -> None:
         first, second = host.mounts.read_holders(host.point)
     assert first.endswith(f"({os.getpid()})")
     assert second == f"mount {host.point}/deeper"
+
+
+@pytest.mark.parametrize("away", [0, 2])
+def test_a_mount_is_waited_for_after_its_volume_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    host = Host(tmp_path)
+    monkeypatch.setattr(_mounter.time, "sleep", lambda _seconds: None)
+    host.mounts.await_return(host.point)
+    assert host.argvs == []
+    host.table.write_text(f"gl1:/gv0 {host.point} fuse.glusterfs rw 0 0\n")
+    answers = [Completed(2, "", "ls: Transport endpoint is not connected")] * away + [Completed(0, "", "")]
+    monkeypatch.setattr(host.mounts, "_run", lambda *_words, **_limits: answers.pop(0))
+    host.mounts.await_return(host.point)
+    assert answers == []
+
+
+def test_a_mount_that_does_not_return_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(tmp_path)
+    monkeypatch.setattr(_mounter, "RETURN_TIMEOUT_S", -1)
+    host.table.write_text(f"gl1:/gv0 {host.point} fuse.glusterfs rw 0 0\n")
+    host.answer = Completed(2, "", "no")
+    host.mounts.await_return(host.point)
