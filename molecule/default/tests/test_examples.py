@@ -2,7 +2,7 @@
 """Every example of the modules' documentation and of the README, run as it is written.
 
 They speak of servers gluster1 to gluster3, volumes vmstore, data, trial and old (with an old storage domain), a storage
-domain vms, a libvirt network default and a kernel in /var/lib/images; here that is the scenario's one host under other
+domain vms, a libvirt network default, and a kernel and an image in /var/lib/images; here that is the scenario's one host under other
 names.
 """
 
@@ -79,14 +79,15 @@ def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     system.run("sh", "-c", f"echo {address} gluster1 gluster2 gluster3 >> /etc/hosts")
     system.run("virsh", "net-start", "default")
     system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
+    system.run("qemu-img", "create", "-q", "-f", "vmdk", "/var/lib/images/system.vmdk", "16M")
     yield
     for name in ("db1", "db2", "probe", "web"):
         system.host.run(f"virsh destroy {name}; virsh undefine {name}")
-    left = f"grep -lE '(web|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta"
+    left = f"grep -lE '(web|app2?|db[12])-(root|data)' {MOUNT_POINT}/*/images/*/*.meta"
     system.run("sh", "-c", f"{left} | xargs -r dirname | xargs -r rm -r")
     system.run("virsh", "net-destroy", "default")
     system.run("cp", "/run/hosts", "/etc/hosts")
-    system.run("rm", "/var/lib/images")
+    system.run("rm", "/var/lib/images/system.vmdk", "/var/lib/images")
 
 
 @pytest.mark.parametrize("module", MODULES)
