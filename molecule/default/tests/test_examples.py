@@ -2,7 +2,7 @@
 """Every example of the modules' documentation and of the README, run as it is written.
 
 They speak of servers gluster1 to gluster3, volumes vmstore, data, trial and old (with an old storage domain), a storage
-domain vms, a libvirt network default, and a kernel and an image in /var/lib/images; here that is the scenario's one host
+domain vms, a libvirt network default, a kernel and an image in /var/lib/images; here that is the scenario's one host
 under other names.
 """
 
