@@ -67,11 +67,10 @@ class VolumeHere:
 
     def root_owner(self, volume: Volume, own_uuid: str) -> tuple[int, int] | None:
         """Uid and gid of the root of a volume, told by a brick of this host; `None` without one."""
-        for brick in volume.bricks:
-            if own_uuid and brick.peer == own_uuid:
-                with contextlib.suppress(OSError):
-                    found = os.stat(brick.path)
-                    return found.st_uid, found.st_gid
+        for path in _paths_here(volume, own_uuid):
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                return found.st_uid, found.st_gid
         return None
 
     def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
@@ -79,7 +78,7 @@ class VolumeHere:
 
         Each brick has all directories.
         """
-        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        mine = _paths_here(volume, own_uuid)
         if not mine:
             return None
         found = {path.split("/")[-2] for root in mine for path in glob.iglob(_dom_md(root, directory))}
@@ -87,7 +86,7 @@ class VolumeHere:
 
     def names(self, volume: Volume, own_uuid: str) -> list[str]:
         """What lies in the roots of the bricks of this host."""
-        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        mine = _paths_here(volume, own_uuid)
         found = set()
         for path in mine:
             with explained(f"read what is in brick {path}"), contextlib.suppress(FileNotFoundError):
@@ -96,7 +95,7 @@ class VolumeHere:
 
     def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
         """The bricks of this host that carry the volume's mark, so hold its data."""
-        mine = [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
+        mine = _paths_here(volume, own_uuid)
         return [path for path in mine if _mark_of(path) == uuids.UUID(volume.uuid).bytes]
 
     def purge(self, volume: Volume, paths: t.Sequence[str]) -> None:
@@ -119,6 +118,11 @@ class VolumeHere:
                     text = _text_of(f"{self._processes}/{name}/cmdline").rstrip("\0")
                     if text:
                         yield text.split("\0")
+
+
+def _paths_here(volume: Volume, own_uuid: str) -> list[str]:
+    """The bricks that this host has; none where there is no glusterd."""
+    return [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
 
 
 def _dom_md(brick: str, directory: str) -> str:
