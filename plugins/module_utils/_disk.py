@@ -10,8 +10,6 @@ Sources: libvirt formatdomain, "Hard drives, floppy disks, CDROMs"; QEMU's QAPI 
 
 from __future__ import annotations
 
-import json
-import re
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -20,7 +18,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import (
     DEFAULT_PORT,
     GlusterURI,
     parse_host,
-    parse_port,
     require_volume_name,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
@@ -352,53 +349,3 @@ def to_blockdev(source: DiskSource, image_format: str) -> dict[str, t.Any]:
     ]
     protocol = {"driver": "gluster", "volume": volume, "path": path, "server": server}
     return {"driver": image_format, "file": protocol}
-
-
-def from_qemu_filename(text: str) -> DiskSource:
-    """The source that QEMU names for a node: a path, a URI, or `json:{...}` with nested or dotted keys.
-
-    An empty source stands for what is neither a file nor gluster.
-    """
-    if text.startswith("json:"):
-        options = t.cast("dict[str, t.Any]", json.loads(text[len("json:") :]))
-        return _from_options(options)
-    if text.startswith("gluster"):
-        try:
-            return DiskSource.from_uri(GlusterURI.parse(text))
-        except ValueError:
-            # QEMU takes more than we write; that it is gluster is certain all the same
-            return DiskSource(protocol="gluster")
-    return DiskSource(file=text) if text.startswith("/") else DiskSource()
-
-
-def _from_options(options: dict[str, t.Any]) -> DiskSource:
-    below = options.get("file")
-    if isinstance(below, dict):
-        return _from_options(below)
-    if options.get("driver") == "gluster":
-        hosts = tuple(_host_from_options(server) for server in _servers_of(options))
-        return DiskSource(protocol="gluster", name=f"{options['volume']}/{options['path']}", hosts=hosts)
-    if options.get("driver") == "file":
-        return DiskSource(file=options.get("filename"))
-    if options.get("driver") == "host_device":
-        return DiskSource(dev=options.get("filename"))
-    return DiskSource()
-
-
-def _servers_of(options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
-    """The server list, also where QEMU printed it as `server.0.host`."""
-    if "server" in options:
-        return t.cast("list[dict[str, t.Any]]", options["server"])
-    servers: dict[int, dict[str, t.Any]] = {}
-    for key, value in options.items():
-        match = re.fullmatch(r"server\.([0-9]+)\.([a-z]+)", key)
-        if match:
-            servers.setdefault(int(match[1]), {})[match[2]] = value
-    return [servers[index] for index in sorted(servers)]
-
-
-def _host_from_options(server: dict[str, t.Any]) -> Host:
-    # `tcp` and `socket` are the spellings of QEMU 2.7 and 2.8
-    if server.get("type") == "unix":
-        return Host(None, None, "unix", server.get("path") or server.get("socket"))
-    return Host(server.get("host"), parse_port(server.get("port", DEFAULT_PORT)))

@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import entry_in, with_entry
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import entry_in, with_entry
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import text_of
 
 FSTAB: t.Final = "/etc/fstab"

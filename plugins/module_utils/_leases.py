@@ -2,9 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lease files of a storage domain: sanlock's records and the index of `xleases`. Pure: no I/O.
+"""sanlock's records in the lease files of a storage domain, little endian (src/leader.h). Pure: no I/O.
 
-sanlock's records are little endian (src/leader.h), VDSM's index is text in fixed places (lib/vdsm/storage/xlease.py).
 What is written here is free: nobody holds it, and sanlock on any host may take it.
 """
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 import functools
 import struct
 import typing as t
-from dataclasses import dataclass
 
 MIB: t.Final = 1 << 20
 #: how many hosts a sector size and an alignment serve; sanlock takes no other pairs
@@ -98,12 +96,12 @@ class Leader(t.NamedTuple):
         computed = _checksum(data)
         if checksum != computed:
             raise ValueError(f"its checksum is {checksum:#010x}, the bytes give {computed:#010x}")
-        read: t.Any = (*numbers, _text(lockspace), _text(resource), timestamp, timeout_s, tuple(writer))
+        read: t.Any = (*numbers, text_of(lockspace), text_of(resource), timestamp, timeout_s, tuple(writer))
         return cls._make(read)
 
     def to_bytes(self) -> bytes:
         """The record without what fills its sector; raises `ValueError` for a name over 48 bytes."""
-        body = _BODY.pack(*self[:9], _name(self.lockspace), _name(self.resource), self.timestamp)
+        body = _BODY.pack(*self[:9], name_bytes(self.lockspace), name_bytes(self.resource), self.timestamp)
         return body + _TAIL.pack(_checksum(body), self.io_timeout_s, *self.writer)
 
 
@@ -124,70 +122,14 @@ def _checksum(body: bytes) -> int:
     return crc32c(body[: _BODY.size], 0xFFFFFFFE)
 
 
-def _name(text: str) -> bytes:
+def name_bytes(text: str) -> bytes:
+    """A name as records hold it, without the fill; raises `ValueError` for one over 48 bytes."""
     name = text.encode()
     if len(name) > _NAME_BYTES:
         raise ValueError(f"{text!r} takes {len(name)} bytes; the name of a lease may take {_NAME_BYTES}")
     return name
 
 
-def _text(name: bytes) -> str:
+def text_of(name: bytes) -> str:
+    """The name in a field of a record."""
     return name.rstrip(b"\0").decode()
-
-
-_INDEX: t.Final = struct.Struct(">Ix4sx48sx10sxc440xc")
-_XLEASE: t.Final = struct.Struct("48sx11sxccc")
-_INDEX_MAGIC: t.Final = 0x12152016
-_INDEX_VERSION: t.Final = 1
-_XLEASES: t.Final = 3960
-INDEX_BYTES: t.Final = _INDEX.size + _XLEASES * _XLEASE.size
-
-
-class XLease(t.NamedTuple):
-    """An external lease: its place in the index, which alone says where it lies, and what its record says."""
-
-    position: int
-    resource: str
-    offset: int
-    updating: bool = False
-
-
-@dataclass(frozen=True)
-class XLeaseIndex:
-    """The index of `xleases`, without the free records. VDSM takes one that says `updating` for broken."""
-
-    lockspace: str
-    #: in seconds of the epoch
-    changed_at: int
-    updating: bool = False
-    leases: tuple[XLease, ...] = ()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> XLeaseIndex:
-        """Raises `ValueError` for what is no index."""
-        if len(data) < INDEX_BYTES:
-            raise ValueError(f"an index takes {INDEX_BYTES} bytes; there are {len(data)}")
-        magic, version, name, changed_at, flag, _end = _INDEX.unpack_from(data)
-        if (magic, version) != (_INDEX_MAGIC, b"%04d" % _INDEX_VERSION):
-            raise ValueError(f"it begins with {magic:#010x} and version {version!r}, which is no index of leases")
-        records = _XLEASE.iter_unpack(data[_INDEX.size : INDEX_BYTES])
-        leases = tuple(
-            XLease(position, _text(resource), int(offset), updating == b"u")
-            for position, (resource, offset, updating, _reserved, _end) in enumerate(records)
-            if resource.strip(b"\0")
-        )
-        return cls(_text(name), int(changed_at), flag == b"u", leases)
-
-    def to_bytes(self) -> bytes:
-        """The whole index."""
-        version, changed_at = b"%04d" % _INDEX_VERSION, b"%010d" % self.changed_at
-        head = _INDEX.pack(_INDEX_MAGIC, version, _name(self.lockspace), changed_at, _flag(self.updating), b"\n")
-        records = [_XLEASE.pack(b"", b"%011d" % 0, b"-", b"-", b"\n")] * _XLEASES
-        for lease in self.leases:
-            words = (_name(lease.resource), b"%011d" % lease.offset, _flag(lease.updating))
-            records[lease.position] = _XLEASE.pack(*words, b"-", b"\n")
-        return head + b"".join(records)
-
-
-def _flag(updating: bool) -> bytes:
-    return b"u" if updating else b"-"

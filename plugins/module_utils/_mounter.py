@@ -16,14 +16,14 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import (
     last_error,
     mend_for,
     mount_options,
-    mount_points,
     source_of,
     told_options,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import mount_points
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import ANSWER_TIMEOUT_S, TABLE, Mounts, text_of
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 

@@ -10,9 +10,10 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils._image import FORMATS
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import INDEX_BYTES, MIB
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES
 
 #: a leader record, whatever its sector
 RECORD_BYTES: t.Final = 512

@@ -10,7 +10,7 @@ import contextlib
 import posixpath
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
@@ -167,7 +167,7 @@ class Storage:
                 continue
             try:
                 space = self._mounts.require_answer(mount.point)
-                storage_domain = storage_domain_files.read(mount.point)
+                storage_domain = storage_domain_read.read(mount.point)
             except StorageError as exc:
                 faults.append(str(exc))
                 continue

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A storage domain on a Gluster volume: what lies where, and `dom_md/metadata` as a value. Pure: no I/O.
+"""A storage domain on a Gluster volume: its names on the mount, and `dom_md/metadata` as a value. Pure: no I/O.
 
 The format is oVirt's (VDSM's lib/vdsm/storage/{sd,fileSD,persistent}.py): lines `KEY=VALUE` sorted by key, UTF-8,
 the last one the seal `_SHA_CKSUM`.
@@ -17,13 +17,7 @@ import typing as t
 import unicodedata
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import (
-    MAX_HOSTS,
-    MIB,
-    XLeaseIndex,
-    lockspace,
-    resource,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MAX_HOSTS, MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 #: what this collection makes; 3 and 4 are used and upgraded
@@ -35,8 +29,6 @@ OWNER_ID: t.Final = 36
 #: the longest that oVirt lets a storage domain be renamed to
 NAME_LIMIT: t.Final = 50
 SEAL: t.Final = "_SHA_CKSUM"
-#: the resource that the host holds which changes the storage domain for its data center
-SPM_LEASE: t.Final = "SDM"
 NO_UUID: t.Final = "00000000-0000-0000-0000-000000000000"
 #: kept for VDSM, which writes them and asks for nothing in them
 LEGACY: t.Final = (
@@ -234,85 +226,6 @@ def _unsealed(text: str) -> dict[str, str]:
         raise ValueError(f"the seal is broken: {SEAL} is {seals.stored}, the text gives {seals.computed}")
     keys.pop(SEAL, None)
     return keys
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a file holds: `data` from `offset` on, allocated to the end; what is before is a hole, all if no data."""
-
-    data: bytes = b""
-    size_bytes: int = 0
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file or directory of a storage domain, relative to its root; `content` is `None` for a directory.
-
-    `content` gets the seconds of the epoch as well. VDSM makes the entry in versions from `since` on.
-    """
-
-    path: str
-    mode: int
-    content: t.Callable[[StorageDomain, int], Content] | None = None
-    since: int = 3
-
-
-def _ids(domain: StorageDomain, _now: int) -> Content:
-    return Content(lockspace(domain.uuid, domain.geometry))
-
-
-def _leases(domain: StorageDomain, _now: int) -> Content:
-    # the first unit is left to the locks of version 2
-    unit = domain.alignment_bytes
-    return Content(resource(domain.uuid, SPM_LEASE, domain.geometry), 2 * unit, offset=unit)
-
-
-def _mailboxes(_domain: StorageDomain, _now: int) -> Content:
-    return Content(size_bytes=16 * MIB)
-
-
-def _xleases(domain: StorageDomain, now: int) -> Content:
-    return Content(XLeaseIndex(domain.uuid, now).to_bytes(), offset=domain.alignment_bytes)
-
-
-def _metadata(domain: StorageDomain, _now: int) -> Content:
-    return Content(domain.to_text().encode())
-
-
-#: in the order they are made
-LAYOUT: t.Final = (
-    Entry("", 0o755),
-    Entry(FOLDER, 0o755),
-    Entry(IMAGES, 0o755),
-    Entry("dom_md/inbox", 0o660, _mailboxes),
-    Entry("dom_md/outbox", 0o660, _mailboxes),
-    Entry("dom_md/leases", 0o660, _leases),
-    Entry("dom_md/ids", 0o660, _ids),
-    Entry(XLEASES, 0o660, _xleases, since=4),
-    Entry(METADATA, METADATA_MODE, _metadata),
-)
-
-
-#: VDSM tries these, and takes the first that direct I/O takes
-PROBED_BYTES: t.Final = (1, 512, 4096)
-
-
-def block_size_of(taken_bytes: int | None) -> int:
-    """The block size of storage whose direct I/O takes so many bytes at least; one byte means that nothing is asked."""
-    if taken_bytes is None:
-        words = ", ".join(map(str, PROBED_BYTES))
-        raise ValueError(f"direct I/O takes none of {words} bytes, and a storage domain has blocks of 512 or 4096")
-    return max(taken_bytes, 512)
-
-
-def missing_from(domain: StorageDomain, names: t.Collection[str]) -> tuple[Entry, ...]:
-    """The files in `dom_md` that its version has and that are not among these."""
-    return tuple(
-        entry
-        for entry in LAYOUT
-        if entry.content and entry.since <= domain.version and posixpath.basename(entry.path) not in names
-    )
 
 
 def mount_point(mount_root: str, spec: VolumeSpec) -> str:

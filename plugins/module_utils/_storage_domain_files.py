@@ -29,18 +29,21 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     CLAIM,
-    LAYOUT,
     MARK,
     METADATA,
     METADATA_MODE,
-    PROBED_BYTES,
     REMOVED,
-    Entry,
     StorageDomain,
-    block_size_of,
     foreign,
     is_uuid,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import (
+    LAYOUT,
+    PROBED_BYTES,
+    Entry,
+    block_size_of,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import require_named
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 if t.TYPE_CHECKING:
@@ -49,19 +52,6 @@ if t.TYPE_CHECKING:
 WHOLE: t.Final = "whole"
 PROBE: t.Final = "probe"
 _PROBE_FLAGS: t.Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
-#: far above any metadata file; VDSM reads 4096 bytes of it
-METADATA_LIMIT: t.Final = 1 << 20
-
-
-def read(point: str) -> StorageDomain | None:
-    """The storage domain on a mount that answers; `None` if none, `StorageError` for a bad one or several."""
-    with explained(f"read what is on {point}"), Directory.open(point) as root:
-        found = [name for name in root.names() if _holds_storage_domain(root, name)]
-        if not found:
-            return None
-        if len(found) > 1:
-            raise StorageError(f"{point} holds {len(found)} storage domains, one is allowed: {', '.join(found)}")
-        return _storage_domain_in(root, found[0])
 
 
 def others(point: str, uuid: str | None) -> tuple[str, ...]:
@@ -92,15 +82,6 @@ def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDom
             _build(stage, made, owner)
             stage.move(WHOLE, root, made.uuid)
     return require_named(point, name)
-
-
-def require_named(point: str, name: str) -> StorageDomain:
-    """The storage domain on a mount; raises `StorageError` if there is none or another."""
-    found = read(point)
-    if found is None or found.name != name:
-        there = f"storage domain {found.name} ({found.uuid})" if found else "no storage domain"
-        raise StorageError(f"{point} holds {there}, not {name}")
-    return found
 
 
 def change(point: str, name: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> None:
@@ -150,33 +131,6 @@ def remove(point: str, uuid: str | None) -> None:
         for name in root.names():
             if name.startswith(REMOVED):
                 root.remove_tree(name)
-
-
-def _holds_storage_domain(root: Directory, name: str) -> bool:
-    # VDSM takes any directory with a dom_md for one and makes no other beside it
-    if name.startswith("."):
-        return False
-    with contextlib.suppress(NotADirectoryError), root.child(name) as directory:
-        return directory.is_there("dom_md")
-    return False
-
-
-def _storage_domain_in(root: Directory, uuid: str) -> StorageDomain:
-    path = posixpath.join(root.path, uuid, METADATA)
-    folder, name = posixpath.split(METADATA)
-    try:
-        with root.below(f"{uuid}/{folder}") as directory:
-            found = StorageDomain.from_text(directory.read(name, METADATA_LIMIT).decode())
-    except FileNotFoundError:
-        raise StorageError(
-            f"{path} is missing: a storage domain that was never finished; take {root.path}/{uuid} away if it holds"
-            " nothing of yours"
-        ) from None
-    except ValueError as exc:
-        raise StorageError(f"{path} is not usable: {exc}") from exc
-    if found.uuid != uuid:
-        raise StorageError(f"{path} is not usable: SDUUID is {found.uuid}, its directory {uuid}")
-    return found
 
 
 def _claimed_uuid(root: Directory) -> str:

@@ -18,7 +18,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     is_padded,
     virtual_size_in,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import INDEX_BYTES, MIB, Leader, XLeaseIndex
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, Leader
 from ansible_collections.gfapi.virt.plugins.module_utils._seen import Files, Seen, SeenFile
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     FOLDER,
@@ -26,14 +26,17 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     MARK,
     METADATA,
     REMOVED,
-    SPM_LEASE,
     VERSION,
     Seals,
     StorageDomain,
-    block_size_of,
-    missing_from,
     seals_of,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import (
+    SPM_LEASE,
+    block_size_of,
+    missing_from,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES, XLeaseIndex
 
 META: t.Final = ".meta"
 LEASE: t.Final = ".lease"

@@ -22,8 +22,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image import is_image_directory
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen, SeenFile, bytes_of_image, records_of
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES, PROBED_BYTES, REMOVED
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_files import METADATA_LIMIT
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES, REMOVED
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import PROBED_BYTES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import METADATA_LIMIT
 
 #: an image is three short files, whose bytes come from another host; more at once gain nothing
 READERS: t.Final = 8

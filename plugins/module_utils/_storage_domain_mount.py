@@ -18,7 +18,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterE
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space, boot_entry, does_mount, told_by
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import boot_entry, does_mount, told_by
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Current, Desired

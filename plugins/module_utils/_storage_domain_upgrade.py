@@ -18,6 +18,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, is_image_directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
@@ -35,8 +36,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     METADATA_MODE,
     XLEASES,
     StorageDomain,
-    missing_from,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import missing_from
 
 _MARK_FLAGS: t.Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -57,7 +58,7 @@ def bring_up(point: str, name: str, version: int) -> None:
     """To that version, with all files that it has; waits for another run that does the same."""
     with explained(f"upgrade storage domain {name} on {point}"), Directory.open(point) as root, _mark(root):
         # as it is with the lock held: another run may have done it all
-        found = storage_domain_files.require_named(point, name)
+        found = storage_domain_read.require_named(point, name)
         wanted = replace(found, version=max(version, found.version))
         with root.below(f"{found.uuid}/{FOLDER}") as folder, root.below(f"{found.uuid}/{IMAGES}") as images:
             with staging(root, "upgrade") as stage:

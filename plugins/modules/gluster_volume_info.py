@@ -296,7 +296,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._brick_disks import Bri
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import mount_options
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import mount_options
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec, parse_host
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import LOCALHOST, BrickState, Heal, Peer, Status

@@ -359,6 +359,7 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -473,7 +474,7 @@ def read_current(mounts: Mounter, desired: Desired) -> Current:
 
 
 def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -> Current:
-    found = storage_domain_files.read(point)
+    found = storage_domain_read.read(point)
     return Current(
         mount=condition,
         storage_domain=found,
@@ -643,7 +644,7 @@ def mounted_item(
 
     def read() -> dict[str, t.Any]:
         space = host.mounts.require_answer(desired.mount_point)
-        found = storage_domain_files.require_named(desired.mount_point, desired.name)
+        found = storage_domain_read.require_named(desired.mount_point, desired.name)
         return facts(found, desired, space, data_center=_joined(found.pools))
 
     predicted = facts(found, desired, current.space, data_center=plan.after["data_center"])
@@ -654,7 +655,7 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
     """No mount, now and at boot, and no domain that runs on it. A volume that is not mounted is not looked at."""
     condition, space = read_mount(host.mounts, desired)
     if space:
-        require_ours(storage_domain_files.read(desired.mount_point), desired)
+        require_ours(storage_domain_read.read(desired.mount_point), desired)
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))

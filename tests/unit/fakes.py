@@ -24,7 +24,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, told_by
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import told_by
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse

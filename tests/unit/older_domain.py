@@ -11,8 +11,9 @@ import struct
 import typing as t
 from pathlib import Path
 
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, XLeaseIndex, lockspace, resource
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, lockspace, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 
 UUID: t.Final = "3a9b1c52-58c5-4f0d-a4a3-3f0a1e7d2b11"
 GEOMETRY: t.Final = (512, MIB)

@@ -22,7 +22,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import (
     Layer,
     free_target,
     from_element,
-    from_qemu_filename,
     gluster_disk,
     target_index,
     target_name,
@@ -30,6 +29,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import (
     to_element,
     write_into,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._io_path import from_qemu_filename
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 from ansible_collections.gfapi.virt.tests.unit.libvirt_checks import complaints, defined, domain_around
 

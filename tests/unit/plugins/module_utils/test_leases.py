@@ -13,18 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import (
-    INDEX_BYTES,
     LOCKSPACE,
     MAX_HOSTS,
     MIB,
     RESOURCE,
     Leader,
-    XLease,
-    XLeaseIndex,
     crc32c,
     lockspace,
     resource,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES, XLease, XLeaseIndex
 
 NAME = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
 LEASE = "9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"

@@ -10,20 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import (
-    Mount,
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import (
     boot_entry,
     does_mount,
     entry_in,
     last_error,
     mend_for,
     mount_options,
-    mount_points,
-    parse_table,
     told_by,
     told_options,
     with_entry,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, mount_points, parse_table
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 #: /proc/self/mounts of glusterfs 10.3 on Debian 12, with an IPv6 server, a directory and a blank added by hand

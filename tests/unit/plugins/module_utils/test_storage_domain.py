@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MAX_HOSTS, MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     FIELDS,
-    LAYOUT,
     METADATA,
     StorageDomain,
-    block_size_of,
     is_uuid,
     mount_point,
     require_name,
     seal,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import LAYOUT, block_size_of
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 UUID = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"

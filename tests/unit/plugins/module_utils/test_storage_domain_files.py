@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import XLeaseIndex, lockspace, resource
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import lockspace, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
 OWNER = (os.getuid(), os.getgid())
@@ -32,7 +34,7 @@ def lay_out(root: Path, name: str = "vmstore") -> StorageDomain:
 def test_an_empty_volume_has_none(tmp_path: Path) -> None:
     (tmp_path / "some file").write_text("x")
     (tmp_path / "lost+found").mkdir()
-    assert files.read(str(tmp_path)) is None
+    assert storage_domain_read.read(str(tmp_path)) is None
 
 
 def test_it_has_the_directories_and_modes_of_vdsm(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_many_at_once_make_one(tmp_path: Path) -> None:
             os._exit(0)
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
-    assert files.read(str(tmp_path)) is not None
+    assert storage_domain_read.read(str(tmp_path)) is not None
     assert len([path for path in tmp_path.iterdir() if not path.is_symlink()]) == 1
 
 
@@ -122,7 +124,7 @@ def test_killed_anywhere_the_next_run_ends_in_one_whole_storage_domain(tmp_path:
         root = tmp_path / str(point)
         root.mkdir()
         killed = killed_at(point, lambda: lay_out(root))  # noqa: B023
-        before = files.read(str(root))
+        before = storage_domain_read.read(str(root))
         after = lay_out(root)
         assert before in (None, after)
         assert sorted(path.name for path in root.iterdir()) == [files.CLAIM, after.uuid]
@@ -140,12 +142,12 @@ def test_a_change_that_is_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Pa
 
     point, seen = 0, []
     while killed_at(point, attach):
-        seen.append(files.read(str(tmp_path)))
+        seen.append(storage_domain_read.read(str(tmp_path)))
         files.change(str(tmp_path), "vmstore", lambda _found: made)
         point += 1
     assert point > 3
     assert {found.pool_uuid for found in seen if found} == {"", UUID}
-    assert files.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
+    assert storage_domain_read.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
 
 
 def test_removed_means_nothing_is_left(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_killed_anywhere_the_next_run_removes_the_rest(tmp_path: Path) -> None:
         root.mkdir()
         made = lay_out(root)
         killed = killed_at(point, lambda: files.remove(str(root), made.uuid))  # noqa: B023
-        left = files.read(str(root))
+        left = storage_domain_read.read(str(root))
         assert left in (None, made)
         assert left is not None or not killed or files.leftovers(str(root)) or list(root.iterdir()) == []
         files.remove(str(root), left.uuid if left else None)
@@ -195,7 +197,7 @@ def test_what_is_damaged_is_refused_and_left_alone(tmp_path: Path, make: t.Calla
     make(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(StorageError, match=fault):
-        files.read(str(tmp_path))
+        storage_domain_read.read(str(tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -206,7 +208,7 @@ def test_links_are_no_storage_domains(tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     volume.mkdir()
     (volume / UUID).symlink_to(outside / UUID)
-    assert files.read(str(volume)) is None
+    assert storage_domain_read.read(str(volume)) is None
 
 
 def test_a_claim_that_is_no_uuid_is_refused(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as upgrade
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, XLeaseIndex, resource
+from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, XLEASES
+from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.tests.unit import older_domain
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 from ansible_collections.gfapi.virt.tests.unit.older_domain import GEOMETRY, IMAGES, UUID
@@ -54,7 +55,7 @@ def expected(root: Path, version: int) -> dict[str, str]:
 @pytest.mark.parametrize("version", [3, 4])
 def test_what_an_older_ovirt_made_is_read(tmp_path: Path, version: int) -> None:
     older_domain.write(tmp_path, version)
-    found = files.require_named(str(tmp_path), "old")
+    found = storage_domain_read.require_named(str(tmp_path), "old")
     assert (found.version, upgrade.missing(str(tmp_path), found)) == (version, ())
     assert sizes(tmp_path) == SIZES
 
@@ -64,7 +65,7 @@ def test_it_becomes_what_vdsm_would_make_of_it(tmp_path: Path, found: int, wante
     older_domain.write(tmp_path, found)
     after = expected(tmp_path, wanted)
     upgrade.bring_up(str(tmp_path), "old", wanted)
-    domain = files.require_named(str(tmp_path), "old")
+    domain = storage_domain_read.require_named(str(tmp_path), "old")
     assert (domain.version, upgrade.missing(str(tmp_path), domain)) == (wanted, ())
     assert {key: value for key, value in texts(tmp_path).items() if key != "metadata"} == after
     metadata = texts(tmp_path)["metadata"]
@@ -116,7 +117,7 @@ def test_killed_anywhere_all_is_readable_and_the_next_run_ends_the_same(tmp_path
         after = expected(root, 5)
         killed = killed_at(point, lambda: upgrade.bring_up(str(root), "old", 5))  # noqa: B023
         assert sizes(root) == SIZES
-        halfway = files.require_named(str(root), "old")
+        halfway = storage_domain_read.require_named(str(root), "old")
         changed = halfway.version == 5 and upgrade.missing(str(root), halfway) == ()
         assert not changed or upgrade.is_unfinished(str(root)) or texts(root).items() >= after.items()
         upgrade.bring_up(str(root), "old", 5)

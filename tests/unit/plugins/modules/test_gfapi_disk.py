@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
@@ -210,8 +211,8 @@ def test_many_disks_take_one_look_and_one_qemu_img_each_and_none_the_second_time
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    read = storage_domain_files.read
-    monkeypatch.setattr(storage_domain_files, "read", lambda point: looks.append(point) or read(point))
+    read = storage_domain_read.read
+    monkeypatch.setattr(storage_domain_read, "read", lambda point: looks.append(point) or read(point))
     disks = [{"name": f"web{number}", "size": "1G"} for number in range(20)]
     for item in host.items(disks=disks):
         item.plan.actions[0].run()

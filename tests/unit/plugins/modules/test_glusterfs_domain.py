@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_volume
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
@@ -109,7 +110,7 @@ def test_an_empty_volume_becomes_a_storage_domain(host: Lab) -> None:
         "data_center": None,
     }
     assert (item.plan.before, item.plan.after) == (before, after)
-    found = storage_domain_files.read(host.point)
+    found = storage_domain_read.read(host.point)
     assert found is not None
     assert item.read is not None
     assert item.read() == {
@@ -143,10 +144,10 @@ def test_a_plan_alone_changes_nothing(host: Lab, tmp_path: Path) -> None:
 
 def test_what_another_host_made_is_only_mounted(host: Lab) -> None:
     host.run()
-    made = storage_domain_files.read(host.point)
+    made = storage_domain_read.read(host.point)
     host.mounts.unmount(host.point)
     assert host.run().plan.summaries == [f"mount gl1:/gv0 on {host.point}"]
-    assert storage_domain_files.read(host.point) == made
+    assert storage_domain_read.read(host.point) == made
 
 
 def test_a_dead_mount_is_replaced(host: Lab) -> None:
@@ -319,7 +320,7 @@ DATA_CENTER = "2a1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
 
 
 def metadata(host: Lab) -> StorageDomain:
-    found = storage_domain_files.read(host.point)
+    found = storage_domain_read.read(host.point)
     assert found is not None
     return found
 
@@ -620,7 +621,7 @@ def _absent_is_refused(host: Lab, fault: str) -> None:
 
 def test_absent_is_refused_while_a_data_center_has_it(host: Lab) -> None:
     host.run()
-    found = storage_domain_files.read(host.point)
+    found = storage_domain_read.read(host.point)
     assert found is not None
     text = StorageDomain(found.uuid, found.name, found.spec, pool_uuid="p-1").to_text()
     Path(host.point, found.uuid, METADATA).write_text(text)
@@ -664,7 +665,7 @@ def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Lab) -> None:
 
 def test_absent_is_refused_for_a_damaged_one(host: Lab) -> None:
     host.run()
-    found = storage_domain_files.read(host.point)
+    found = storage_domain_read.read(host.point)
     assert found is not None
     path = Path(host.point, found.uuid, METADATA)
     path.write_text(path.read_text().replace("ROLE=Regular", "ROLE=Master"))
