@@ -338,8 +338,23 @@ def free_target(taken: t.Container[str], prefix: str = "vd") -> str:
     return target_name(prefix, index)
 
 
+def to_blockdevs(layers: t.Sequence[Layer]) -> list[dict[str, t.Any]]:
+    """QEMU's `blockdev-add` arguments for the layers of an image, the leaf first: base last, and first to be added.
+
+    Each but the leaf has the name of its node, and what builds on it names that. QEMU 7.2 takes the lower layers of a
+    gluster image by name only, neither within the arguments nor by the relative name in the image.
+    """
+    nodes = []
+    for number, layer in enumerate(layers):
+        node = to_blockdev(layer.source, layer.format)
+        name = {"node-name": f"layer{number}"} if number else {}
+        below = {"backing": f"layer{number + 1}"} if number + 1 < len(layers) else {}
+        nodes.append({**name, **node, **below})
+    return nodes
+
+
 def to_blockdev(source: DiskSource, image_format: str) -> dict[str, t.Any]:
-    """QEMU's `blockdev-add` arguments for an image, all servers included; node names are the caller's to add."""
+    """QEMU's `blockdev-add` arguments for an image that stands alone, all servers included."""
     volume, path = source.volume_and_path
     server = [
         {"type": "unix", "path": host.socket}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, Sizes
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, Sizes, Source
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
 
@@ -91,6 +91,11 @@ class FoundImage:
     def volume_path(self) -> str:
         """The path inside the Gluster volume."""
         return self.layers[0].volume_path
+
+    @property
+    def source(self) -> Source:
+        """What a copy of it is made from."""
+        return Source(self.path, self.format, self.virtual_size_bytes)
 
     @property
     def backing(self) -> tuple[Layer, ...]:

@@ -36,6 +36,8 @@ META_LIMIT_BYTES: t.Final = 512
 DESCRIPTION_LIMIT: t.Final = 210
 #: what `.meta` calls the formats
 FORMATS: t.Final = {"raw": "RAW", "qcow2": "COW"}
+#: VOLTYPE of a template's image volume, to which every clone has a hard link
+SHARED: t.Final = "SHARED"
 #: VDSM removes such directories whenever it loads the storage domain
 REMOVED_PREFIX: t.Final = "_remove_me_"
 
@@ -126,7 +128,7 @@ class ImageVolume:
     def base(
         cls, storage_domain_uuid: str, name: str, *, note: str, version: int = VERSION, **values: t.Any
     ) -> ImageVolume:
-        """The only layer of a new image, in a storage domain of that version."""
+        """The only layer of a new image, or the one on top of a template, in a storage domain of that version."""
         image_uuid = image_uuid_of(storage_domain_uuid, name)
         volume = cls(
             base_volume_uuid_of(image_uuid), image_uuid, storage_domain_uuid, description=describe(name, note), **values
@@ -146,6 +148,10 @@ class ImageVolume:
 
     def resized(self, capacity_bytes: int) -> ImageVolume:
         return replace(self, capacity_bytes=capacity_bytes)
+
+    def shared(self) -> ImageVolume:
+        """As that of a template."""
+        return replace(self, role=SHARED)
 
     @classmethod
     def from_text(cls, volume_uuid: str, text: str) -> ImageVolume:
@@ -273,6 +279,11 @@ class Image:
     def format(self) -> str:
         return self.leaf.format
 
+    @property
+    def is_template(self) -> bool:
+        """Whether other images build on it, or may: nobody writes to it any more."""
+        return self.leaf.role == SHARED
+
     def path_of(self, volume: ImageVolume) -> str:
         """Where one of its image volumes lies, relative to the root of the mount."""
         # an image made from a template holds a link to the template's image volume, whose .meta names the template
@@ -286,6 +297,15 @@ class Sizes:
     virtual_bytes: int
     actual_bytes: int
     length_bytes: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image that a disk is filled from: an absolute path, QEMU's name of its format, and its virtual size."""
+
+    path: str
+    format: str
+    virtual_size_bytes: int
 
 
 def virtual_size_in(header: bytes) -> int:

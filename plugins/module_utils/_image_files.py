@@ -25,11 +25,11 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     virtual_size_in,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 META: t.Final = ".meta"
 LEASE: t.Final = ".lease"
@@ -62,14 +62,12 @@ class Listing:
             raise StorageError(f"{len(found)} disks are called {name!r}: images {uuids}; give the uuid")
         return found[0] if found else self.images.get(name)
 
-    def sharers(self, image: Image) -> list[str]:
+    def sharers(self, image: Image) -> list[Image]:
         """The other images that hold a link to an image volume of this one (made from it as a template)."""
-        ours = {volume.uuid for volume in image.volumes}
-        return sorted(
-            other.name or other.uuid
-            for other in self.images.values()
-            if other.uuid != image.uuid and ours & {volume.uuid for volume in other.volumes}
-        )
+        ours = {volume.uuid for volume in image.volumes if volume.image_uuid == image.uuid}
+        others = (other for other in self.images.values() if other.uuid != image.uuid)
+        found = (other for other in others if ours & {volume.uuid for volume in other.volumes})
+        return sorted(found, key=lambda other: other.name)
 
 
 class ImageFiles:
@@ -110,9 +108,12 @@ class ImageFiles:
         return Sizes(virtual, actual, length)
 
     def is_open(self, images: Directory, uuid: str) -> bool:
-        """Whether anybody on any host has a layer of an image open."""
+        """Whether anybody on any host has a layer of an image open, but for what it shares with others.
+
+        A template is only read, and its bricks tell of the VMs of all clones.
+        """
         with images.child(uuid) as directory:
-            return any(map(directory.is_open, _data_names(directory)))
+            return any(map(directory.is_open, _own_data_names(directory)))
 
     def open_images(self, images: Directory) -> list[str]:
         """The images that anybody on any host has open: by name, or as its directory is called where there is none."""
@@ -126,16 +127,23 @@ class ImageFiles:
         return opened
 
     def create(
-        self, images: Directory, volume: ImageVolume, domain: StorageDomain, source: Source | None = None
+        self,
+        images: Directory,
+        volume: ImageVolume,
+        domain: StorageDomain,
+        source: Source | None = None,
+        template: Image | None = None,
     ) -> bool:
-        """Make an image of one image volume, empty or filled from another image.
+        """Make an image of one image volume, empty or filled from another image; or on top of a template.
 
         `False` if another run made it first. An image that is there stays.
         """
         with staging(images, volume.image_uuid) as stage:
             owner = images.owner()
             with stage.make(WHOLE, DIRECTORY_MODE, owner) as directory:
-                self._make_data(directory, volume, owner, domain.qcow2_compat, source)
+                if template:
+                    _link_template(images, template, directory)
+                self._make_data(directory, volume, owner, domain.qcow2_compat, source, template)
                 meta = volume.to_text(domain.version).encode()
                 directory.write_new(volume.uuid + META, meta, META_MODE, owner)
                 make_lease(directory, volume.uuid, domain, owner)
@@ -143,7 +151,13 @@ class ImageFiles:
             return stage.move(WHOLE, images, volume.image_uuid)
 
     def _make_data(
-        self, directory: Directory, volume: ImageVolume, owner: Owner, compat: str, source: Source | None
+        self,
+        directory: Directory,
+        volume: ImageVolume,
+        owner: Owner,
+        compat: str,
+        source: Source | None,
+        template: Image | None,
     ) -> None:
         descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
         try:
@@ -153,7 +167,8 @@ class ImageFiles:
                 path = posixpath.join(directory.path, volume.uuid)
                 self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes, compat)
             elif volume.format == "qcow2":
-                empty = self._qemu_img.empty_qcow2(volume.capacity_bytes, compat)
+                backing = Backing(template.leaf.uuid, template.format) if template else None
+                empty = self._qemu_img.empty_qcow2(volume.capacity_bytes, compat, backing)
                 # the table of the clusters, at the end and all zero, may stay a hole
                 os.pwrite(descriptor, empty.rstrip(b"\0"), 0)
                 os.ftruncate(descriptor, len(empty))
@@ -244,8 +259,20 @@ def _lengthen(descriptor: int, size_bytes: int, *, preallocated: bool) -> bool:
     return True
 
 
-def _data_names(directory: Directory) -> list[str]:
-    return [name for name in directory.names() if not name.startswith(".") and not name.endswith((META, LEASE))]
+def _own_data_names(directory: Directory) -> list[str]:
+    """The layers in the open directory of an image that are no links to a template's."""
+    return [
+        name
+        for name, status in directory.statuses().items()
+        if status.st_nlink == 1 and not name.startswith(".") and not name.endswith((META, LEASE))
+    ]
+
+
+def _link_template(images: Directory, template: Image, directory: Directory) -> None:
+    """Put a template's only image volume, with what belongs to it, into the directory of a new image."""
+    with images.child(template.uuid) as origin:
+        for name in (template.leaf.uuid, template.leaf.uuid + META, template.leaf.uuid + LEASE):
+            os.link(name, name, src_dir_fd=origin.descriptor, dst_dir_fd=directory.descriptor, follow_symlinks=False)
 
 
 def _read_into(listing: Listing, images: Directory, uuid: str) -> None:

@@ -12,6 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 
@@ -89,8 +90,13 @@ class ImageSources:
         return self._servers.warnings
 
     def find(self, storage_domain: str, name: str) -> ImageSource:
-        """Raises `StorageError` naming both when there is no such image."""
+        """Raises `StorageError` naming both when there is no such image, or it is a template."""
         found = self._storage.require_image(storage_domain, name)
+        if found.image.is_template:
+            raise StorageError(
+                f"disk {name!r} in storage domain {storage_domain} is a template, which no VM may write to; give the VM"
+                " a clone of it (gfapi.virt.gfapi_disk with clone_of)"
+            )
         servers = self._servers.of(found.place.mount)
 
         def source(path: str) -> DiskSource:

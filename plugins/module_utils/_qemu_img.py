@@ -18,7 +18,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, ru
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
@@ -27,23 +27,33 @@ RESERVE_TIMEOUT_S: t.Final = 3600
 SLOWEST_BYTES_S: t.Final = 1 << 20
 
 
+class Backing(t.NamedTuple):
+    """What an image builds on: the name that its header gives it, seen from its own directory, and the format."""
+
+    name: str
+    format: str
+
+
 class QemuImg:
     """The qemu-img program of this host. Paths are absolute. Raises `CommandError` with its words."""
 
     def __init__(self, run_program: Run = run) -> None:
         self._run = run_program
-        self._empty: dict[tuple[int, str], bytes] = {}
+        self._empty: dict[tuple[int, str, Backing | None], bytes] = {}
 
-    def empty_qcow2(self, size_bytes: int, compat: str) -> bytes:
-        """The bytes of an empty image; those of one size are all alike.
+    def empty_qcow2(self, size_bytes: int, compat: str, backing: Backing | None = None) -> bytes:
+        """The bytes of an empty image on top of another or alone; those of one size are all alike.
 
         Made in a directory of this host: the small writes of qemu-img to a replicated mount take it five times as long.
         """
-        key = (size_bytes, compat)
+        key = (size_bytes, compat, backing)
         if key not in self._empty:
             with tempfile.TemporaryDirectory(prefix="gfapi-virt-") as directory:
                 path = os.path.join(directory, "empty.qcow2")
-                self._create_qcow2(path, size_bytes, f"compat={compat}")
+                options = f"compat={compat}"
+                if backing:
+                    options += f",backing_file={backing.name},backing_fmt={backing.format}"
+                self._create_qcow2(path, size_bytes, options)
                 with open(path, "rb") as file:
                     self._empty[key] = file.read()
         return self._empty[key]
@@ -54,7 +64,9 @@ class QemuImg:
         self._create_qcow2(path, size_bytes, options, timeout_s=RESERVE_TIMEOUT_S)
 
     def _create_qcow2(self, path: str, size_bytes: int, options: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._call(path, "create", "-q", "-f", "qcow2", "-o", options, path, str(size_bytes), timeout_s=timeout_s)
+        # -u: the backing file lies elsewhere, or there is none
+        words = ("create", "-q", "-u", "-f", "qcow2", "-o", options, path, str(size_bytes))
+        self._call(path, *words, timeout_s=timeout_s)
 
     def info(self, path: str, image_format: str) -> str:
         """What `info` says of an image, as JSON. Opens what the image names besides, so look at its header first."""

@@ -14,7 +14,8 @@ import json
 import posixpath
 import re
 import typing as t
-from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 #: QEMU's names of the formats that are read
 FORMATS: t.Final = ("qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc")
@@ -39,15 +40,6 @@ _MARKS: t.Final = (
     ("vpc", 0, b"conectix"),
 )
 _CHECKSUM: t.Final = re.compile(r"([a-z0-9]+):([0-9a-f]+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Source:
-    """An image that a disk is filled from: an absolute path, QEMU's name of its format, and its virtual size."""
-
-    path: str
-    format: str
-    virtual_size_bytes: int
 
 
 def probe(head: bytes) -> str:

@@ -12,10 +12,10 @@ import stat
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._source import (
     HEAD_BYTES,
-    Source,
     parse_checksum,
     probe,
     require_alone,

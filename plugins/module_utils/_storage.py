@@ -21,7 +21,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuIm
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT, require_mount_root
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 
 class Storage:
@@ -92,10 +92,22 @@ class Storage:
         with self._images_of(found.place, f"look at disk {found.name}") as images:
             return lasting(lambda: self._files.is_open(images, found.image_uuid))
 
-    def create(self, place: MountedStorageDomain, volume: ImageVolume, source: Source | None = None) -> None:
-        """Make an image, empty or filled; one that another run makes at this moment is well if it is alike."""
+    def create(
+        self,
+        place: MountedStorageDomain,
+        volume: ImageVolume,
+        source: Source | None = None,
+        template: FoundImage | None = None,
+    ) -> None:
+        """Make an image: empty, filled, or on top of another, which is a template from then on.
+
+        One that another run makes at this moment is well if it is alike.
+        """
+        if template and not template.image.is_template:
+            self.write_meta(template, template.image.leaf.shared())
         with self._changing(place, volume.image_uuid, f"create disk {volume.alias}") as images:
-            made = self._files.create(images, volume, place.storage_domain, source)
+            below = template.image if template else None
+            made = self._files.create(images, volume, place.storage_domain, source, below)
         if made:
             return
         image = self.listing(place).images.get(volume.image_uuid)

@@ -88,10 +88,20 @@ options:
           version_added: 0.2.0
         clone_of:
           description:
-            - Another disk of the storage domain, by name or uuid, that a new disk becomes a full copy of. No VM may
-              have that one open meanwhile.
-            - The new disk has its format and its size, unless O(format) or a larger O(size) is given.
+            - Another disk of the storage domain, by name or uuid, that a new disk becomes a copy of. No VM may have
+              that one open meanwhile, unless it is a template.
+            - The new disk has its size, unless a larger O(size) is given, and its format if it is a full copy.
           type: str
+          version_added: 0.2.0
+        clone_mode:
+          description:
+            - V(copy) makes a full copy.
+            - V(backing) makes a small C(qcow2) image that holds what differs from O(clone_of), in a moment and whatever
+              the size. The other disk becomes a template for good, as in oVirt. No VM can have it as a disk, so it is
+              refused while a domain does. It cannot be grown, nor deleted before its clones.
+          type: str
+          choices: [copy, backing]
+          default: copy
           version_added: 0.2.0
         description:
           description:
@@ -173,6 +183,14 @@ EXAMPLES = r"""
     name: app2-root
     clone_of: app-root
 
+- name: Disks of ten VMs are clones of app-root, which becomes their template
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: "app{{ item }}-root"
+    clone_of: app-root
+    clone_mode: backing
+  loop: "{{ range(10, 20) }}"
+
 - name: Disk db1-data has 300 GiB, and a running VM sees it
   gfapi.virt.gfapi_disk:
     storage_domain: vms
@@ -252,7 +270,8 @@ disk:
       elements: str
       returned: when present
     blockdev:
-      description: Arguments for QEMU's C(blockdev-add), with all servers. Put C(json:) before it for a file name.
+      description: Arguments for QEMU's C(blockdev-add), with all servers. Put C(json:) before it for a file name. Of an
+        image with a template or snapshots, C(backing) names the node of the layer below.
       type: dict
       returned: when present
       sample:
@@ -262,6 +281,11 @@ disk:
           volume: vmstore
           path: 5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11/9d2070d1
           server: [{type: inet, host: gluster1, port: "24007"}]
+    backing_blockdevs:
+      description: The same for the layers below, each with its C(node-name), in the order to add them.
+      type: list
+      elements: dict
+      returned: when present
     disk_xml:
       description: A C(<disk>) for libvirt with target V(vda).
       type: str
@@ -316,7 +340,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 DISK_SPEC = {
     "name": {"type": "str", "required": True},
@@ -327,6 +351,7 @@ DISK_SPEC = {
     "source_format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"]},
     "checksum": {"type": "str"},
     "clone_of": {"type": "str"},
+    "clone_mode": {"type": "str", "choices": ["copy", "backing"], "default": "copy"},
     "description": {"type": "str"},
     "storage_domain": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -357,6 +382,8 @@ class Desired:
     source_format: str | None
     checksum: str | None
     clone_of: str | None
+    #: on top of the other disk, not a full copy
+    backed: bool
 
 
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
@@ -372,6 +399,16 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
             raise ValueError(
                 f"disk {name!r}: {option} speaks of a source, and there is none; give source, or leave it out"
             )
+    backed = disk["clone_mode"] == "backing"
+    if backed and not disk["clone_of"]:
+        raise ValueError(
+            f"disk {name!r}: clone_mode speaks of a clone, and there is none; give clone_of, or leave it out"
+        )
+    if backed and (disk["format"] == "raw" or disk["preallocation"] == "full"):
+        raise ValueError(
+            f"disk {name!r} would hold only what differs from disk {disk['clone_of']}, which is sparse qcow2; leave"
+            " format and preallocation out, or make a full copy (clone_mode: copy)"
+        )
     return Desired(
         storage_domain=place,
         name=name,
@@ -384,6 +421,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         source_format=disk["source_format"],
         checksum=disk["checksum"],
         clone_of=disk["clone_of"],
+        backed=backed,
     )
 
 
@@ -392,11 +430,13 @@ def plan_new(
 ) -> tuple[Plan, FoundImage]:
     """The plan for a disk that is not there, and the image that it will be."""
     require_no_image(storage, place, desired)
-    source = source_of(storage, users, desired)
-    size_bytes = size_of_new(place, desired, source)
+    origin = origin_of(storage, users, desired)
+    template = origin if desired.backed else None
+    source = None if template else source_of(storage, desired, origin)
+    size_bytes = size_of_new(place, desired, template.source if template else source)
     name = desired.name
-    # a clone has the format of what it is a clone of
-    image_format = desired.format or (source.format if source and desired.clone_of else "qcow2")
+    # a full copy has the format of what it is a copy of
+    image_format = desired.format or (source.format if source and origin else "qcow2")
     reserve(storage, place, desired, size_bytes, source, image_format)
     volume = ImageVolume.base(
         place.storage_domain.uuid,
@@ -407,34 +447,58 @@ def plan_new(
         capacity_bytes=size_bytes,
         created_at=now(),
         preallocated=desired.preallocated,
+        parent_uuid=template.volume_uuid if template else None,
     )
-    planned = FoundImage.at(place, Image(volume.image_uuid, (volume,)), Sizes(size_bytes, 0, 0))
+    volumes = (volume, *(template.image.volumes if template else ()))
+    planned = FoundImage.at(place, Image(volume.image_uuid, volumes), Sizes(size_bytes, 0, 0))
     words = f"create {image_format} disk {name} of {size_text(size_bytes)} in storage domain {place.name}"
-    if source:
-        words += f" and fill it from {f'disk {desired.clone_of}' if desired.clone_of else source.path}"
-    return Plan({}, shown(planned), (Action(words, lambda: storage.create(place, volume, source)),)), planned
+    if template:
+        words += f" on top of disk {template.name}"
+    elif source:
+        words += f" and fill it from {f'disk {desired.clone_of}' if origin else source.path}"
+    create = Action(words, lambda: storage.create(place, volume, source, template))
+    return Plan({}, shown(planned), (create,)), planned
 
 
-def source_of(storage: Storage, users: ImageUsers, desired: Desired) -> Source | None:
-    """What a new disk is filled from; raises `StorageError` for a disk that somebody may write to meanwhile."""
-    if desired.source is None and desired.clone_of is None:
+def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundImage | None:
+    """The disk that a new one is a clone of; raises `StorageError` where somebody may write to it meanwhile."""
+    if desired.clone_of is None:
         return None
-    # not at the top: most disks are made empty
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
-    from ansible_collections.gfapi.virt.plugins.module_utils._source_file import read_source
-
-    if desired.source:
-        given = {"image_format": desired.source_format, "checksum": desired.checksum}
-        return read_source(storage.qemu_img, desired.source, **given)
-    found = storage.require_image(desired.storage_domain, t.cast(str, desired.clone_of))
-    writing = [user for user in users.of(found.image_uuid, found.volume_uuid) if user.running or user.saved]
+    found = storage.require_image(desired.storage_domain, desired.clone_of)
+    if found.image.is_template:
+        return found
+    using = users.of(found.image_uuid, found.volume_uuid)
+    if desired.backed and using:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, using))}, so it cannot become a template;"
+            " make a full copy (clone_mode: copy), or take the disk out of the domain"
+        )
+    if desired.backed and found.backing:
+        raise StorageError(
+            f"disk {found.name!r} has {len(found.layers)} layers, and a template has one; make a full copy (clone_mode:"
+            " copy), which can be a template, or remove its snapshots"
+        )
+    writing = [user for user in using if user.running or user.saved]
     if writing:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, writing))}, so a copy would not be whole; shut the"
             " domain down first"
         )
-    require_closed(storage, found, "copied")
-    return Source(found.path, found.format, found.virtual_size_bytes)
+    require_closed(storage, found, "cloned")
+    return found
+
+
+def source_of(storage: Storage, desired: Desired, origin: FoundImage | None) -> Source | None:
+    """What a new disk is filled from."""
+    if origin:
+        return origin.source
+    if not desired.source:
+        return None
+    # not at the top: most disks are made empty
+    from ansible_collections.gfapi.virt.plugins.module_utils._source_file import read_source
+
+    given = {"image_format": desired.source_format, "checksum": desired.checksum}
+    return read_source(storage.qemu_img, desired.source, **given)
 
 
 def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | None) -> int:
@@ -512,7 +576,7 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
 
 
 def require_fit(found: FoundImage, desired: Desired) -> None:
-    """Raises `ValueError` for what no run does: convert, shrink."""
+    """Raises `ValueError` for what no run does: convert, shrink, change a template."""
     if desired.format not in (None, found.format):
         raise ValueError(
             f"disk {found.name!r} is {found.format}, not {desired.format}; an image is never converted in place"
@@ -521,6 +585,11 @@ def require_fit(found: FoundImage, desired: Desired) -> None:
         raise ValueError(
             f"disk {found.name!r} has {found.virtual_size_bytes} bytes and would lose data with {desired.size_bytes};"
             " a disk is never shrunk"
+        )
+    if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes and found.image.is_template:
+        raise ValueError(
+            f"disk {found.name!r} is a template of {found.virtual_size_bytes} bytes, which its clones build on;"
+            " grow the clones"
         )
 
 
@@ -556,7 +625,12 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
 
 
 def plan_absent(
-    storage: Storage, users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired
+    storage: Storage,
+    users: ImageUsers,
+    place: MountedStorageDomain,
+    found: FoundImage | None,
+    desired: Desired,
+    leaving: t.Container[str],
 ) -> Plan:
     """Delete the image, or what an interrupted deletion left of it."""
     image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
@@ -567,22 +641,23 @@ def plan_absent(
             return Plan({}, {})
         words = f"delete what an interrupted deletion left of disk {desired.name} in storage domain {place.name}"
     else:
-        require_unused(storage, users, found)
+        require_unused(storage, users, found, leaving)
     delete = Action(words, lambda: storage.delete(place, image_uuid))
     return Plan(shown(found) if found else {}, {}, (delete,))
 
 
-def require_unused(storage: Storage, users: ImageUsers, found: FoundImage) -> None:
-    """Raises `StorageError` naming who uses an image."""
+def require_unused(storage: Storage, users: ImageUsers, found: FoundImage, leaving: t.Container[str]) -> None:
+    """Raises `StorageError` naming who uses an image, but for clones that go before it."""
     using = users.of(found.image_uuid, found.volume_uuid)
     if using:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, using))};"
             " undefine the domain or take the disk out first"
         )
-    sharers = storage.listing(found.place).sharers(found.image)
+    sharers = [image for image in storage.listing(found.place).sharers(found.image) if image.uuid not in leaving]
     if sharers:
-        raise StorageError(f"disk {found.name!r} is the template of {', '.join(sharers)}; delete them first")
+        names = ", ".join(image.name or image.uuid for image in sharers)
+        raise StorageError(f"disk {found.name!r} is the template of {names}; delete them first")
     require_closed(storage, found, "deleted")
 
 
@@ -614,6 +689,7 @@ def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
         for layer in found.backing
     )
     disk = _disk.gluster_disk(source, found.format, target="vda", serial=found.image_uuid, backing=backing)
+    blockdev, *below = _disk.to_blockdevs((_disk.Layer(source, found.format), *backing))
     return {
         **shown(found),
         "storage_domain": found.place.name,
@@ -623,7 +699,8 @@ def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
         "path": found.path,
         "uri": source.uris[0],
         "uris": list(source.uris),
-        "blockdev": _disk.to_blockdev(source, found.format),
+        "blockdev": blockdev,
+        "backing_blockdevs": below[::-1],
         "disk_xml": _xml.to_text(_disk.to_element(disk)),
         "actual_size_bytes": found.actual_size_bytes,
     }
@@ -642,12 +719,14 @@ def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
         raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
 
 
-def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired) -> Item:
-    """One disk with its plan."""
+def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired, leaving: set[str]) -> Item:
+    """One disk with its plan; `leaving` holds the uuids of the images that are deleted before it."""
     place = storage.find(desired.storage_domain)
     found = storage.find_image(desired.storage_domain, desired.name)
     if desired.state == "absent":
-        plan = plan_absent(storage, users, place, found, desired)
+        plan = plan_absent(storage, users, place, found, desired, leaving)
+        if found:
+            leaving.add(found.image_uuid)
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
     warnings = []
     if found is None:
@@ -668,7 +747,8 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
     require_once(storage, desired)
-    items = [item_for(storage, servers, users, one) for one in desired]
+    leaving: set[str] = set()
+    items = [item_for(storage, servers, users, one, leaving) for one in desired]
     items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
     return items if params["disks"] is not None else items[0]
 

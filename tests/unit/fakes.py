@@ -33,10 +33,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clie
 if t.TYPE_CHECKING:
     import pytest
 
-    from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing
 
 #: a new qcow2 of qemu-img has this odd length, whatever its size
 QCOW2_LENGTH = 196624
+QCOW2_HEADER = 112
 SPACE = Space(size_bytes=100 << 30, free_bytes=40 << 30)
 
 
@@ -144,12 +146,14 @@ class FakeQemuImg:
     runs: list[str] = field(default_factory=list)
     error: CommandError | None = None
 
-    def empty_qcow2(self, size_bytes: int, compat: str) -> bytes:
-        self._run("create")
-        header = (
-            b"QFI\xfb" + struct.pack(">I", {"0.10": 2, "1.1": 3}[compat]) + bytes(16) + struct.pack(">Q", size_bytes)
-        )
-        return header.ljust(QCOW2_LENGTH, b"\0")
+    def empty_qcow2(self, size_bytes: int, compat: str, backing: Backing | None = None) -> bytes:
+        """The header, and the name of the backing file where QEMU has it."""
+        self._run(f"create on {backing.name} {backing.format}" if backing else "create")
+        name = backing.name.encode() if backing else b""
+        place = (QCOW2_HEADER, len(name)) if backing else (0, 0)
+        version = {"0.10": 2, "1.1": 3}[compat]
+        header = b"QFI\xfb" + struct.pack(">IQIIQ", version, *place, 16, size_bytes)
+        return (header.ljust(QCOW2_HEADER, b"\0") + name).ljust(QCOW2_LENGTH, b"\0")
 
     def create_preallocated_qcow2(self, path: str, size_bytes: int, compat: str) -> None:
         with open(path, "wb") as file:

@@ -65,9 +65,10 @@ def assert_opens(system: System, disks: t.Sequence[t.Mapping[str, t.Any]]) -> No
     """QEMU opens all of them at once over gfapi, past the host's cache."""
     words = []
     for number, disk in enumerate(disks):
-        image = disk["blockdev"]
-        image["file"]["cache"] = {"direct": True}
-        words += ["-blockdev", json.dumps({**image, "node-name": f"n{number}"})]
+        for image in (*disk["backing_blockdevs"], disk["blockdev"]):
+            named = {key: f"disk{number}{image[key]}" for key in ("node-name", "backing") if key in image}
+            direct = {**image["file"], "cache": {"direct": True}}
+            words += ["-blockdev", json.dumps({"node-name": f"disk{number}", **image, **named, "file": direct})]
     pid = "/run/gfapi-opens.pid"
     machine = ("-machine", "none", "-display", "none", "-daemonize", "-pidfile", pid)
     # gluster's log goes on to standard error, which would keep the connection open
@@ -112,6 +113,48 @@ def test_a_disk_is_a_copy_of_another(
     assert guest.state == "running"
     words = modules.refused("gfapi_disk", storage_domain="vms", name="copy2", clone_of=f"{guest.name}-root")
     assert f"is in use by domain {guest.name} (running, disk vda), so a copy would not be whole" in words
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+def test_clones_on_top_of_a_template(
+    modules: Modules, system: System, sources: dict[str, str], disks: list[str], image_format: str
+) -> None:
+    vms = {"storage_domain": "vms"}
+    # deleted in this order: a template goes last
+    disks += ["clone1", "clone2", "clone-grown", "full-copy", "template"]
+    template = {**vms, "name": "template", "source": sources["filled-s.qcow2"], "format": image_format}
+    made = modules.as_promised("gfapi_disk", **template)["disk"]
+    clones = [{"name": name, "clone_of": "template", "clone_mode": "backing"} for name in ("clone1", "clone2")]
+    clones.append({**clones[0], "name": "clone-grown", "size": "16M"})
+    there = modules.as_promised("gfapi_disk", **vms, disks=clones)["disks"]
+    for disk in there[:2]:
+        assert_holds(system, disk)
+    assert there[2]["virtual_size_bytes"] == 16 << 20
+    digest = system.run("sha256sum", made["path"])
+    assert_opens(system, there)
+    # a template is open for its clones, and may be read meanwhile
+    copy = modules.as_promised("gfapi_disk", **vms, name="full-copy", clone_of="template")["disk"]
+    assert_holds(system, copy)
+    write = ("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 65536")
+    system.run(*write, there[0]["path"])
+    assert_holds(system, there[1])
+    system.run("qemu-img", "check", "-q", "-f", "qcow2", there[0]["path"])
+    assert system.run("sha256sum", made["path"]) == digest
+    words = modules.refused("gfapi_disk", **vms, name="template", state="absent")
+    assert "disk 'template' is the template of clone-grown, clone1, clone2; delete them first" in words
+    assert modules.done("glusterfs_domain_info", names=["vms"])["storage_domains"][0]["problems"] == []
+    vm = {**vms, "name": "on-clone", "memory": "64MiB", "virt_type": "qemu", "state": "running"}
+    words = modules.refused("libvirt_vm", **vm, disks=[{"name": "template"}])
+    assert "disk 'template' in storage domain vms is a template, which no VM may write to" in words
+    modules.as_promised("libvirt_vm", **vm, disks=[{"name": "clone1"}])
+    (running,) = modules.done("libvirt_vm_info", names=["on-clone"])["vms"]
+    assert [disk["io_path"] for disk in running["disks"]] == ["gfapi"]
+    # neither is open, but for the template below
+    modules.as_promised("gfapi_disk", **vms, name="clone2", state="absent")
+    assert "is in use by domain on-clone (running" in modules.refused(
+        "gfapi_disk", **vms, name="clone1", state="absent"
+    )
+    modules.done("libvirt_vm", name="on-clone", state="absent", force_stop=True)
 
 
 @pytest.mark.usefixtures("sources")

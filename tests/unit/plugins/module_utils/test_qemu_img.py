@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
 
 #: qemu-img 7.2.22: `qemu-img create -q -f qcow2 x 1G; qemu-img info --output=json -U -f qcow2 x`
 
@@ -35,7 +35,7 @@ def test_create_preallocated() -> None:
     QemuImg(run).create_preallocated_qcow2("/x", 4096, "1.1")
     ((argv, timeout_s),) = run.calls
     options = "compat=1.1,preallocation=falloc"
-    assert argv == ["qemu-img", "create", "-q", "-f", "qcow2", "-o", options, "/x", "4096"]
+    assert argv == ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-o", options, "/x", "4096"]
     assert timeout_s > 60
 
 
@@ -44,7 +44,7 @@ def test_one_empty_image_serves_all_of_its_size_and_compatibility() -> None:
 
     def run(argv: t.Sequence[str], **_limits: t.Any) -> Completed:
         path = Path(argv[-2])
-        assert (argv[:-3], path.exists()) == (["qemu-img", "create", "-q", "-f", "qcow2", "-o"], False)
+        assert (argv[:-3], path.exists()) == (["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-o"], False)
         path.write_text(" ".join(argv[-3::2]), encoding="ascii")
         made.append(argv[-2])
         return Completed(0, "", "")
@@ -53,6 +53,10 @@ def test_one_empty_image_serves_all_of_its_size_and_compatibility() -> None:
     asked = [(4096, "1.1"), (8192, "1.1"), (4096, "1.1"), (4096, "0.10")]
     assert [qemu_img.empty_qcow2(*one) for one in asked] == [b"compat=%s %d" % (c.encode(), s) for s, c in asked]
     assert len(made) == 3
+    on_top = qemu_img.empty_qcow2(4096, "1.1", Backing("base", "raw"))
+    assert on_top == b"compat=1.1,backing_file=base,backing_fmt=raw 4096"
+    assert qemu_img.empty_qcow2(4096, "1.1") == b"compat=1.1 4096"
+    assert len(made) == 4
     assert not any(Path(path).parent.exists() for path in made)
 
 

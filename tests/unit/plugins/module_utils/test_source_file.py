@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._source import Source
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._source_file import CHUNK_BYTES, read_source
 from ansible_collections.gfapi.virt.tests.unit.fakes import FakeQemuImg
 

@@ -15,6 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
@@ -50,6 +51,11 @@ class Host:
         self.uuid = made.uuid
         self.path = Path(point, made.uuid)
 
+    @property
+    def storage(self) -> Storage:
+        """As a new run sees it."""
+        return Storage(t.cast("t.Any", self.mounts), t.cast("t.Any", self.qemu_img), mount_root=str(self.mount_root))
+
     def items(self, **params: t.Any) -> list[Item]:
         """As a new run plans them."""
         given = {name: option.get("default") for name, option in gfapi_disk.ARGUMENT_SPEC.items()}
@@ -57,7 +63,7 @@ class Host:
         if given["disks"] is not None:
             defaults = {name: option.get("default") for name, option in gfapi_disk.DISK_SPEC.items()}
             given["disks"] = [{**defaults, **disk} for disk in given["disks"]]
-        storage = Storage(t.cast("t.Any", self.mounts), t.cast("t.Any", self.qemu_img), mount_root=str(self.mount_root))
+        storage = self.storage
         servers = t.cast("t.Any", FakeServers("gl2"))
         made = gfapi_disk.make_items(given, storage, servers, t.cast("t.Any", self.users))
         return [made] if isinstance(made, Item) else made
@@ -132,6 +138,9 @@ def test_a_disk_smaller_than_its_source_is_refused(host: Host, source: Path) -> 
         ({"source": "/x", "clone_of": "y"}, "cannot be filled from source and as clone_of at once"),
         ({"checksum": "md5:00"}, "checksum speaks of a source, and there is none"),
         ({"source_format": "raw", "clone_of": "y"}, "source_format speaks of a source"),
+        ({"clone_mode": "backing"}, "clone_mode speaks of a clone, and there is none"),
+        ({"clone_mode": "backing", "clone_of": "y", "format": "raw"}, "which is sparse qcow2; leave format"),
+        ({"clone_mode": "backing", "clone_of": "y", "preallocation": "full"}, "which is sparse qcow2; leave format"),
         ({}, "give the size to make it with, or a source"),
     ],
 )
@@ -171,8 +180,78 @@ def test_a_disk_that_is_written_to_is_not_copied(host: Host, running: bool, save
 def test_a_disk_that_another_host_writes_to_is_not_copied(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     (item,) = host.run(name="web", size="1G")
     hold_open(monkeypatch, item.predicted["volume_uuid"])
-    with pytest.raises(StorageError, match="disk 'web' cannot be copied: its bricks have image .* open"):
+    with pytest.raises(StorageError, match="disk 'web' cannot be cloned: its bricks have image .* open"):
         host.items(name="web2", clone_of="web")
+
+
+@pytest.fixture
+def template(host: Host) -> Item:
+    """Disk base with clones one and two."""
+    (item,) = host.run(name="base", size="1G", description="a system")
+    host.run(disks=[{"name": name, "clone_of": "base", "clone_mode": "backing"} for name in ("one", "two")])
+    return item
+
+
+def test_a_clone_on_top_of_another_disk_holds_links_to_it(host: Host, template: Item) -> None:
+    origin = Path(template.predicted["path"])
+    (item,) = host.run(name="three", size="2G", clone_of="base", clone_mode="backing", description="the third")
+    assert item.plan.summaries == ["create qcow2 disk three of 2 GiB in storage domain vmstore on top of disk base"]
+    own = Path(item.predicted["path"])
+    assert sorted(path.name for path in own.parent.iterdir()) == sorted(
+        volume + end for volume in (own.name, origin.name) for end in ("", ".lease", ".meta")
+    )
+    for end in ("", ".lease", ".meta"):
+        assert own.with_name(origin.name + end).samefile(origin.with_name(origin.name + end))
+    assert origin.name.encode() in own.read_bytes()
+    assert "VOLTYPE=SHARED" in origin.with_name(f"{origin.name}.meta").read_text()
+    leaf = own.with_name(f"{own.name}.meta").read_text()
+    assert f"PUUID={origin.name}" in leaf
+    assert "VOLTYPE=LEAF" in leaf
+    assert item.read is not None
+    found = item.read()
+    assert (found["virtual_size_bytes"], found["description"]) == (2 << 30, "the third")
+    (below,) = found["backing_blockdevs"]
+    assert found["blockdev"]["backing"] == below["node-name"]
+    assert below["file"]["path"].endswith(f"/{own.parent.name}/{origin.name}")
+
+
+def test_a_template_is_read_only_and_stays_while_it_has_clones(host: Host, template: Item) -> None:
+    with pytest.raises(StorageError, match="disk 'base' is the template of one, two; delete them first"):
+        host.items(name="base", state="absent")
+    with pytest.raises(ValueError, match="disk 'base' is a template of 1073741824 bytes, .*; grow the clones"):
+        host.items(name="base", size="2G")
+    host.run(name="one", size="2G")
+    host.run(name="copy", clone_of="one")
+    sources = ImageSources(host.storage, t.cast("t.Any", FakeServers("gl2")))
+    with pytest.raises(StorageError, match="disk 'base' in storage domain vmstore is a template, which no VM may"):
+        sources.find("vmstore", "base")
+    assert [layer.source.name for layer in sources.find("vmstore", "one").backing] != []
+    host.run(name="one", state="absent")
+    assert Path(template.predicted["path"]).exists()
+    host.run(disks=[{"name": name, "state": "absent"} for name in ("two", "base")])
+    assert not Path(template.predicted["path"]).exists()
+
+
+def test_open_clones_hold_neither_the_template_nor_other_clones(
+    host: Host, template: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_open(monkeypatch, template.predicted["volume_uuid"])
+    host.run(name="three", clone_of="base", clone_mode="backing")
+    host.run(name="copy", clone_of="base")
+    host.run(name="one", state="absent")
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_disk_of_a_domain_becomes_no_template(host: Host, running: bool) -> None:
+    host.run(name="base", size="1G")
+    host.uses("base", ImageUser("web", running, "vda"))
+    with pytest.raises(StorageError, match="is in use by domain web .* so it cannot become a template; make a full"):
+        host.items(name="one", clone_of="base", clone_mode="backing")
+
+
+def test_a_clone_is_no_template(host: Host, template: Item) -> None:
+    with pytest.raises(StorageError, match="disk 'one' has 2 layers, and a template has one; make a full copy"):
+        host.items(name="three", clone_of="one", clone_mode="backing")
 
 
 # --- made -----------------------------------------------------------------------------------------------------------
@@ -436,14 +515,3 @@ def test_a_disk_that_another_host_has_open_is_left_alone(
         host.items(name="web", **params)
     hold_open(monkeypatch, "another")
     assert len(host.run(name="web", **params)[0].plan.summaries) == 1
-
-
-def test_a_template_is_not_deleted(host: Host) -> None:
-    host.run(name="web", size="1G")
-    image_uuid = image_uuid_of(host.uuid, "web")
-    copy = host.path / "images/11111111-1111-1111-1111-111111111111"
-    copy.mkdir()
-    for path in (host.path / "images" / image_uuid).iterdir():
-        (copy / path.name).write_bytes(path.read_bytes().replace(b'"web"', b'"clone"'))
-    with pytest.raises(StorageError, match="disk 'web' is the template of clone"):
-        host.items(name="web", state="absent")
