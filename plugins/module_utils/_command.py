@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import typing as t
 from dataclasses import dataclass
 
@@ -30,26 +31,49 @@ class Completed:
         return " ".join((self.stderr.strip() or self.stdout.strip()).split())
 
 
+Watch = t.Callable[[str], None]
+
+
 class Run(t.Protocol):
     """How edges run programs. Tests pass one that replays recordings."""
 
     def __call__(
-        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+        self,
+        argv: t.Sequence[str],
+        *,
+        stdin: str = "",
+        timeout_s: float = 60,
+        cwd: str | None = None,
+        watch: Watch | None = None,
     ) -> Completed: ...
 
 
-def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None) -> Completed:
-    """The outcome of a program, whatever its exit status.
+def run(
+    argv: t.Sequence[str],
+    *,
+    stdin: str = "",
+    timeout_s: float = 60,
+    cwd: str | None = None,
+    watch: Watch | None = None,
+) -> Completed:
+    """The outcome of a program, whatever its exit status; `watch` gets its standard output as it comes, instead.
 
     Raises `CommandError` when it cannot be started or is still running after `timeout_s` (it is ended then, with
     all that it started).
     """
+    if watch:
+        with _read_aside(watch) as pipe:
+            return _run(argv, stdin, timeout_s, cwd, pipe)
+    return _run(argv, stdin, timeout_s, cwd, subprocess.PIPE)
+
+
+def _run(argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, stdout_to: int) -> Completed:
     environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
     try:
         process = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout_to,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
@@ -70,6 +94,27 @@ def run(argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: s
             process.wait(timeout=2)
         for pipe in (process.stdin, process.stdout, process.stderr):
             with contextlib.suppress(OSError):
-                t.cast("t.IO[str]", pipe).close()
+                if pipe:
+                    pipe.close()
         raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
-    return Completed(process.returncode, stdout, stderr)
+    return Completed(process.returncode, stdout or "", stderr)
+
+
+@contextlib.contextmanager
+def _read_aside(watch: Watch) -> t.Iterator[int]:
+    """Where a program may write to, with somebody who reads."""
+    reading, writing = os.pipe()
+
+    def read() -> None:
+        with os.fdopen(reading, "rb", buffering=0) as pipe:
+            while chunk := pipe.read(4096):
+                watch(chunk.decode(errors="replace"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        # one that outlived its time limit may hold the pipe open
+        reader.join(timeout=2)

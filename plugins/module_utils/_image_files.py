@@ -185,7 +185,8 @@ class ImageFiles:
 
     def _fill(self, path: str, descriptor: int, volume: ImageVolume, compat: str, source: Source) -> None:
         options = [f"compat={compat}"] * (volume.format == "qcow2") + ["preallocation=falloc"] * volume.preallocated
-        self._qemu_img.convert(source, path, volume.format, ",".join(options))
+        doing = f"fill disk {volume.alias} from {source.path}"
+        self._qemu_img.convert(source, path, volume.format, ",".join(options), doing=doing)
         if volume.format == "raw":
             # a hole at the start would hide from QEMU what alignment the storage asks for
             os.posix_fallocate(descriptor, 0, BLOCK_BYTES)

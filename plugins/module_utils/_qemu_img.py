@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, Watch, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 
 if t.TYPE_CHECKING:
@@ -23,6 +24,8 @@ if t.TYPE_CHECKING:
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
 RESERVE_TIMEOUT_S: t.Final = 3600
+#: whose words these are in the journal
+JOURNAL: t.Final = "gfapi.virt"
 #: a copy that is slower than this has hung
 SLOWEST_BYTES_S: t.Final = 1 << 20
 
@@ -32,6 +35,30 @@ class Backing(t.NamedTuple):
 
     name: str
     format: str
+
+
+class Progress:
+    """Tells the journal, in steps of ten, how far qemu-img says that it is."""
+
+    def __init__(self, doing: str, tell: t.Callable[[str], None] | None = None) -> None:
+        self._doing = doing
+        self._told = 0
+        self._tell = tell or _tell_journal
+
+    def __call__(self, text: str) -> None:
+        for percent in re.findall(r"\(([0-9]+)\.[0-9]+/100%\)", text):
+            step = int(percent) // 10 * 10
+            if step > self._told:
+                self._told = step
+                self._tell(f"{self._doing}: {step} %")
+
+
+def _tell_journal(text: str) -> None:
+    # not at the top: most disks are made empty
+    import syslog
+
+    syslog.openlog(JOURNAL)
+    syslog.syslog(syslog.LOG_INFO, text)
 
 
 class QemuImg:
@@ -77,11 +104,11 @@ class QemuImg:
         words = ("measure", "--output=json", "-f", source.format, "-O", image_format, source.path)
         return int(json.loads(self._call(source.path, *words))["required"])
 
-    def convert(self, source: Source, path: str, image_format: str, options: str) -> None:
-        """Fill a file, which is emptied first, with an image and the chain behind it."""
-        words = ("-q", "-f", source.format, "-O", image_format, *(["-o", options] if options else []))
+    def convert(self, source: Source, path: str, image_format: str, options: str, *, doing: str) -> None:
+        """Fill a file, which is emptied first, with an image and the chain behind it; the journal tells how far."""
+        words = ("-p", "-f", source.format, "-O", image_format, *(["-o", options] if options else []))
         timeout_s = RESERVE_TIMEOUT_S + source.virtual_size_bytes // SLOWEST_BYTES_S
-        self._call(path, "convert", *words, source.path, path, timeout_s=timeout_s)
+        self._call(path, "convert", *words, source.path, path, timeout_s=timeout_s, watch=Progress(doing))
 
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         """Grow an image that no QEMU has open."""
@@ -90,8 +117,8 @@ class QemuImg:
         words = ("resize", "-q", *reserve, "-f", "qcow2", path, str(size_bytes))
         self._call(path, *words, timeout_s=timeout_s)
 
-    def _call(self, path: str, *words: str, timeout_s: float = TIMEOUT_S) -> str:
-        done = self._run(["qemu-img", *words], timeout_s=timeout_s)
+    def _call(self, path: str, *words: str, timeout_s: float = TIMEOUT_S, watch: Watch | None = None) -> str:
+        done = self._run(["qemu-img", *words], timeout_s=timeout_s, watch=watch)
         if done.returncode != 0:
             # the caller names the disk; the path is that of an image in the making
             said = done.words.replace(f"{path}: ", "")

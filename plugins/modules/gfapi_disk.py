@@ -14,6 +14,7 @@ description:
   - Images are made through the mount, which takes a fraction of a second; through C(gluster://) it would take 20 to 30.
   - An image appears as a whole or not at all. One that is there is never truncated, and never shrunk.
   - The uuid of an image is made from its storage domain and its name, so that every run on every host means the same.
+  - While a disk is filled, copied or exported, the host's journal tells how far that is (C(journalctl -ft gfapi.virt)).
   - Takes one disk, or a list of them in O(disks). The storage domain is looked at once, whatever the number.
 author:
   - gfapi.virt contributors (@gfapi-virt)
@@ -102,6 +103,20 @@ options:
           type: str
           choices: [copy, backing]
           default: copy
+          version_added: 0.2.0
+        dest:
+          description:
+            - A file of this host, by its absolute path, that the disk is exported to, in one piece with all that it is
+              built on. One that is there stays as it is.
+            - No VM may have the disk open meanwhile, unless it is a template. The file is the user's own (mode 0600).
+          type: path
+          version_added: 0.2.0
+        dest_format:
+          description:
+            - Format of O(dest).
+          type: str
+          choices: [qcow2, raw, vmdk, vdi, vhdx, vpc]
+          default: qcow2
           version_added: 0.2.0
         description:
           description:
@@ -202,6 +217,13 @@ EXAMPLES = r"""
     storage_domain: vms
     name: web-root
   register: web_root
+
+- name: File /var/tmp/app-root.vmdk holds what disk app-root does
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: app-root
+    dest: /var/tmp/app-root.vmdk
+    dest_format: vmdk
 
 - name: Disk db-log is gone
   gfapi.virt.gfapi_disk:
@@ -333,7 +355,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -352,6 +374,8 @@ DISK_SPEC = {
     "checksum": {"type": "str"},
     "clone_of": {"type": "str"},
     "clone_mode": {"type": "str", "choices": ["copy", "backing"], "default": "copy"},
+    "dest": {"type": "path"},
+    "dest_format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"], "default": "qcow2"},
     "description": {"type": "str"},
     "storage_domain": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -384,6 +408,9 @@ class Desired:
     clone_of: str | None
     #: on top of the other disk, not a full copy
     backed: bool
+    #: a file of this host that it is exported to
+    dest: str | None
+    dest_format: str
 
 
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
@@ -409,6 +436,8 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
             f"disk {name!r} would hold only what differs from disk {disk['clone_of']}, which is sparse qcow2; leave"
             " format and preallocation out, or make a full copy (clone_mode: copy)"
         )
+    if disk["dest"] and disk["state"] == "absent":
+        raise ValueError(f"disk {name!r} cannot be exported to dest and deleted in one go; export it first")
     return Desired(
         storage_domain=place,
         name=name,
@@ -422,6 +451,8 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         checksum=disk["checksum"],
         clone_of=disk["clone_of"],
         backed=backed,
+        dest=disk["dest"],
+        dest_format=disk["dest_format"],
     )
 
 
@@ -430,6 +461,10 @@ def plan_new(
 ) -> tuple[Plan, FoundImage]:
     """The plan for a disk that is not there, and the image that it will be."""
     require_no_image(storage, place, desired)
+    if desired.dest:
+        raise ValueError(
+            f"there is no disk {desired.name!r} in storage domain {place.name} that could be exported to {desired.dest}"
+        )
     origin = origin_of(storage, users, desired)
     template = origin if desired.backed else None
     source = None if template else source_of(storage, desired, origin)
@@ -437,7 +472,7 @@ def plan_new(
     name = desired.name
     # a full copy has the format of what it is a copy of
     image_format = desired.format or (source.format if source and origin else "qcow2")
-    reserve(storage, place, desired, size_bytes, source, image_format)
+    reserve(storage, place, desired, size_bytes, source)
     volume = ImageVolume.base(
         place.storage_domain.uuid,
         name,
@@ -478,14 +513,36 @@ def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundIma
             f"disk {found.name!r} has {len(found.layers)} layers, and a template has one; make a full copy (clone_mode:"
             " copy), which can be a template, or remove its snapshots"
         )
+    require_still(storage, using, found, "cloned")
+    return found
+
+
+def require_still(storage: Storage, using: t.Sequence[ImageUser], found: FoundImage, what: str) -> None:
+    """Raises `StorageError` where somebody may write to a disk while it is read."""
     writing = [user for user in using if user.running or user.saved]
     if writing:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, writing))}, so a copy would not be whole; shut the"
             " domain down first"
         )
-    require_closed(storage, found, "cloned")
-    return found
+    require_closed(storage, found, what)
+
+
+def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> list[Action]:
+    """Write the disk to a file, where that is asked for and there is none."""
+    path = desired.dest
+    if path is None:
+        return []
+    # not at the top: most disks are not exported
+    from ansible_collections.gfapi.virt.plugins.module_utils._export_file import export, is_exported, require_room
+
+    if is_exported(path):
+        return []
+    if not found.image.is_template:
+        require_still(storage, users.of(found.image_uuid, found.volume_uuid), found, "exported")
+    require_room(storage.qemu_img, path, found.source)
+    words = f"export disk {found.name} to {path} ({desired.dest_format})"
+    return [Action(words, lambda: export(storage.qemu_img, found.source, path, desired.dest_format))]
 
 
 def source_of(storage: Storage, desired: Desired, origin: FoundImage | None) -> Source | None:
@@ -525,13 +582,13 @@ def reserve(
     desired: Desired,
     size_bytes: int,
     source: Source | None,
-    image_format: str,
 ) -> None:
     """Raises `StorageError` where what the disk takes at once does not fit beside those before it."""
     if desired.preallocated:
         storage.reserve(place, desired.name, size_bytes)
     elif source:
-        storage.reserve(place, desired.name, storage.qemu_img.required_bytes(source, image_format))
+        # what is sparse stays sparse, which qemu-img tells of qcow2 only
+        storage.reserve(place, desired.name, storage.qemu_img.required_bytes(source, "qcow2"))
 
 
 def require_no_image(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
@@ -572,6 +629,7 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
         after = replace(found, virtual_size_bytes=desired.size_bytes)
     elif leaf.capacity_bytes != found.virtual_size_bytes or not is_padded(found.length_bytes):
         actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
+    actions += export_actions(storage, users, after, desired)
     return Plan(shown(found), shown(after), tuple(actions)), after
 
 

@@ -167,7 +167,7 @@ class FakeQemuImg:
     def required_bytes(self, source: Source, image_format: str) -> int:
         return source.virtual_size_bytes
 
-    def convert(self, source: Source, path: str, image_format: str, options: str) -> None:
+    def convert(self, source: Source, path: str, image_format: str, options: str, *, doing: str) -> None:
         """Of a qcow2 image, only the header is as it would be."""
         compat = dict(word.split("=") for word in options.split(",") if word).get("compat", "1.1")
         header = b"" if image_format == "raw" else self.empty_qcow2(source.virtual_size_bytes, compat)

@@ -115,6 +115,22 @@ def test_a_disk_is_a_copy_of_another(
     assert f"is in use by domain {guest.name} (running, disk vda), so a copy would not be whole" in words
 
 
+def test_a_disk_is_exported(modules: Modules, system: System, sources: dict[str, str], disks: list[str]) -> None:
+    vms = {"storage_domain": "vms"}
+    disks += ["out2", "out"]
+    modules.done("gfapi_disk", **vms, name="out", source=sources["filled-s.raw"])
+    modules.done("gfapi_disk", **vms, name="out2", clone_of="out", clone_mode="backing")
+    for name, image_format in (("out", "vmdk"), ("out2", "raw"), ("out2", "qcow2")):
+        path = f"{FOLDER}/{name}.{image_format}"
+        modules.as_promised("gfapi_disk", **vms, name=name, dest=path, dest_format=image_format)
+        system.run("qemu-img", "compare", "-q", "-f", "raw", "-F", image_format, RAW, path)
+        told = system.run("journalctl", "--no-pager", "-t", "gfapi.virt", "-o", "cat")
+        assert f" to {path}: 100 %" in told
+    assert f"fill disk out from {RAW}: 100 %" in told
+    # in one piece
+    assert "backing file" not in system.run("qemu-img", "info", "-f", "qcow2", f"{FOLDER}/out2.qcow2")
+
+
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])
 def test_clones_on_top_of_a_template(
     modules: Modules, system: System, sources: dict[str, str], disks: list[str], image_format: str

@@ -144,3 +144,17 @@ def test_time_limit_leaves_no_open_pipe() -> None:
 
 def test_program_cannot_end_our_own_process_group() -> None:
     assert shell("kill -TERM 0").returncode == -15
+
+
+def test_output_is_shown_as_it_comes(tmp_path: Path) -> None:
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    seen: list[str] = []
+
+    def watch(text: str) -> None:
+        seen.append(text)
+        if "first" in text:
+            fifo.write_text("go on")
+
+    done = run(["sh", "-c", 'echo first; cat "$1" >&2; echo last', "sh", str(fifo)], timeout_s=20, watch=watch)
+    assert (done.stdout, done.stderr, "".join(seen)) == ("", "go on", "first\nlast\n")

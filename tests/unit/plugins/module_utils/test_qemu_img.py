@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _qemu_img
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
 
 #: qemu-img 7.2.22: `qemu-img create -q -f qcow2 x 1G; qemu-img info --output=json -U -f qcow2 x`
@@ -22,7 +24,7 @@ class Recorded:
         self.calls: list[tuple[list[str], float]] = []
 
     def __call__(
-        self, argv: t.Sequence[str], *, stdin: str = "", timeout_s: float = 60, cwd: str | None = None
+        self, argv: t.Sequence[str], *, timeout_s: float = 60, watch: t.Callable[[str], None] | None = None
     ) -> Completed:
         self.calls.append((list(argv), timeout_s))
         if isinstance(self.answer, CommandError):
@@ -81,3 +83,19 @@ def test_resize(preallocated: bool, words: list[str]) -> None:
 def test_failures_keep_the_words_of_the_tool(answer: Completed | CommandError, words: str) -> None:
     with pytest.raises(CommandError, match=words):
         QemuImg(Recorded(answer)).create_preallocated_qcow2("/x", 4096, "1.1")
+
+
+def test_a_copy_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(_qemu_img, "_tell_journal", told.append)
+
+    def run(argv: t.Sequence[str], *, timeout_s: float, watch: t.Callable[[str], None]) -> Completed:
+        assert argv[-2:] == ["/from", "/to"]
+        # as qemu-img 7.2 writes it, in pieces that end anywhere
+        pieces = ("    (0.00/100%)\r    (1.01/100%)\r    (12.5", "0/100%)\r    (29.99/100%)\r", "    (100.00/100%)\r\n")
+        for piece in pieces:
+            watch(piece)
+        return Completed(0, "", "")
+
+    QemuImg(run).convert(Source("/from", "raw", 1 << 40), "/to", "qcow2", "", doing="fill disk web")
+    assert told == ["fill disk web: 20 %", "fill disk web: 100 %"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import typing as t
 from pathlib import Path
@@ -182,6 +183,77 @@ def test_a_disk_that_another_host_writes_to_is_not_copied(host: Host, monkeypatc
     hold_open(monkeypatch, item.predicted["volume_uuid"])
     with pytest.raises(StorageError, match="disk 'web' cannot be cloned: its bricks have image .* open"):
         host.items(name="web2", clone_of="web")
+
+
+def test_a_disk_is_exported_once(host: Host, source: Path, tmp_path: Path) -> None:
+    host.run(name="web", source=str(source), format="raw")
+    path = tmp_path / "web.img"
+    (item,) = host.run(name="web", dest=str(path), dest_format="raw")
+    assert item.plan.summaries == [f"export disk web to {path} (raw)"]
+    assert path.read_bytes() == data_of(host, item)
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_text("another's")
+    host.run(name="web", dest=str(path))
+    assert path.read_text() == "another's"
+    assert sorted(file.name for file in tmp_path.iterdir() if "web" in file.name) == ["web.img"]
+
+
+def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
+    host.run(name="web", size="1M", format="raw")
+    left = tmp_path / ".web.img.gfapi-virt"
+    left.write_bytes(b"half" * (1 << 20))
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
+    with left.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="another run exports to .*/web.img at this moment"):
+            item.plan.actions[0].run()
+    item.plan.actions[0].run()
+    assert (tmp_path / "web.img").stat().st_size == 1 << 20
+    assert not left.exists()
+
+
+def test_a_file_that_came_meanwhile_stays(host: Host, tmp_path: Path) -> None:
+    host.run(name="web", size="1M")
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"))
+    (tmp_path / "web.img").write_text("another's")
+    with pytest.raises(StorageError, match="web.img was made meanwhile by another program; it stays"):
+        item.plan.actions[0].run()
+    assert (tmp_path / "web.img").read_text() == "another's"
+    assert not (tmp_path / ".web.img.gfapi-virt").exists()
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"dest": "web.img"}, "dest 'web.img' is not an absolute path of a file on this host"),
+        ({"dest": "/nowhere/web.img"}, "dest /nowhere/web.img: there is no directory /nowhere on this host; make it"),
+        ({"dest": "/dev/null"}, "dest /dev/null is no regular file; name another"),
+        ({"dest": "/x", "state": "absent"}, "cannot be exported to dest and deleted in one go"),
+        ({"dest": "/x", "name": "other"}, "there is no disk 'other' in storage domain vmstore that could be exported"),
+    ],
+)
+def test_an_export_that_cannot_be_is_refused(host: Host, params: dict[str, str], words: str) -> None:
+    host.run(name="web", size="1M")
+    with pytest.raises(ValueError, match=words):
+        host.items(**{"name": "web", **params})
+
+
+def test_what_is_written_to_or_does_not_fit_is_not_exported(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (item,) = host.run(name="web", size="1M")
+    path = str(tmp_path / "web.img")
+    host.uses("web", ImageUser("web", True, "vda"))
+    with pytest.raises(StorageError, match="is in use by domain web .*, so a copy would not be whole"):
+        host.items(name="web", dest=path)
+    host.uses("web")
+    hold_open(monkeypatch, item.predicted["volume_uuid"])
+    with pytest.raises(StorageError, match="disk 'web' cannot be exported: its bricks have image .* open"):
+        host.items(name="web", dest=path)
+    hold_open(monkeypatch, "another")
+    monkeypatch.setattr(host.qemu_img, "required_bytes", lambda _source, _format: 1 << 60)
+    with pytest.raises(StorageError, match="dest .*web.img would take 1024 PiB, and .* are free in"):
+        host.items(name="web", dest=path)
 
 
 @pytest.fixture

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: a file of this host that a disk is exported to. It appears whole, and one that is there stays."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import posixpath
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source, size_text
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+
+MODE: t.Final = 0o600
+
+
+def is_exported(path: str) -> bool:
+    """Whether there is a file; raises `ValueError` for what cannot become one."""
+    if not path.startswith("/"):
+        raise ValueError(f"dest {path!r} is not an absolute path of a file on this host")
+    folder = posixpath.dirname(path)
+    if not os.path.isdir(folder):
+        raise ValueError(f"dest {path}: there is no directory {folder} on this host; make it first")
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"dest {path} is no regular file; name another")
+    return True
+
+
+def require_room(qemu_img: QemuImg, path: str, source: Source) -> None:
+    """Raises `StorageError` where what the image holds does not fit."""
+    folder = posixpath.dirname(path)
+    with explained(f"read how much is free in {folder}"):
+        space = os.statvfs(folder)
+    free_bytes = space.f_bavail * space.f_frsize
+    needed_bytes = qemu_img.required_bytes(source, "qcow2")
+    if needed_bytes > free_bytes:
+        raise StorageError(
+            f"dest {path} would take {size_text(needed_bytes)}, and {size_text(free_bytes)} are free in {folder}"
+        )
+
+
+def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> None:
+    """One file with all that an image and the layers below it hold; raises `StorageError` where one came meanwhile."""
+    folder, name = posixpath.split(path)
+    growing = posixpath.join(folder, f".{name}.gfapi-virt")
+    # nobody else may have read what a killed run left, nor put it there
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with explained(f"export to {path}"), os.fdopen(os.open(growing, flags, MODE), "rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"another run exports to {path} at this moment; wait for it") from None
+        opened = os.fstat(file.fileno())
+        if opened.st_uid != os.geteuid() or not os.path.samestat(opened, os.stat(growing, follow_symlinks=False)):
+            raise StorageError(f"{growing} is another's file; take it away, or name another dest than {path}")
+        try:
+            os.fchmod(file.fileno(), MODE)
+            qemu_img.convert(source, growing, image_format, "", doing=f"export {source.path} to {path}")
+            os.fsync(file.fileno())
+            os.link(growing, path, follow_symlinks=False)
+        except FileExistsError:
+            raise StorageError(f"{path} was made meanwhile by another program; it stays as it is") from None
+        finally:
+            os.unlink(growing)
