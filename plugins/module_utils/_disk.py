@@ -312,6 +312,16 @@ def bus_of(target: str) -> str | None:
     return next((bus for prefix, bus in BUS_OF_PREFIX.items() if target.startswith(prefix)), None)
 
 
+def prefix_of(bus: str | None) -> str:
+    """How the targets of a bus begin."""
+    return next((prefix for prefix, name in BUS_OF_PREFIX.items() if name == bus), "sd" if bus else "vd")
+
+
+def is_relabelled(domain: _xml.Element) -> bool:
+    """Whether libvirt gives the images of a `<domain>` to QEMU's user at its start, and to root at its end."""
+    return not any(label.get("model") == "dac" and label.get("type") == "none" for label in domain.findall("seclabel"))
+
+
 def target_name(prefix: str, index: int) -> str:
     """The target for a position: `vd`, 0 → `vda`; 25 → `vdz`; 26 → `vdaa`."""
     letters = ""

@@ -168,7 +168,7 @@ def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     left, right = vars(from_element(before)), vars(from_element(after))
     names = [name for name in left if left[name] != right[name]]
     names = [name.removesuffix("_kib") for name in names]
-    return names + (["relabelling"] if _is_relabelled(before) != _is_relabelled(after) else [])
+    return names + (["relabelling"] if _disk.is_relabelled(before) != _disk.is_relabelled(after) else [])
 
 
 def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
@@ -223,7 +223,7 @@ def place_disks(
     for disk in wanted:
         target = disk.target or next((old.target for old in current if _is_same_image(old, disk)), "")
         if not disk.target and (not target or target in taken):
-            target = _disk.free_target(taken | {old.target for old in current}, _prefix_of(disk.bus))
+            target = _disk.free_target(taken | {old.target for old in current}, _disk.prefix_of(disk.bus))
         taken.add(target)
         placed.append(replace(disk, target=target, bus=disk.bus or _disk.bus_of(target)))
     _refuse_doubles("target", [disk.target for disk in placed])
@@ -265,10 +265,6 @@ def written_images(element: _xml.Element) -> set[str]:
     """The keys of the images that a domain may write to and does not share on purpose."""
     disks = from_element(element).disks or ()
     return {image_key(disk.source) for disk in disks if not disk.readonly and not disk.shareable} - {""}
-
-
-def _prefix_of(bus: str | None) -> str:
-    return next((prefix for prefix, name in _disk.BUS_OF_PREFIX.items() if name == bus), "sd" if bus else "vd")
 
 
 def _memory_kib(element: _xml.Element | None) -> int | None:
@@ -374,16 +370,12 @@ def _write_interface(node: _xml.Element, interface: Interface) -> None:
     _xml.write_fields(INTERFACE_FIELDS, node, vars(interface))
 
 
-def _is_relabelled(element: _xml.Element) -> bool:
-    return not any(label.get("model") == "dac" and label.get("type") == "none" for label in element.findall("seclabel"))
-
-
 def _refuse_relabelling(element: _xml.Element) -> None:
     """Keep libvirt from opening gluster images to chown them, which costs 10 s a start and loses 36:36 at the stop.
 
     Only a label of the whole domain lasts: one inside a network source is parsed and never written back.
     """
-    if not _is_relabelled(element):
+    if not _disk.is_relabelled(element):
         return
     for label in element.findall("seclabel"):
         if label.get("model") == "dac":

@@ -12,8 +12,10 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 
 if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
     from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
 
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -119,6 +121,24 @@ class ImageUsers:
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
         """Grow the disk of a running domain, the image included."""
         self._libvirt().block_resize(user.name, user.target, size_bytes)
+
+    def domain(self, name: str) -> DomainRecord:
+        """A domain of this host; raises `StorageError` where there is none."""
+        found = next((record for record in self._domains() if record.name == name), None)
+        if found is None:
+            names = ", ".join(record.name for record in self._domains()) or "none"
+            raise StorageError(f"there is no domain {name} on this host (there is {names}); define it first")
+        return found
+
+    def attach(self, attachment: Attachment, element: _xml.Element) -> None:
+        """Give a domain a disk."""
+        self._records = None
+        self._libvirt().attach_disk(attachment, element)
+
+    def detach(self, attachment: Attachment) -> None:
+        """Take a disk out of a domain."""
+        self._records = None
+        self._libvirt().detach_disk(attachment)
 
     def _libvirt(self) -> Libvirt:
         # importing libvirt takes longer than all else that a run over right disks does, and that run asks it nothing

@@ -16,6 +16,13 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
+    LIVE,
+    NEXT,
+    Attachment,
+    disk_at,
+    with_address,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
 
 try:
@@ -31,6 +38,7 @@ KEEPALIVE_INTERVAL_S: t.Final = 5
 KEEPALIVE_COUNT: t.Final = 6
 #: a guest that was still booting does not see the power button, so it is pressed again
 PRESS_AGAIN_S: t.Final = 10
+UNPLUG_TIMEOUT_S: t.Final = 60
 POLL_S: t.Final = 0.2
 QMP_TIMEOUT_S: t.Final = 10
 #: QEMU's last words on an image that it could not open; gluster's before them, where there is no such volume
@@ -179,6 +187,28 @@ class Libvirt:
         with _asking(f"grow disk {target} of domain {name}"):
             self._connection.lookupByName(name).blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
+    def attach_disk(self, wanted: Attachment, element: _xml.Element) -> None:
+        """Give a domain a disk: the running one first, and its configuration the address that it got there."""
+        with _asking(f"attach disk {wanted.target} to domain {wanted.domain}"):
+            domain = self._connection.lookupByName(wanted.domain)
+            if LIVE in wanted.places:
+                domain.attachDeviceFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            if NEXT in wanted.places:
+                record = _record(domain)
+                if record.live is not None:
+                    element = with_address(element, record.live, record.inactive)
+                domain.attachDeviceFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+    def detach_disk(self, wanted: Attachment) -> None:
+        """Take a disk out of a domain. The guest of a running one is asked for it, and has to let it go."""
+        with _asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
+            domain = self._connection.lookupByName(wanted.domain)
+            if LIVE in wanted.places:
+                _unplug(domain, wanted.target)
+            disk = disk_at(_record(domain).inactive, wanted.target) if NEXT in wanted.places else None
+            if disk is not None:
+                domain.detachDeviceFlags(_xml.to_text(disk), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
     def qmp(self, name: str, command: str) -> t.Any:
         """What a running domain's QEMU returns for a QMP command without arguments."""
         with _asking(f"ask the QEMU of domain {name}: {command}"):
@@ -189,6 +219,30 @@ class Libvirt:
             words = answer.get("error", {}).get("desc", text)
             raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
         return answer["return"]
+
+
+def _unplug(domain: t.Any, target: str) -> None:
+    end = time.monotonic() + UNPLUG_TIMEOUT_S
+    press = 0.0
+    while (disk := disk_at(_xml.parse(domain.XMLDesc(0)), target)) is not None:
+        if time.monotonic() >= end:
+            raise LibvirtError(
+                f"cannot detach disk {target} from domain {domain.name()}: the guest did not let go of it within"
+                f" {UNPLUG_TIMEOUT_S} s; see that its system is up and does not use the disk, and run again"
+            )
+        if time.monotonic() >= press:
+            _ask_for(domain, disk, again=bool(press))
+            press = time.monotonic() + PRESS_AGAIN_S
+        time.sleep(POLL_S)
+
+
+def _ask_for(domain: t.Any, disk: _xml.Element, *, again: bool) -> None:
+    try:
+        domain.detachDeviceFlags(_xml.to_text(disk), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError:
+        # QEMU may refuse a second request while the guest has the first, and the disk may be gone by now
+        if not again:
+            raise
 
 
 def _press_power_button(domain: t.Any) -> None:

@@ -118,6 +118,24 @@ options:
           choices: [qcow2, raw, vmdk, vdi, vhdx, vpc]
           default: qcow2
           version_added: 0.2.0
+        vm:
+          description:
+            - A domain of this host that has the disk, or with O(state=detached) has not. A running one gets it live,
+              and in its configuration at the same address.
+            - The domain must leave the owner of images alone, as one does that M(gfapi.virt.libvirt_vm) gave a disk.
+          type: str
+          version_added: 0.2.0
+        target:
+          description:
+            - Target in O(vm), as in V(vdb). By default the next that is free.
+          type: str
+          version_added: 0.2.0
+        bus:
+          description:
+            - Bus in O(vm). By default the one that O(target) stands for, and V(virtio) without a target.
+          type: str
+          choices: [virtio, scsi, sata, usb]
+          version_added: 0.2.0
         description:
           description:
             - What the disk is for. Left alone if not given.
@@ -128,8 +146,9 @@ options:
             - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only
               defined, and while anybody on any host has it open, for the volume's bricks tell. A domain of another host
               that is shut off is not seen.
+            - V(detached) takes it out of O(vm), whose guest has to let go of it, and keeps it.
           type: str
-          choices: [present, absent]
+          choices: [present, absent, detached]
           default: present
   # a single disk takes the same options
   <<: *disk
@@ -218,6 +237,20 @@ EXAMPLES = r"""
     name: web-root
   register: web_root
 
+- name: Running VM db1 has disk db1-scratch, and sees it at once
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: db1-scratch
+    size: 50GiB
+    vm: db1
+
+- name: VM db1 has disk db1-scratch no more
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: db1-scratch
+    vm: db1
+    state: detached
+
 - name: File /var/tmp/app-root.vmdk holds what disk app-root does
   gfapi.virt.gfapi_disk:
     storage_domain: vms
@@ -254,6 +287,16 @@ disk:
       type: str
       returned: always
       sample: vmstore
+    vm:
+      description: The domain that has it; none after it was taken out.
+      type: str
+      returned: when O(vm) is given
+      sample: web
+    target:
+      description: Target in that domain.
+      type: str
+      returned: when O(vm) is given
+      sample: vdb
     state:
       description: V(present) or V(absent).
       type: str
@@ -309,7 +352,7 @@ disk:
       elements: dict
       returned: when present
     disk_xml:
-      description: A C(<disk>) for libvirt with target V(vda).
+      description: A C(<disk>) for libvirt, with its target in O(vm), else V(vda).
       type: str
       returned: when present
     format:
@@ -336,8 +379,9 @@ disks:
   contains: *disk
 """
 
+import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -376,9 +420,12 @@ DISK_SPEC = {
     "clone_mode": {"type": "str", "choices": ["copy", "backing"], "default": "copy"},
     "dest": {"type": "path"},
     "dest_format": {"type": "str", "choices": ["qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc"], "default": "qcow2"},
+    "vm": {"type": "str"},
+    "target": {"type": "str"},
+    "bus": {"type": "str", "choices": ["virtio", "scsi", "sata", "usb"]},
     "description": {"type": "str"},
     "storage_domain": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "detached"], "default": "present"},
 }
 ARGUMENT_SPEC = {
     **DISK_SPEC,
@@ -411,6 +458,10 @@ class Desired:
     #: a file of this host that it is exported to
     dest: str | None
     dest_format: str
+    #: a domain of this host, and how it has the disk
+    vm: str | None
+    target: str | None
+    bus: str | None
 
 
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
@@ -436,8 +487,20 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
             f"disk {name!r} would hold only what differs from disk {disk['clone_of']}, which is sparse qcow2; leave"
             " format and preallocation out, or make a full copy (clone_mode: copy)"
         )
-    if disk["dest"] and disk["state"] == "absent":
-        raise ValueError(f"disk {name!r} cannot be exported to dest and deleted in one go; export it first")
+    state = disk["state"]
+    if disk["dest"] and state != "present":
+        raise ValueError(f"disk {name!r} cannot be exported to dest with state {state}; export it first")
+    if (disk["target"] or disk["bus"]) and (state != "present" or not disk["vm"]):
+        raise ValueError(
+            f"disk {name!r}: target and bus say how a vm has it; give vm and state present, or leave them out"
+        )
+    if bool(disk["vm"]) != (state == "detached") and state != "present":
+        mend = (
+            "name the vm" if state == "detached" else "take it out of the vm first (state: detached), or leave vm out"
+        )
+        raise ValueError(f"disk {name!r} with state {state}: {mend}")
+    if disk["target"] and not re.fullmatch(r"[a-z]{3,8}", disk["target"]):
+        raise ValueError(f"disk {name!r}: target {disk['target']!r} is not a target, as in vdb")
     return Desired(
         storage_domain=place,
         name=name,
@@ -451,8 +514,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         checksum=disk["checksum"],
         clone_of=disk["clone_of"],
         backed=backed,
-        dest=disk["dest"],
-        dest_format=disk["dest_format"],
+        **{key: disk[key] for key in ("dest", "dest_format", "vm", "target", "bus")},
     )
 
 
@@ -728,6 +790,45 @@ def require_closed(storage: Storage, found: FoundImage, what: str) -> None:
         )
 
 
+def attachment_of(
+    users: ImageUsers, disk: _disk.Disk, found: FoundImage, desired: Desired, before: Before
+) -> tuple[list[Action], str]:
+    """Give the disk to a domain where it has it not yet, or not everywhere; and its target there."""
+    # not at the top: most disks come with the definition of their domain
+    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_attach
+
+    name = t.cast(str, desired.vm)
+    others = [user for user in users.of(found.image_uuid, found.volume_uuid) if user.name != name]
+    if others:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, others))}, and two would destroy it; take it out"
+            f" there first, or give {name} a clone"
+        )
+    wanted = replace(disk, target=desired.target or "", bus=desired.bus)
+    promised = before.targets.setdefault(name, set())
+    attachment, element = to_attach(users.domain(name), wanted, found.image_uuid, promised)
+    promised.add(attachment.target)
+    if not attachment.places:
+        return [], attachment.target
+    words = f"attach disk {found.name} to {attachment.words}"
+    return [Action(words, lambda: users.attach(attachment, element))], attachment.target
+
+
+def plan_detached(users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired) -> Plan:
+    """Take the disk out of a domain."""
+    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_detach
+
+    image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
+    name = t.cast(str, desired.vm)
+    attachment = to_detach(users.domain(name), image_uuid)
+    if attachment is None:
+        return Plan({}, {})
+    words = f"detach disk {desired.name} from {attachment.words}"
+    before = {"name": desired.name, "vm": name, "target": attachment.target}
+    after = {"name": desired.name, "vm": None, "target": None}
+    return Plan(before, after, (Action(words, lambda: users.detach(attachment)),))
+
+
 def shown(found: FoundImage) -> dict[str, t.Any]:
     """A disk for the diff."""
     return {
@@ -738,16 +839,21 @@ def shown(found: FoundImage) -> dict[str, t.Any]:
     }
 
 
-def facts(found: FoundImage, servers: Servers) -> dict[str, t.Any]:
-    """What the module returns about a disk."""
+def disk_for(found: FoundImage, servers: Servers) -> _disk.Disk:
+    """The disk that an image is for a domain, through all servers of its volume."""
     hosts = servers.of(found.place.mount)
-    source = _disk.DiskSource.gluster(found.volume, found.volume_path, hosts)
-    backing = tuple(
+    source, *backing = (
         _disk.Layer(_disk.DiskSource.gluster(found.volume, layer.volume_path, hosts), layer.format)
-        for layer in found.backing
+        for layer in found.layers
     )
-    disk = _disk.gluster_disk(source, found.format, target="vda", serial=found.image_uuid, backing=backing)
-    blockdev, *below = _disk.to_blockdevs((_disk.Layer(source, found.format), *backing))
+    serial = found.image_uuid
+    return _disk.gluster_disk(source.source, source.format, target="vda", serial=serial, backing=tuple(backing))
+
+
+def facts(found: FoundImage, disk: _disk.Disk) -> dict[str, t.Any]:
+    """What the module returns about a disk."""
+    source = disk.source
+    blockdev, *below = _disk.to_blockdevs((_disk.Layer(source, found.format), *(disk.backing or ())))
     return {
         **shown(found),
         "storage_domain": found.place.name,
@@ -777,15 +883,27 @@ def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
         raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
 
 
-def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired, leaving: set[str]) -> Item:
-    """One disk with its plan; `leaving` holds the uuids of the images that are deleted before it."""
+@dataclass
+class Before:
+    """What the disks before it in a list will have done: uuids of images deleted, and targets taken by domain."""
+
+    leaving: set[str] = field(default_factory=set)
+    targets: dict[str, set[str]] = field(default_factory=dict)
+
+
+def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired, before: Before) -> Item:
+    """One disk with its plan."""
     place = storage.find(desired.storage_domain)
     found = storage.find_image(desired.storage_domain, desired.name)
     if desired.state == "absent":
-        plan = plan_absent(storage, users, place, found, desired, leaving)
+        plan = plan_absent(storage, users, place, found, desired, before.leaving)
         if found:
-            leaving.add(found.image_uuid)
+            before.leaving.add(found.image_uuid)
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
+    if desired.state == "detached":
+        plan = plan_detached(users, place, found, desired)
+        told = facts(found, disk_for(found, servers)) if found else {"name": desired.name, "state": "absent"}
+        return Item(desired.name, plan, {**told, "vm": None, "target": None})
     warnings = []
     if found is None:
         plan, after = plan_new(storage, users, place, desired)
@@ -794,10 +912,22 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         if desired.preallocated and not found.image.leaf.preallocated:
             warnings.append(f"disk {desired.name!r} is sparse and stays so: only a new disk is made preallocated")
 
-    def read() -> dict[str, t.Any]:
-        return facts(storage.require_image(desired.storage_domain, desired.name), servers)
+    disk = disk_for(after, servers)
+    had: dict[str, t.Any] = {}
+    if desired.vm:
+        actions, target = attachment_of(users, disk, after, desired, before)
+        had = {"vm": desired.vm, "target": target}
+        disk = replace(disk, target=target, bus=desired.bus)
+        old, new = (
+            {**side, "target": place}
+            for side, place in ((plan.before, None if actions else target), (plan.after, target))
+        )
+        plan = Plan(old, new, (*plan.actions, *actions))
 
-    return Item(desired.name, plan, facts(after, servers), read, tuple(warnings))
+    def read() -> dict[str, t.Any]:
+        return {**facts(storage.require_image(desired.storage_domain, desired.name), disk), **had}
+
+    return Item(desired.name, plan, {**facts(after, disk), **had}, read, tuple(warnings))
 
 
 def make_items(params: Params, storage: Storage, servers: Servers, users: ImageUsers) -> Item | list[Item]:
@@ -805,8 +935,8 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
     require_once(storage, desired)
-    leaving: set[str] = set()
-    items = [item_for(storage, servers, users, one, leaving) for one in desired]
+    before = Before()
+    items = [item_for(storage, servers, users, one, before) for one in desired]
     items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
     return items if params["disks"] is not None else items[0]
 

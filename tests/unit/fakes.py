@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import posixpath
@@ -15,7 +16,8 @@ import typing as t
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _files
+from ansible_collections.gfapi.virt.plugins.module_utils import _files, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._attachment import LIVE, NEXT, Attachment, disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     CommandError,
     GlusterError,
@@ -23,7 +25,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     StorageError,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -200,6 +203,39 @@ class FakeImageUsers:
     stopped: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     named: list[ImageReference] = field(default_factory=list)
     has_libvirt: bool = True
+    records: dict[str, DomainRecord] = field(default_factory=dict)
+
+    def define(self, name: str, *, running: bool, saved: bool = False, labelled: bool = True) -> None:
+        """A domain that disks can be given to."""
+        label = "<seclabel type='none' model='dac'/>" if labelled else ""
+
+        def element() -> _xml.Element:
+            return _xml.parse(f"<domain><name>{name}</name><devices/>{label}</domain>")
+
+        live, kept = element() if running else None, element() if saved else None
+        self.records[name] = DomainRecord(
+            name, "u", "running" if running else "shut_off", element(), live, False, saved=kept
+        )
+
+    def domain(self, name: str) -> DomainRecord:
+        # as the real one says it
+        users = ImageUsers("qemu:///system")
+        users._records = tuple(self.records[known] for known in sorted(self.records))
+        return users.domain(name)
+
+    def attach(self, attachment: Attachment, element: _xml.Element) -> None:
+        for configuration in self._configurations(attachment):
+            configuration.find("devices").append(copy.deepcopy(element))
+
+    def detach(self, attachment: Attachment) -> None:
+        for configuration in self._configurations(attachment):
+            disk = disk_at(configuration, attachment.target)
+            disk.getparent().remove(disk)
+
+    def _configurations(self, attachment: Attachment) -> list[t.Any]:
+        record = self.records[attachment.domain]
+        places = {LIVE: record.live, NEXT: record.inactive}
+        return [places[place] for place in attachment.places]
 
     def references(self) -> tuple[ImageReference, ...] | None:
         self.asked += 1

@@ -139,6 +139,11 @@ def test_a_disk_smaller_than_its_source_is_refused(host: Host, source: Path) -> 
         ({"source": "/x", "clone_of": "y"}, "cannot be filled from source and as clone_of at once"),
         ({"checksum": "md5:00"}, "checksum speaks of a source, and there is none"),
         ({"source_format": "raw", "clone_of": "y"}, "source_format speaks of a source"),
+        ({"target": "vdb"}, "target and bus say how a vm has it; give vm and state present"),
+        ({"bus": "scsi", "vm": "web", "state": "detached"}, "target and bus say how a vm has it"),
+        ({"state": "detached"}, "disk 'web' with state detached: name the vm"),
+        ({"vm": "web", "state": "absent"}, "disk 'web' with state absent: take it out of the vm first"),
+        ({"vm": "web", "target": "VDA"}, "target 'VDA' is not a target, as in vdb"),
         ({"clone_mode": "backing"}, "clone_mode speaks of a clone, and there is none"),
         ({"clone_mode": "backing", "clone_of": "y", "format": "raw"}, "which is sparse qcow2; leave format"),
         ({"clone_mode": "backing", "clone_of": "y", "preallocation": "full"}, "which is sparse qcow2; leave format"),
@@ -228,7 +233,7 @@ def test_a_file_that_came_meanwhile_stays(host: Host, tmp_path: Path) -> None:
         ({"dest": "web.img"}, "dest 'web.img' is not an absolute path of a file on this host"),
         ({"dest": "/nowhere/web.img"}, "dest /nowhere/web.img: there is no directory /nowhere on this host; make it"),
         ({"dest": "/dev/null"}, "dest /dev/null is no regular file; name another"),
-        ({"dest": "/x", "state": "absent"}, "cannot be exported to dest and deleted in one go"),
+        ({"dest": "/x", "state": "absent"}, "cannot be exported to dest with state absent; export"),
         ({"dest": "/x", "name": "other"}, "there is no disk 'other' in storage domain vmstore that could be exported"),
     ],
 )
@@ -324,6 +329,69 @@ def test_a_disk_of_a_domain_becomes_no_template(host: Host, running: bool) -> No
 def test_a_clone_is_no_template(host: Host, template: Item) -> None:
     with pytest.raises(StorageError, match="disk 'one' has 2 layers, and a template has one; make a full copy"):
         host.items(name="three", clone_of="one", clone_mode="backing")
+
+
+# --- of a domain ----------------------------------------------------------------------------------------------------
+
+
+def test_a_new_disk_is_given_to_a_running_domain(host: Host) -> None:
+    host.users.define("web", running=True)
+    (item,) = host.run(name="data", size="1G", vm="web")
+    assert item.plan.summaries[1:] == ["attach disk data to domain web as vda, live and in its configuration"]
+    assert item.read is not None
+    told = item.read()
+    assert (told["vm"], told["target"]) == ("web", "vda")
+    record = host.users.domain("web")
+    for configuration in (record.live, record.inactive):
+        assert configuration is not None
+        assert [_disk.from_element(disk).serial for disk in configuration.iterfind("devices/disk")] == [
+            told["image_uuid"]
+        ]
+    (out,) = host.run(name="data", vm="web", state="detached")
+    assert out.plan.summaries == ["detach disk data from domain web as vda, live and in its configuration"]
+    assert Path(told["path"]).exists()
+    host.run(name="data", state="absent")
+
+
+def test_disks_of_one_list_get_targets_of_their_own(host: Host) -> None:
+    host.users.define("web", running=False)
+    disks = [{"name": name, "size": "1G", "vm": "web"} for name in ("a", "b")]
+    items = host.run(disks=[*disks, {"name": "c", "size": "1G", "vm": "web", "target": "sdc"}])
+    assert [item.plan.summaries[1] for item in items] == [
+        f"attach disk {name} to domain web as {target}" for name, target in (("a", "vda"), ("b", "vdb"), ("c", "sdc"))
+    ]
+    host.run(name="b", vm="web", state="detached")
+    assert host.run(name="d", size="1G", vm="web")[0].predicted["target"] == "vdb"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"vm": "db"}, "there is no domain db on this host .there is saved, unlabelled, web.; define it first"),
+        ({"vm": "web", "target": "vdb"}, "is disk vda of domain web, not vdb; take it out first"),
+        ({"vm": "web", "name": "b", "target": "vda"}, "domain web has another disk vda; name another target, or none"),
+        ({"vm": "saved", "name": "b"}, "domain saved has a managed save, which goes on as it was; start the domain"),
+        (
+            {"vm": "unlabelled", "name": "b"},
+            "would have libvirt change the owner of the image, for it has no <seclabel",
+        ),
+    ],
+)
+def test_what_no_domain_can_have_is_refused(host: Host, params: dict[str, str], words: str) -> None:
+    host.users.define("web", running=True)
+    host.users.define("saved", running=False, saved=True)
+    host.users.define("unlabelled", running=False, labelled=False)
+    host.run(disks=[{"name": "a", "size": "1G", "vm": "web"}, {"name": "b", "size": "1G"}])
+    with pytest.raises((ValueError, StorageError), match=words):
+        host.items(**{"name": "a", **params})
+
+
+def test_a_disk_of_one_domain_is_not_given_to_another(host: Host) -> None:
+    host.users.define("web", running=False)
+    host.run(name="a", size="1G")
+    host.uses("a", ImageUser("db", False, "vda"))
+    with pytest.raises(StorageError, match="is in use by domain db .*, and two would destroy it; take it out there"):
+        host.items(name="a", vm="web")
 
 
 # --- made -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One disk given to a domain, or taken out of it, in the running domain and in its configuration. Pure: no I/O."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+
+if t.TYPE_CHECKING:
+    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
+
+LIVE: t.Final = "live"
+NEXT: t.Final = "next"
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A disk of a domain, and where it is lacking or to be taken out: `LIVE`, `NEXT` (its configuration)."""
+
+    domain: str
+    target: str
+    places: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """Domain, target and places for a person."""
+        where = {(LIVE,): ", running only", (NEXT,): "", (LIVE, NEXT): ", live and in its configuration"}
+        return f"domain {self.domain} as {self.target}{where.get(self.places, '')}"
+
+
+def targets(record: DomainRecord, image_uuid: str) -> dict[str, str | None]:
+    """Where a domain has an image, at any layer: target by place, `None` where it has not."""
+    found: dict[str, str | None] = {}
+    if record.live is not None:
+        found[LIVE] = _target_in(record.live, image_uuid)
+    if record.persistent:
+        found[NEXT] = _target_in(record.inactive, image_uuid)
+    return found
+
+
+def to_attach(
+    record: DomainRecord, disk: _disk.Disk, image_uuid: str, taken: t.Collection[str] = ()
+) -> tuple[Attachment, _xml.Element]:
+    """How the domain gets the disk, and its `<disk>`, at the target that it names or that is free.
+
+    `taken` are targets that others are promised.
+
+    Raises `ValueError` where it cannot: another target, a target in use, a managed save, or images that get relabelled.
+    """
+    name = record.name
+    there = targets(record, image_uuid)
+    target = next(filter(None, there.values()), None)
+    if target and disk.target not in ("", target):
+        raise ValueError(
+            f"image {image_uuid} is disk {target} of domain {name}, not {disk.target}; take it out first (state:"
+            " detached)"
+        )
+    used = {_disk.from_element(one).target for one in _disks(record)}
+    if not target and disk.target in used:
+        raise ValueError(f"domain {name} has another disk {disk.target}; name another target, or none")
+    target = target or disk.target or _disk.free_target({*used, *taken}, _disk.prefix_of(disk.bus))
+    places = tuple(place for place, found in there.items() if found is None)
+    if places:
+        _require_fit(record)
+    placed = replace(disk, target=target, bus=disk.bus or _disk.bus_of(target))
+    return Attachment(name, target, places), _disk.to_element(placed)
+
+
+def to_detach(record: DomainRecord, image_uuid: str) -> Attachment | None:
+    """How the domain loses the disk; `None` where it has none of the image."""
+    there = targets(record, image_uuid)
+    places = tuple(place for place, target in there.items() if target)
+    if not places:
+        return None
+    _require_unsaved(record)
+    return Attachment(record.name, next(filter(None, there.values())) or "", places)
+
+
+def with_address(element: _xml.Element, live: _xml.Element, inactive: _xml.Element) -> _xml.Element:
+    """The disk for the configuration, at the address that the running domain gave it unless that one is taken there."""
+    target = _disk.from_element(element).target
+    running = disk_at(live, target)
+    address = None if running is None else running.find("address")
+    placed = copy.deepcopy(element)
+    if address is not None and address.items() not in [one.items() for one in inactive.iterfind(".//address")]:
+        placed.append(copy.deepcopy(address))
+    return placed
+
+
+def disk_at(configuration: _xml.Element, target: str) -> _xml.Element | None:
+    """The `<disk>` with a target."""
+    disks = configuration.iterfind("devices/disk")
+    return next((disk for disk in disks if _disk.from_element(disk).target == target), None)
+
+
+def _disks(record: DomainRecord) -> list[_xml.Element]:
+    configurations = [record.inactive] if record.live is None else [record.live, record.inactive]
+    return [disk for one in configurations for disk in one.iterfind("devices/disk")]
+
+
+def _target_in(configuration: _xml.Element, image_uuid: str) -> str | None:
+    part = f"/images/{image_uuid}/"
+    for disk in configuration.iterfind("devices/disk"):
+        if any(part in (source.get("name") or source.get("file") or "") for source in disk.iter("source")):
+            return _disk.from_element(disk).target
+    return None
+
+
+def _require_unsaved(record: DomainRecord) -> None:
+    if record.saved is not None:
+        raise ValueError(
+            f"domain {record.name} has a managed save, which goes on as it was; start the domain first, or drop the"
+            f" save (virsh managedsave-remove {record.name})"
+        )
+
+
+def _require_fit(record: DomainRecord) -> None:
+    _require_unsaved(record)
+    configurations = [one for one in (record.live, record.inactive) if one is not None]
+    if any(_disk.is_relabelled(one) for one in configurations):
+        raise ValueError(
+            f"domain {record.name} would have libvirt change the owner of the image, for it has no <seclabel"
+            " type='none' model='dac'/>; have gfapi.virt.libvirt_vm manage its disks, and stop and start it"
+        )
