@@ -113,13 +113,16 @@ def entry_in(fstab: str, point: str) -> str | None:
 
 def with_entry(fstab: str, point: str, entry: str | None) -> str:
     """`/etc/fstab` with that line for a mount point instead of those that are there; `None` is for no line."""
-    # not splitlines(): a form feed in somebody's comment would end it
-    lines = fstab.removesuffix("\n").split("\n") if fstab else []
+    # with their ends; not splitlines(): a form feed in somebody's comment would end it
+    lines = re.findall(r"[^\n]*\n|[^\n]+", fstab)
     places = [number for number, line in enumerate(lines) if _point_of(line) == point]
     kept = [line for number, line in enumerate(lines) if number not in places]
     if entry is not None:
-        kept.insert(places[0] if places else len(kept), entry)
-    return "".join(f"{line}\n" for line in kept)
+        place = places[0] if places else len(kept)
+        if place and not kept[place - 1].endswith("\n"):
+            kept[place - 1] += "\n"
+        kept.insert(place, f"{entry}\n")
+    return "".join(kept)
 
 
 def _point_of(line: str) -> str | None:

@@ -60,7 +60,7 @@ class Mounts:
 
 
 def text_of(path: str, position: int = 0) -> str:
-    """A file's text from a position on."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+    """A file's text from a position on, with the ends of lines that it has."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.seek(position)
         return file.read()

@@ -50,6 +50,26 @@ def test_a_line_is_put_and_taken_away(fstab: Fstab, tmp_path: Path, argvs: list[
     assert sorted(os.listdir(tmp_path)) == ["fstab", "link"]
 
 
+@pytest.mark.parametrize(
+    "others",
+    [b"# d\xe9p\xf4t\r\n/dev/a / ext4 defaults 0 1\r\n", b"\n\n# \x0c \r alone\n", b"/dev/a / ext4 defaults 0 1\r"],
+    ids=["CRLF", "odd", "no end"],
+)
+def test_other_lines_stay_byte_for_byte(fstab: Fstab, tmp_path: Path, others: bytes) -> None:
+    path = tmp_path / "fstab"
+    path.write_bytes(others)
+    fstab.put("/mnt/b", None)
+    assert path.read_bytes() == others
+    fstab.put("/mnt/a", LINE)
+    ended = others if others.endswith(b"\n") else others + b"\n"
+    assert path.read_bytes() == ended + LINE.encode() + b"\n"
+    path.write_bytes(LINE.encode() + b"\r\n" + others)
+    fstab.put("/mnt/a", f"{LINE} # new")
+    assert path.read_bytes() == LINE.encode() + b" # new\n" + others
+    fstab.put("/mnt/a", None)
+    assert path.read_bytes() == others
+
+
 def test_a_host_without_the_file_gets_one(fstab: Fstab, tmp_path: Path) -> None:
     assert fstab.entry("/mnt/a") is None
     fstab.put("/mnt/a", LINE)
