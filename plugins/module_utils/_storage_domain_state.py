@@ -65,6 +65,8 @@ class Desired:
     stop_volume: bool
     volume_policy: str
     purge_data: bool
+    #: mounts and domains of other hosts that are gone before the volume is stopped
+    leaving: tuple[int, int]
 
     @property
     def is_for_volume(self) -> bool:
@@ -150,7 +152,16 @@ def desired_from(params: Params) -> Desired:
         params["stop_volume"],
         params["volume_policy"],
         params["purge_data"],
+        leaving_from(params["leaving_clients"] or {}),
     )
+
+
+def leaving_from(clients: Params) -> tuple[int, int]:
+    """How many mounts and domains; raises `ValueError` for less than none."""
+    for kind, count in clients.items():
+        if count is not None and count < 0:
+            raise ValueError(f"leaving_clients: {count} {kind} cannot leave; give 0 or more")
+    return clients.get("mounts") or 0, clients.get("domains") or 0
 
 
 def require_suited(params: Params, spec: VolumeSpec) -> None:

@@ -82,14 +82,14 @@ def optimize_actions(host: Host, desired: Desired, starting: Volume | None = Non
 def end_actions(
     host: Host, desired: Desired, volume: Volume | None, condition: Condition, going: t.Sequence[str] = ()
 ) -> list[Action]:
-    """Stop, purge, delete, as far as asked for. Raises `StorageError` while others than we and those `going` use it."""
+    """Stop, purge, delete, as far as asked for. Raises `StorageError` while any use it but we, and those that leave."""
     if volume is None or not (desired.stop_volume or desired.volume_policy != "keep"):
         return []
     name, actions = volume.name, []
     if volume.is_started:
         # the client of a dead mount is gone already, and one that is connected is somebody else's
         mounted = condition in (Condition.WORKS, Condition.HUNG)
-        require_idle(host, volume, mounted=mounted, point=desired.mount_point, going=going)
+        require_idle(host, volume, mounted=mounted, point=desired.mount_point, going=going, leaving=desired.leaving)
         actions.append(Action(f"stop volume {name}", lambda: _stop(host, volume)))
     bricks = host.here.bricks(volume, host.gluster.own_uuid()) if desired.purge_data else []
     if bricks:
@@ -107,12 +107,22 @@ def _stop(host: Host, volume: Volume) -> None:
 
 
 def require_idle(
-    host: Host, volume: Volume, *, mounted: bool = False, point: str = "", going: t.Sequence[str] = ()
+    host: Host,
+    volume: Volume,
+    *,
+    mounted: bool = False,
+    point: str = "",
+    going: t.Sequence[str] = (),
+    leaving: tuple[int, int] = (0, 0),
 ) -> None:
-    """Raises `StorageError` that names who uses a volume, but for our own mount and domains that are going."""
+    """Raises `StorageError` that names who uses a volume.
+
+    Our own mount does not count, nor domains that are going, nor as many mounts and domains of others as are `leaving`.
+    """
+    fuse, qemu = int(mounted) + leaving[0], len(going) + leaving[1]
     deadline = time.monotonic() + GOING_TIMEOUT_S
     while True:
-        clients = _without(host.gluster.clients(volume.name), fuse=int(mounted), qemu=len(going))
+        clients = _without(host.gluster.clients(volume.name), fuse=fuse, qemu=qemu)
         use = host.here.use(volume.name)
         mounts = tuple(path for path in use.mounts if path != point)
         vms = tuple(name for name in use.vms if name not in going)
@@ -126,7 +136,7 @@ def require_idle(
 
 
 def _without(clients: Clients, *, fuse: int, qemu: int) -> Clients:
-    """The clients without our mount and as many of QEMU's as are to stop; which are ours, gluster cannot tell."""
+    """The clients without as many mounts and QEMUs as are to go; which of them those are, gluster cannot tell."""
     kinds = dict(clients.kinds)
     kinds[FUSE] = kinds.get(FUSE, 0) - fuse
     for kind in [kind for kind in kinds if kind.startswith(QEMU)]:

@@ -164,6 +164,24 @@ options:
     type: bool
     default: false
     version_added: 0.2.0
+  leaving_clients:
+    description:
+      - What other hosts have of the volume and will have given up when it is stopped, so that a check can be asked
+        whether others are in the way before anything is changed. Each host's RV(storage_domain.clients), added up.
+      - When the volume is really stopped, nobody may use it any more.
+    type: dict
+    suboptions:
+      mounts:
+        description:
+          - Number of mounts.
+        type: int
+        default: 0
+      domains:
+        description:
+          - Number of running domains.
+        type: int
+        default: 0
+    version_added: 0.2.0
   volume_policy:
     description:
       - What becomes of the volume after O(state=absent). With V(stop) and V(delete) it is stopped, with V(delete) it is
@@ -343,6 +361,21 @@ storage_domain:
       type: str
       returned: success
       sample: active
+    clients:
+      description: What this host had of the volume before the run, for O(leaving_clients) on a storage node.
+      type: dict
+      returned: success, with O(state=maintenance)
+      contains:
+        mounts:
+          description: V(1) if the storage domain was mounted, else V(0).
+          type: int
+          returned: success
+          sample: 1
+        domains:
+          description: Number of libvirt domains that ran on it.
+          type: int
+          returned: success
+          sample: 2
     size_bytes:
       description: Size of the volume; none in maintenance and of one that is stopped.
       type: int
@@ -434,6 +467,10 @@ ARGUMENT_SPEC = {
     "optimize": {"type": "bool", "default": False},
     "start_volume": {"type": "bool", "default": False},
     "stop_volume": {"type": "bool", "default": False},
+    "leaving_clients": {
+        "type": "dict",
+        "options": {"mounts": {"type": "int", "default": 0}, "domains": {"type": "int", "default": 0}},
+    },
     "volume_policy": {"type": "str", "choices": ["keep", "stop", "delete"], "default": "keep"},
     "purge_data": {"type": "bool", "default": False},
     "lock_timeout": {"type": "int", "default": 60},
@@ -669,7 +706,10 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
     if volume:
         status = "Started" if desired.start_volume else "Stopped" if desired.stop_volume else volume.status
         before, after = {**before, "volume": volume.status}, {**after, "volume": status}
-    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None), warnings=tuple(warnings))
+    # the client of a dead mount is gone
+    clients = {"mounts": int(condition in (Condition.WORKS, Condition.HUNG)), "domains": len(names)}
+    result = {**facts(None, desired, None), "clients": clients}
+    return Item(desired.name, Plan(before, after, actions), result, warnings=tuple(warnings))
 
 
 def gone_item(host: Host, desired: Desired, volume: Volume | None) -> Item:

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage domain from the first start of its volume to its end, by the playbooks as AWX runs them: values as text."""
+"""A storage domain from the first start of its volume to its end, by the playbooks as AWX runs them: values as text.
+
+One that this collection made, and those that an older oVirt did.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 import typing as t
 from pathlib import Path
@@ -10,6 +15,7 @@ from pathlib import Path
 import job
 import pytest
 from hosts import Guest, System
+from older import plant_older
 
 from conftest import LAB, ask
 
@@ -18,6 +24,10 @@ NAME = "life of a storage domain"
 GUEST = "mortal"
 KERNEL = "/var/lib/gfapi-lab/guest"
 DATA_CENTER = "Default"
+#: an image of a storage domain that an older oVirt left, with its layers
+CHAIN = "22222222-0000-4000-8000-000000000000"
+BASE = "22222222-0000-4000-8000-000000000001"
+LEAF = "22222222-0000-4000-8000-000000000002"
 Run = t.Callable[..., job.Job]
 
 
@@ -82,12 +92,56 @@ def refused(run: Run) -> t.Callable[..., str]:
     return twice
 
 
+def boot(guest: Guest, storage_domain: str, *disks: str) -> None:
+    """A machine that runs from images of a storage domain."""
+    LAB.modules(guest.system.name).done(
+        "libvirt_vm",
+        name=guest.name,
+        storage_domain=storage_domain,
+        state="running",
+        virt_type="qemu",
+        memory="256MiB",
+        kernel=f"{KERNEL}/vmlinuz",
+        initrd=f"{KERNEL}/initrd.img",
+        cmdline="console=ttyS0 quiet",
+        disks=[{"name": disk} for disk in disks],
+        serial_log=guest.log,
+        wait_for={"console": "GFAPI-GUEST: ready", "timeout": 180},
+    )
+
+
 def mounted(hypervisors: list[System]) -> list[bool]:
     return [f":/{VOLUME} " in system.run("cat", "/proc/mounts") for system in hypervisors]
 
 
 def status(node: System) -> str | None:
     return ask(node, "volume", "info").findtext(f".//volume[name='{VOLUME}']/statusStr")
+
+
+@contextlib.contextmanager
+def foreign_client(system: System) -> t.Iterator[None]:
+    """A mount of the volume that is nobody's business here, for as long as the context lasts."""
+    place = system.run("mktemp", "--directory").strip()
+    system.run("mount", "-t", "glusterfs", f"{system.name}:/{VOLUME}", place)
+    yield
+    system.run("umount", place)
+
+
+UNSUITED = {
+    "active": {"stop_volume": True, "running_vms": "shutdown", "volume_policy": "delete", "purge_data": True},
+    "maintenance": {"start_volume": True, "optimize": True, "volume_policy": "stop"},
+    "detached": {"stop_volume": True, "purge_data": True},
+    "absent": {"optimize": True, "start_volume": True, "stop_volume": True, "running_vms": "destroy"},
+}
+
+
+@pytest.mark.parametrize("state", UNSUITED)
+def test_what_the_state_has_no_use_for_is_refused(state: str, refused: t.Callable[..., str]) -> None:
+    said = refused("storage_domain", state=state, confirm=NAME, **UNSUITED[state])
+    for option, value in UNSUITED[state].items():
+        assert f"gluster_storage_domain_{option} {job.as_text(value)} is for state " in said
+    assert said.count(f", not {state}; ") == len(UNSUITED[state])
+    assert said.endswith("leave that out, or mend gluster_storage_domain_state")
 
 
 def test_life_of_a_storage_domain(
@@ -110,22 +164,8 @@ def test_life_of_a_storage_domain(
     options = {option.findtext("name"): option.findtext("value") for option in info.iter("option")}
     assert (options["features.shard"], options["storage.owner-uid"]) == ("on", "36")
 
-    modules = LAB.modules(first.name)
-    modules.done("gfapi_disk", storage_domain=NAME, name=GUEST, size="64MiB")
-    modules.done(
-        "libvirt_vm",
-        name=GUEST,
-        storage_domain=NAME,
-        state="running",
-        virt_type="qemu",
-        memory="256MiB",
-        kernel=f"{KERNEL}/vmlinuz",
-        initrd=f"{KERNEL}/initrd.img",
-        cmdline="console=ttyS0 quiet",
-        disks=[{"name": GUEST}],
-        serial_log=guest.log,
-        wait_for={"console": "GFAPI-GUEST: ready", "timeout": 180},
-    )
+    LAB.modules(first.name).done("gfapi_disk", storage_domain=NAME, name=GUEST, size="64MiB")
+    boot(guest, NAME, GUEST)
     written = guest.checksum("written")
     found = run("import_storage_domain")
     assert (found.failures, found.changed) == ([], set())
@@ -137,11 +177,17 @@ def test_life_of_a_storage_domain(
     assert f"in use by running domains: {GUEST}" in refused("stop_volume")
     assert (guest.state, mounted(hypervisors), status(nodes[0])) == ("running", [True, True], "Started")
 
+    # in use on a host that nobody asks: the storage node's bricks tell, before any machine is shut down
+    with foreign_client(nodes[1]):
+        assert "cannot be stopped: clients are connected: 1 fuse" in refused("stop_volume", running_vms="shutdown")
+    assert (guest.state, mounted(hypervisors), status(nodes[0])) == ("running", [True, True], "Started")
+
     step("storage_domain_maintenance", running_vms="shutdown")
     assert (guest.state, mounted(hypervisors), status(nodes[0])) == ("shut off", [False, False], "Started")
 
     step("stop_volume")
     assert status(nodes[0]) == "Stopped"
+    assert "confirm is missing" in refused("delete_volume", purge_data=True)
 
     back = step("start_volume").summary
     assert (back["storage_domain"]["uuid"], status(nodes[0])) == (uuid, "Started")
@@ -164,6 +210,11 @@ def test_life_of_a_storage_domain(
     assert (mounted(hypervisors), status(nodes[0])) == ([True, True], "Started")
     first.run("virsh", "undefine", GUEST)
 
+    with foreign_client(nodes[1]):
+        assert "cannot be stopped: clients are connected: 1 fuse" in refused("delete_volume", **ending)
+    assert (mounted(hypervisors), status(nodes[0])) == ([True, True], "Started")
+    assert "purge_data needs volume_policy" in refused("destroy_storage_domain", confirm=NAME, purge_data=True)
+
     assert step("destroy_storage_domain", confirm=NAME).planned == set()
     assert (mounted(hypervisors), status(nodes[0])) == ([False, False], "Started")
     assert f"there is no storage domain {NAME}" in refused("import_storage_domain")
@@ -171,3 +222,57 @@ def test_life_of_a_storage_domain(
     step("delete_volume", **ending)
     assert (mounted(hypervisors), status(nodes[0])) == ([False, False], None)
     assert [node.host.file(f"/bricks/{VOLUME}").exists for node in nodes] == [False] * 3
+
+
+def seal(lines: list[str]) -> str:
+    """The checksum that VDSM would put below these lines of metadata."""
+    text = "".join(sorted(lines))
+    return hashlib.sha1(text.encode("ascii", "xmlcharrefreplace"), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_what_an_older_ovirt_left_is_imported(
+    version: int, nodes: list[System], hypervisors: list[System], volume: str, step: Run, refused: t.Callable[..., str]
+) -> None:
+    first, second = hypervisors
+    nodes[0].run("gluster", "--mode=script", "volume", "start", volume)
+    uuid = plant_older(nodes[0], f"{nodes[0].name}:/{volume}", version)
+    metadata = f"/bricks/{volume}/{uuid}/dom_md/metadata"
+    before = nodes[0].lines("cat", metadata)
+    kept = {line for line in before if not line.startswith(("VERSION=", "_SHA_CKSUM="))}
+    assert {"POOL_DESCRIPTION=dépôt", "MASTER_VERSION=1", "POOL_SPM_LVER=-1", f"SDUUID={uuid}"} <= kept
+    assert set(before) - kept == {f"VERSION={version}", f"_SHA_CKSUM={seal(before[:-1])}"}
+    assert f"holds storage domain 'old' ({uuid}), not '{NAME}'" in refused("import_storage_domain")
+
+    if version == 3:
+        found = step("import_storage_domain", name="old").summary["storage_domains"][0]
+        assert (found["uuid"], found["version"]) == (uuid, version)
+        assert [image["name"] for image in found["images"]] == ["disk-11", "disk-22"]
+        assert nodes[0].lines("cat", metadata) == before
+
+    step("import_storage_domain", name="old", version=5)
+    assert mounted(hypervisors) == [True, True]
+    after = nodes[0].lines("cat", metadata)
+    new = {"VERSION=5", "BLOCK_SIZE=512", "ALIGNMENT=1048576", f"_SHA_CKSUM={seal(after[:-1])}"}
+    assert (set(after), after) == (kept | new, sorted(after))
+    point = f"/rhev/data-center/mnt/glusterSD/{nodes[0].name}:_{volume}/{uuid}"
+    assert second.run("stat", "-c", "%s %a %u:%g", f"{point}/dom_md/xleases").strip() == "1302528 660 36:36"
+    assert {"CAP=8388608", "SEQ=0", "GEN=3"} <= set(second.lines("cat", f"{point}/images/{CHAIN}/{LEAF}.meta"))
+
+    # a snapshot over a raw base, as VDSM makes one
+    make = ["qemu-img", "create", "-f", "qcow2", "-o", "compat=0.10", "-b", BASE, "-F", "raw", "-u", LEAF, "8M"]
+    first.run("sh", "-c", f"cd {point}/images/{CHAIN} && {' '.join(make)} && chown 36:36 {LEAF}")
+    LAB.modules(second.name).done("gfapi_disk", storage_domain="old", disks=[{"name": "disk-22"}])
+    guest = Guest(second, GUEST)
+    boot(guest, "old", "disk-22", "disk-11")
+    written = guest.checksum("written")
+    guest.shut_down()
+    boot(guest, "old", "disk-22", "disk-11")
+    assert guest.checksum("found") == written is not None
+    guest.shut_down()
+
+    assert f"in use by domain {GUEST}" in refused("destroy_storage_domain", name="old", confirm="old")
+    second.run("virsh", "undefine", GUEST)
+    step("destroy_storage_domain", name="old", confirm="old")
+    assert (mounted(hypervisors), status(nodes[0])) == ([False, False], "Started")
+    assert [path for node in nodes for path in node.lines("find", f"/bricks/{volume}", "-name", f"{uuid}*")] == []

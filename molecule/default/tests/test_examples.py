@@ -17,7 +17,8 @@ import typing as t
 import pytest
 import yaml
 from modules import ANSIBLE, ROOT
-from volumes import GLUSTER, plant_older, started_volume
+from older import plant_older
+from volumes import GLUSTER, started_volume
 
 from conftest import HOST, INVENTORY, MOUNT_POINT, System
 
@@ -64,7 +65,7 @@ def volumes(system: System) -> t.Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name, replica in (("trial", 3), ("data", 3), ("old", 1)):
             stack.enter_context(started_volume(system, name, replica=replica))
-        plant_older(system, "old")
+        plant_older(system, f"{HOST}:/old", 3)
         yield
         for mount in MOUNTS:
             system.host.run(f"umount {mount}; rmdir {mount}")

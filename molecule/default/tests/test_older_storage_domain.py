@@ -8,7 +8,8 @@ import typing as t
 import pytest
 from hosts import System
 from modules import Modules
-from volumes import plant_older, started_volume
+from older import plant_older
+from volumes import started_volume
 
 from conftest import HOST
 
@@ -21,7 +22,7 @@ def volume(system: System) -> t.Iterator[str]:
 
 @pytest.fixture
 def uuid(system: System, volume: str) -> str:
-    return plant_older(system, volume)
+    return plant_older(system, f"{HOST}:/{volume}", 3)
 
 
 def test_it_is_used_as_it_is_and_upgraded_when_asked(modules: Modules, system: System, volume: str, uuid: str) -> None:

@@ -916,6 +916,42 @@ def test_only_as_many_machines_as_are_stopped_are_left_out(host: Lab) -> None:
         host.item(running_vms="shutdown", **STOPPING)
 
 
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("params", [STOPPING, ENDING])
+def test_clients_of_other_hosts_that_leave_are_left_out_before_they_do(host: Lab, params: dict[str, t.Any]) -> None:
+    host.run()
+    found = host.item(state="maintenance").predicted["clients"]
+    assert found == {"mounts": 1, "domains": 0}
+    leaving = {"leaving_clients": {"mounts": 2, "domains": 1}}
+    host.gluster.connected = Clients({"fuse": 3, "gfapi.qemu-system-x86": 1}, ("10.0.0.2",))
+    item = host.item(**params, **leaving)
+    for clients in ({"fuse": 4, "gfapi.qemu-system-x86": 1}, {"fuse": 3, "gfapi.qemu-system-x86": 2}):
+        host.gluster.connected = Clients(clients, ("10.0.0.2",))
+        with pytest.raises(StorageError, match="clients are connected: 1 "):
+            host.item(**params, **leaving)
+    # it is really stopped only when they are gone
+    host.gluster.connected = Clients({"fuse": 1}, ("10.0.0.2",))
+    stop = next(action for action in item.plan.actions if action.summary == "stop volume gv0")
+    with pytest.raises(StorageError, match="clients are connected: 1 fuse"):
+        stop.run()
+    assert host.gluster.status == "Started"
+
+
+def test_clients_are_counted_before_they_go(host: Lab) -> None:
+    host.run()
+    host.users.users["i"] = [
+        ImageUser("web", True, "vda"),
+        ImageUser("web", True, "vdb"),
+        ImageUser("off", False, "vda"),
+    ]
+    item = host.run(state="maintenance", running_vms="shutdown")
+    assert item.predicted["clients"] == {"mounts": 1, "domains": 1}
+    assert host.item(state="maintenance").predicted["clients"] == {"mounts": 0, "domains": 0}
+    host.run()
+    host.mounts.dead.add(host.point)
+    assert host.item(state="maintenance").predicted["clients"] == {"mounts": 0, "domains": 0}
+
+
 def test_a_volume_is_not_started_for_what_cannot_be_there(host: Lab) -> None:
     host.gluster.status = "Created"
     for params in ({"create": False}, {"state": "detached"}):
@@ -990,6 +1026,7 @@ def test_a_volume_that_is_gone_cannot_be_started_or_stopped(host: Lab, params: d
         ({"volume_policy": "stop"}, "volume_policy stop is for state absent"),
         ({**ENDING, "spec": "gl1:/gv0/dir"}, "volume gv0 holds more than /dir"),
         ({**ABSENT, "purge_data": True}, "purge_data needs volume_policy"),
+        ({**STOPPING, "leaving_clients": {"mounts": -1}}, "leaving_clients: -1 mounts cannot leave; give 0 or more"),
     ],
 )
 def test_volume_work_has_to_suit_the_state(host: Lab, params: dict[str, t.Any], fault: str) -> None:
