@@ -288,12 +288,22 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def _unless_gone() -> t.Iterator[None]:
+    """What is in a directory that another run removes at this moment, be that of another host: stale for us then."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+
+
 def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
     while True:
         name = prefix + _random_name()
         os.mkdir(name, 0o700, dir_fd=parent.descriptor)
         # another run takes it for a dead one's if it looks between two of our steps
-        with contextlib.suppress(FileNotFoundError):
+        with _unless_gone():
             directory = parent.child(name)
             lock = _lock_in(directory)
             if lock is not None:
@@ -303,15 +313,13 @@ def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
 
 def _lock_in(directory: Directory) -> int | None:
     """A lock in a new directory; `None` if another run removes it."""
-    try:
+    with _unless_gone():
         lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
-    except FileNotFoundError:
-        return None
-    with contextlib.suppress(BlockingIOError):
-        _try_lock(lock)
-        if directory.is_there(_LOCK):
-            return lock
-    os.close(lock)
+        with contextlib.suppress(BlockingIOError), _unless_gone():
+            _try_lock(lock)
+            if directory.is_there(_LOCK):
+                return lock
+        os.close(lock)
     return None
 
 
@@ -389,7 +397,7 @@ def is_staging(name: str) -> bool:
 
 def has_owner(parent: Directory, name: str) -> bool:
     """Whether the run that builds in a staging directory lives."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), parent.child(name) as directory:
+    with _unless_gone(), contextlib.suppress(NotADirectoryError), parent.child(name) as directory:
         lock = directory.open_file(_LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

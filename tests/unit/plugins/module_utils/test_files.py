@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     REREADS,
     Directory,
     explained,
+    has_owner,
     lasting,
     pad,
     staging,
@@ -242,6 +244,37 @@ def test_staging_leaves_nothing(directory: Directory, tmp_path: Path) -> None:
         assert Path(stage.path).parent == tmp_path
         assert Path(stage.path).name.startswith(".")
     assert directory.names() == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+@pytest.mark.parametrize("call", ["open", "stat"])
+def test_a_staging_directory_that_another_host_sweeps_before_it_is_locked_is_made_anew(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
+) -> None:
+    """On gluster what another host removed is stale, seen with 10.3."""
+    real, swept = getattr(os, call), []
+
+    def sweep_first(path: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        if path == "~lock" and not swept:
+            swept.extend(tmp_path.glob(".gfapi-virt-*"))
+            raise OSError(number, os.strerror(number))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, call, sweep_first)
+    with staging(directory, "x") as stage:
+        assert [Path(stage.path)] != swept
+    assert len(swept) == 1
+
+
+def test_a_staging_directory_that_goes_while_it_is_looked_at_has_no_owner(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_args: t.Any, **_kwargs: t.Any) -> int:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    (tmp_path / ".gfapi-virt-x-1").mkdir()
+    monkeypatch.setattr(Directory, "open_file", gone)
+    assert not has_owner(directory, ".gfapi-virt-x-1")
 
 
 def test_staging_leaves_nothing_after_an_error(directory: Directory) -> None:
