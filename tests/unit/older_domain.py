@@ -66,7 +66,7 @@ def write(root: Path, version: int, *, pool_uuid: str = "") -> str:
     broken = root / UUID / "images" / BROKEN
     broken.mkdir()
     (broken / "x.meta").write_text("NONE=" + "#" * 500 + "\nEOF\n")
-    for path in root.rglob("*"):
+    for path in (root / UUID).rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644 if path.suffix == ".meta" or path.name == "metadata" else 0o660)
     return UUID
 
