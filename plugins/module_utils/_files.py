@@ -41,7 +41,8 @@ MENDS: t.Final = {
     errno.EROFS: "the volume is mounted or served read-only; see its quorum (gluster volume heal VOLUME info)",
     errno.EACCES: "run as root",
     errno.EPERM: "run as root",
-    errno.ELOOP: "a symbolic link is in the way, and none is followed here",
+    errno.ELOOP: "it is a symbolic link, and none is followed here; take it away, or put the file back",
+    errno.ENOTDIR: "a symbolic link to one is not followed here; take it away, or put the directory back",
 }
 
 
@@ -66,7 +67,7 @@ class Directory:
 
     @classmethod
     def open(cls, path: str) -> Directory:
-        return cls(os.open(path, _DIRECTORY), path)
+        return cls(_open_directory(path, path), path)
 
     def __enter__(self) -> Directory:
         return self
@@ -78,7 +79,8 @@ class Directory:
         os.close(self.descriptor)
 
     def child(self, name: str) -> Directory:
-        return Directory(os.open(name, _DIRECTORY, dir_fd=self.descriptor), os.path.join(self.path, name))
+        path = os.path.join(self.path, name)
+        return Directory(_open_directory(name, path, self.descriptor), path)
 
     def below(self, path: str) -> Directory:
         """The directory some steps down; itself, opened once more, for an empty path."""
@@ -132,10 +134,16 @@ class Directory:
     def open_file(self, name: str, flags: int = os.O_RDONLY) -> int:
         """A descriptor of a regular file."""
         # without O_NONBLOCK a pipe put there would hold us for ever
-        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor)
+        path = os.path.join(self.path, name)
+        try:
+            descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor)
+        except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, f"{path}: {os.strerror(errno.ELOOP)}") from None
+            raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError(errno.EINVAL, f"{name} is no regular file")
+            raise OSError(errno.EINVAL, f"{path} is no regular file")
         return descriptor
 
     def new_file(self, name: str, mode: int, owner: Owner) -> int:
@@ -233,6 +241,13 @@ class Directory:
                 os.unlink(name, dir_fd=self.descriptor)
         except FileNotFoundError:
             pass
+
+
+def _open_directory(name: str, path: str, parent: int | None = None) -> int:
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    except NotADirectoryError:
+        raise NotADirectoryError(errno.ENOTDIR, f"{path}: {os.strerror(errno.ENOTDIR)}") from None
 
 
 @contextlib.contextmanager

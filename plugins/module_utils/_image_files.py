@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import time
@@ -36,6 +37,8 @@ LEASE: t.Final = ".lease"
 WHOLE: t.Final = "whole"
 #: above the limit of 512 bytes, to see that a file breaks it
 META_READ_BYTES: t.Final = 4096
+#: what opening a link, a directory, a pipe or a socket in place of a file says
+NO_FILE: t.Final = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 DIRECTORY_MODE: t.Final = 0o755
 DATA_MODE: t.Final = 0o660
 META_MODE: t.Final = 0o644
@@ -298,3 +301,7 @@ def _volume(directory: Directory, name: str) -> ImageVolume:
         return ImageVolume.from_text(name[: -len(META)], directory.read(name, META_READ_BYTES).decode())
     except ValueError as exc:
         raise ValueError(f"{directory.path}/{name}: {exc}") from None
+    except OSError as exc:
+        if exc.errno in NO_FILE:
+            raise ValueError(exc.strerror) from None
+        raise

@@ -47,7 +47,9 @@ IMAGES: t.Final = "images"
 
 #: on the root of the mount: a link whose target is the uuid that all hosts agree on; made exclusively
 CLAIM: t.Final = ".gfapi-virt-uuid"
-#: stands there while an upgrade runs, locked, and after one that was killed
+#: on the root of the mount too: locked by whoever changes the storage domain; stays until that goes
+LOCK: t.Final = ".gfapi-virt-lock"
+#: stands there while an upgrade runs, and after one that was killed
 MARK: t.Final = ".gfapi-virt-upgrade"
 #: begins the name that a storage domain has there while it is removed
 REMOVED: t.Final = ".gfapi-virt-removed-"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import posixpath
 import time
@@ -29,6 +30,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     CLAIM,
+    FOLDER,
+    LOCK,
     MARK,
     METADATA,
     METADATA_MODE,
@@ -43,7 +46,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout 
     Entry,
     block_size_of,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import require_named
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import read, require_named
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 if t.TYPE_CHECKING:
@@ -51,6 +54,9 @@ if t.TYPE_CHECKING:
 
 WHOLE: t.Final = "whole"
 PROBE: t.Final = "probe"
+_LOCK_FLAGS: t.Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: an upgrade rewrites the .meta of every image
+LOCK_TIMEOUT_S: t.Final = 60
 _PROBE_FLAGS: t.Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
 
 
@@ -87,18 +93,94 @@ def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDom
 def change(point: str, name: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> None:
     """Rewrite the metadata of a storage domain in one step, from what they are at that moment."""
     with explained(f"change the metadata of storage domain {name} on {point}"), Directory.open(point) as root:
-        found = require_named(point, name)
-        wanted = changed_from(found)
-        folder, file = posixpath.split(METADATA)
-        with root.below(f"{found.uuid}/{folder}") as directory:
-            if wanted != found:
-                directory.replace_text(file, wanted.to_text(), METADATA_MODE, directory.owner())
+        with locked(root):
+            found = as_it_is(root, name)
+            write(root, found, changed_from(found))
+
+
+def write(root: Directory, found: StorageDomain, wanted: StorageDomain) -> None:
+    """The metadata, where they are to be others; the caller has the lock."""
+    folder, file = posixpath.split(METADATA)
+    with root.below(f"{found.uuid}/{folder}") as directory:
+        if wanted != found:
+            directory.replace_text(file, wanted.to_text(), METADATA_MODE, directory.owner())
+
+
+@contextlib.contextmanager
+def locked(root: Directory) -> t.Iterator[None]:
+    """Alone, among the runs of all hosts, in what changes a storage domain.
+
+    Gluster passes the lock on to the other hosts, and ends it with the process or the client that has it.
+    """
+    lock = _locked(root)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(root: Directory) -> int:
+    end = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        lock = _lock_now(root)
+        if lock is not None:
+            return lock
+        if time.monotonic() > end:
+            raise StorageError(
+                f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s (it holds {LOCK}); wait for it,"
+                " or end it"
+            )
+        time.sleep(0.2)  # a wait for the lock itself could not be ended
+
+
+def _lock_now(root: Directory) -> int | None:
+    """The lock, if it is free."""
+    lock = -1
+    try:
+        lock = os.open(LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # the run that had it may have removed the storage domain, and the lock's file with it
+        if _fresh_status(root, LOCK).st_ino == os.fstat(lock).st_ino:
+            return lock
+    except OSError as exc:
+        if exc.errno not in (errno.EAGAIN, errno.ENOENT, errno.ESTALE):
+            raise
+    if lock >= 0:
+        os.close(lock)
+    return None
+
+
+def _fresh_status(root: Directory, name: str) -> os.stat_result:
+    root.names()  # asks the bricks; for a second, a look at the name alone is answered by what this host remembers
+    return os.stat(name, dir_fd=root.descriptor, follow_symlinks=False)
+
+
+def as_it_is(root: Directory, name: str) -> StorageDomain:
+    """The storage domain as another host that just had the lock left it."""
+    with root.below(f"{require_named(root.path, name).uuid}/{FOLDER}") as folder:
+        folder.names()  # as above
+    return require_named(root.path, name)
 
 
 def leftovers(point: str) -> list[str]:
-    """What interrupted removals left on a mount."""
+    """What interrupted removals left on a mount; not what a run is removing at this moment."""
     with explained(f"read what is on {point}"), Directory.open(point) as root:
-        return [name for name in root.names() if name.startswith(REMOVED)]
+        found = [name for name in root.names() if name.startswith(REMOVED)]
+        return [] if found and _is_locked(root) else found
+
+
+def _is_locked(root: Directory) -> bool:
+    try:
+        lock = root.open_file(LOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def abandoned(point: str) -> list[str]:
@@ -108,8 +190,8 @@ def abandoned(point: str) -> list[str]:
 
 
 def sweep(point: str) -> None:
-    """Remove where killed runs built."""
-    with explained(f"remove what killed runs left on {point}"), Directory.open(point) as root:
+    """Remove where killed runs built, and what they had begun to remove."""
+    with explained(f"remove what killed runs left on {point}"), Directory.open(point) as root, locked(root):
         _sweep(root)
 
 
@@ -117,20 +199,27 @@ def _sweep(root: Directory) -> None:
     for name in unowned(root):
         if not name.startswith(REMOVED):
             remove_unowned(root, name)
+    for name in root.names():
+        if name.startswith(REMOVED):
+            root.remove(name)
 
 
-def remove(point: str, uuid: str | None) -> None:
-    """Remove a storage domain with all its images, and what earlier removals left."""
-    with explained(f"remove storage domain {uuid} from {point}"), Directory.open(point) as root:
+def remove(point: str, uuid: str | None, require: t.Callable[[StorageDomain], object]) -> None:
+    """Remove a storage domain with all its images, and what earlier removals left.
+
+    `require` raises for one that another run has made something else of meanwhile.
+    """
+    with explained(f"remove storage domain {uuid} from {point}"), Directory.open(point) as root, locked(root):
+        found = read(point)
+        if found and found.uuid == uuid:
+            require(as_it_is(root, found.name))
         if uuid and not root.move(uuid, root, REMOVED + uuid):
-            root.remove_tree(REMOVED + uuid)
+            root.remove(REMOVED + uuid)
             root.move(uuid, root, REMOVED + uuid)
         root.remove(CLAIM)
         root.remove(MARK)
         _sweep(root)
-        for name in root.names():
-            if name.startswith(REMOVED):
-                root.remove_tree(name)
+        root.remove(LOCK)
 
 
 def _claimed_uuid(root: Directory) -> str:

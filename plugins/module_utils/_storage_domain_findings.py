@@ -255,7 +255,10 @@ def is_temporary(name: str) -> bool:
 
 def leftover_warnings(left: Leftovers) -> t.Iterator[Finding]:
     if left.removed:
-        mend = "delete the disk or storage domain once more; VDSM removes images' when it loads the storage domain"
+        mend = (
+            "gfapi.virt.glusterfs_domain finishes a storage domain's; delete a disk once more, or let VDSM do it, which"
+            " removes images' when it loads the storage domain"
+        )
         yield Finding("removal_unfinished", f"deletions were interrupted: {_some(left.removed)}", mend)
     if left.staging:
         mend = "the next run that makes the same removes it"

@@ -217,12 +217,17 @@ def version_after(found: StorageDomain | None, desired: Desired) -> int:
         raise ValueError(
             f"storage domain {found.name} is of version {found.version}, not {version}; it is never downgraded"
         )
+    require_upgradable(found, version)
+    return version
+
+
+def require_upgradable(found: StorageDomain, version: int) -> None:
+    """Raises `StorageError` for a storage domain that a data center has, unless it is of that version."""
     if version > found.version and found.pools:
         raise StorageError(
             f"storage domain {found.name} of version {found.version} belongs to data center {', '.join(found.pools)}"
             " (POOL_UUID); let its oVirt upgrade it, or detach it there first"
         )
-    return version
 
 
 def attached(found: StorageDomain, data_center: str) -> StorageDomain:

@@ -11,7 +11,6 @@ mark on the mount stands from the first step to the last, so that a run that was
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import posixpath
 import typing as t
@@ -32,12 +31,11 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     FOLDER,
     IMAGES,
     MARK,
-    METADATA,
-    METADATA_MODE,
     XLEASES,
     StorageDomain,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import missing_from
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import require_upgradable
 
 _MARK_FLAGS: t.Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -48,71 +46,61 @@ def is_unfinished(point: str) -> bool:
 
 
 def missing(point: str, domain: StorageDomain) -> tuple[str, ...]:
-    """The files that its version has and it lacks."""
-    path = posixpath.join(point, domain.uuid, FOLDER)
-    with explained(f"read {path}"), Directory.open(path) as folder:
-        return tuple(entry.path for entry in missing_from(domain, folder.names()))
+    """The files that its version has and it lacks; one with nothing in it has nothing to lose, and is made anew."""
+    path = f"{domain.uuid}/{FOLDER}"
+    with explained(f"read {posixpath.join(point, path)}"), Directory.open(point) as root, root.below(path) as folder:
+        return tuple(entry.path for entry in missing_from(domain, _names(folder)))
 
 
 def bring_up(point: str, name: str, version: int) -> None:
     """To that version, with all files that it has; waits for another run that does the same."""
-    with explained(f"upgrade storage domain {name} on {point}"), Directory.open(point) as root, _mark(root):
-        # as it is with the lock held: another run may have done it all
-        found = storage_domain_read.require_named(point, name)
-        wanted = replace(found, version=max(version, found.version))
-        with root.below(f"{found.uuid}/{FOLDER}") as folder, root.below(f"{found.uuid}/{IMAGES}") as images:
-            with staging(root, "upgrade") as stage:
-                _add_files(stage, folder, images, found, wanted)
-            if found.version < 5 <= wanted.version:
-                _rewrite(images, _with_both_sizes)
-            if found != wanted:
-                folder.replace_text(posixpath.basename(METADATA), wanted.to_text(), METADATA_MODE, folder.owner())
-            if wanted.version >= 5:
-                _rewrite(images, ImageVolume.to_text)
+    with explained(f"upgrade storage domain {name} on {point}"), Directory.open(point) as root:
+        with storage_domain_files.locked(root):
+            # another run may have done it all, or attached it
+            found = storage_domain_files.as_it_is(root, name)
+            wanted = replace(found, version=max(version, found.version))
+            require_upgradable(found, wanted.version)
+            _bring_up(root, found, wanted)
 
 
-@contextlib.contextmanager
-def _mark(root: Directory) -> t.Iterator[None]:
-    """Locked by one run at a time, and gone after one that ends well."""
-    lock = _locked_mark(root)
-    try:
-        yield
-        root.remove(MARK)
-        root.sync()
-    finally:
-        os.close(lock)
-
-
-def _locked_mark(root: Directory) -> int:
-    while True:
-        lock = os.open(MARK, _MARK_FLAGS, 0o600, dir_fd=root.descriptor)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            # the run that we waited for takes its mark away
-            if os.stat(MARK, dir_fd=root.descriptor, follow_symlinks=False).st_ino == os.fstat(lock).st_ino:
-                return lock
-        os.close(lock)
+def _bring_up(root: Directory, found: StorageDomain, wanted: StorageDomain) -> None:
+    os.close(os.open(MARK, _MARK_FLAGS, 0o600, dir_fd=root.descriptor))
+    with root.below(f"{found.uuid}/{FOLDER}") as folder, root.below(f"{found.uuid}/{IMAGES}") as images:
+        with staging(root, "upgrade") as stage:
+            _add_files(stage, folder, images, found, wanted)
+        if found.version < 5 <= wanted.version:
+            _rewrite(images, _with_both_sizes)
+        storage_domain_files.write(root, found, wanted)
+        if wanted.version >= 5:
+            _rewrite(images, ImageVolume.to_text)
+    root.remove(MARK)
+    root.sync()
 
 
 def _add_files(
     stage: Directory, folder: Directory, images: Directory, found: StorageDomain, wanted: StorageDomain
 ) -> None:
     """The files that are not there; the leases of images first, for nothing else would tell that they lack."""
-    if missing_from(found, folder.names()):
+    if missing_from(found, _names(folder)):
         for directory, volume, _text in _volumes(images):
             lease = volume.uuid + LEASE
             if not directory.is_there(lease):
                 make_lease(stage, volume.uuid, found, images.owner())
                 stage.move(lease, directory, lease)
-    for entry in missing_from(wanted, folder.names() if found.version >= 4 else _without_xleases(folder)):
+    for entry in missing_from(wanted, _names(folder) if found.version >= 4 else _without_xleases(folder)):
         name = posixpath.basename(entry.path)
         storage_domain_files.make(stage, name, entry, wanted, folder.owner())
         stage.move(name, folder, name)
 
 
+def _names(folder: Directory) -> list[str]:
+    """But for files with nothing in them."""
+    return [name for name, status in folder.statuses().items() if status.st_size]
+
+
 def _without_xleases(folder: Directory) -> list[str]:
     """The names, but for what an interrupted upgrade left: version 3 has no external leases."""
-    return [name for name in folder.names() if name != posixpath.basename(XLEASES)]
+    return [name for name in _names(folder) if name != posixpath.basename(XLEASES)]
 
 
 def _with_both_sizes(volume: ImageVolume) -> str:

@@ -531,8 +531,9 @@ def _opened(point: str, found: StorageDomain) -> tuple[str, ...]:
     from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
     from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 
-    with explained(f"look at the images of {found.name}"), Directory.open(f"{point}/{found.uuid}/{IMAGES}") as images:
-        return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
+    with explained(f"look at the images of {found.name}"), Directory.open(point) as root:
+        with root.below(f"{found.uuid}/{IMAGES}") as images:
+            return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
 
 
 def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
@@ -583,9 +584,11 @@ def layout_actions(current: Current, desired: Desired) -> list[Action]:
 
 
 def sweep_actions(current: Current, desired: Desired) -> list[Action]:
-    """What killed runs left beside a storage domain; where none is, laying it out takes that away."""
-    if not (current.storage_domain and current.abandoned):
-        return []
+    """What killed runs left beside a storage domain; where none is, laying it out takes away where they built."""
+    return _sweep(desired) if current.leftovers or (current.storage_domain and current.abandoned) else []
+
+
+def _sweep(desired: Desired) -> list[Action]:
     words = f"delete what an interrupted run left on {desired.spec}"
     return [Action(words, lambda: storage_domain_files.sweep(desired.mount_point))]
 
@@ -663,7 +666,8 @@ def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
         freeing.append(change_action(desired, words, lambda found: _detached(found, desired)))
     setting, poor = optimize_actions(host, desired)
     warnings.extend(poor)
-    actions = (*setting, *mounting, *freeing, *boot_actions(host, desired, boot=desired.boot))
+    sweeping = sweep_actions(current, desired)
+    actions = (*setting, *mounting, *freeing, *sweeping, *boot_actions(host, desired, boot=desired.boot))
     before = _shown(current, desired)
     plan = Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
     return mounted_item(host, plan, current, detached(found), desired, warnings)
@@ -691,15 +695,17 @@ def mounted_item(
 def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     """No mount, now and at boot, and no domain that runs on it. A volume that is not mounted is not looked at."""
     condition, space = read_mount(host.mounts, desired)
+    sweeping = []
     if space:
         require_ours(storage_domain_read.read(desired.mount_point), desired)
+        sweeping = _sweep(desired) if storage_domain_files.leftovers(desired.mount_point) else []
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
     starting = volume if volume and desired.start_volume and not volume.is_started else None
     setting, warnings = optimize_actions(host, desired, starting)
     ending = end_actions(host, desired, volume, condition, names)
-    actions = (*stopping, *unmounting, *boot_actions(host, desired, boot=False), *setting, *ending)
+    actions = (*stopping, *sweeping, *unmounting, *boot_actions(host, desired, boot=False), *setting, *ending)
     mounted = condition is not Condition.NONE
     before = {"state": "active" if mounted or names else "maintenance", "mounted": mounted, "running": names}
     after = {"state": "maintenance", "mounted": False, "running": []}
@@ -782,11 +788,15 @@ def require_unused(host: Host, found: StorageDomain, desired: Desired, opened: t
 def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
     """Delete the storage domain, through a mount of our own where it is not mounted."""
     uuid = current.storage_domain.uuid if current.storage_domain else None
+
+    def remove_from(point: str) -> None:
+        storage_domain_files.remove(point, uuid, lambda found: require_free(found, desired.data_center))
+
     if current.is_mounted:
-        storage_domain_files.remove(desired.mount_point, uuid)
+        remove_from(desired.mount_point)
         return
     with mounts.visit(desired.spec, desired.options or ()) as point:
-        storage_domain_files.remove(point, uuid)
+        remove_from(point)
 
 
 def _shown(current: Current, desired: Desired) -> dict[str, t.Any]:

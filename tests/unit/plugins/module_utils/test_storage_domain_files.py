@@ -16,8 +16,10 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import lockspace, resource
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, METADATA, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, LOCK, METADATA, REMOVED, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import attached, require_free
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
@@ -25,6 +27,10 @@ from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 OWNER = (os.getuid(), os.getgid())
 SPEC = VolumeSpec(("gl1",), "data")
 UUID = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
+
+
+def free(_found: StorageDomain) -> None:
+    """Anybody may remove it."""
 
 
 def lay_out(root: Path, name: str = "vmstore") -> StorageDomain:
@@ -150,11 +156,77 @@ def test_a_change_that_is_killed_anywhere_leaves_the_old_or_the_new(tmp_path: Pa
     assert storage_domain_read.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
 
 
+def refused_in_a_child(act: t.Callable[[], object]) -> str:
+    """What a process of its own is told, empty if nothing."""
+    pipe, end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            act()
+        except StorageError as exc:
+            os.write(end, str(exc).encode())
+        finally:
+            os._exit(0)
+    os.close(end)
+    with os.fdopen(pipe) as file:
+        said = file.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+def test_of_two_data_centers_at_one_moment_one_wins_and_the_other_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen it free when they planned; the second comes between the look and the change of the first."""
+    made, other = lay_out(tmp_path), UUID.replace("5", "6")
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0)
+    told = []
+
+    def attach_other() -> None:
+        files.change(str(tmp_path), "vmstore", lambda found: attached(found, other))
+
+    def attach(found: StorageDomain) -> StorageDomain:
+        told.append(refused_in_a_child(attach_other))
+        return attached(found, UUID)
+
+    files.change(str(tmp_path), "vmstore", attach)
+    told.append(refused_in_a_child(attach_other))
+    words = f"another run has changed what is on {tmp_path} for 0 s (it holds {LOCK}); wait for it, or end it"
+    assert told[0] == words
+    assert told[1].startswith(f"storage domain vmstore belongs to data center {UUID}")
+    assert storage_domain_read.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
+
+
+def test_the_lock_goes_with_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_out(tmp_path)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0)
+    assert killed_at(2, lambda: files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID)))
+    assert (tmp_path / LOCK).exists()
+    files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID))
+
+
+def test_what_was_attached_meanwhile_is_not_removed(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID))
+    with pytest.raises(StorageError, match="belongs to data center"):
+        files.remove(str(tmp_path), made.uuid, lambda found: require_free(found, None))
+    assert storage_domain_read.read(str(tmp_path)) == replace(made, pool_uuid=UUID)
+
+
+def test_a_removal_that_goes_on_is_no_leftover(tmp_path: Path) -> None:
+    (tmp_path / (REMOVED + UUID)).mkdir()
+    assert files.leftovers(str(tmp_path)) == [REMOVED + UUID]
+    with Directory.open(str(tmp_path)) as root, files.locked(root):
+        assert files.leftovers(str(tmp_path)) == []
+    files.sweep(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+
+
 def test_removed_means_nothing_is_left(tmp_path: Path) -> None:
     made = lay_out(tmp_path)
     (tmp_path / made.uuid / IMAGES / "i").mkdir()
     (tmp_path / made.uuid / IMAGES / "i" / "f").write_text("x")
-    files.remove(str(tmp_path), made.uuid)
+    files.remove(str(tmp_path), made.uuid, free)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,11 +236,12 @@ def test_killed_anywhere_the_next_run_removes_the_rest(tmp_path: Path) -> None:
         root = tmp_path / str(point)
         root.mkdir()
         made = lay_out(root)
-        killed = killed_at(point, lambda: files.remove(str(root), made.uuid))  # noqa: B023
+        killed = killed_at(point, lambda: files.remove(str(root), made.uuid, free))  # noqa: B023
         left = storage_domain_read.read(str(root))
         assert left in (None, made)
-        assert left is not None or not killed or files.leftovers(str(root)) or list(root.iterdir()) == []
-        files.remove(str(root), left.uuid if left else None)
+        rest = [path.name for path in root.iterdir()]
+        assert left is not None or not killed or files.leftovers(str(root)) or rest in ([], [LOCK])
+        files.remove(str(root), left.uuid if left else None, free)
         assert list(root.iterdir()) == []
         if not killed:
             break

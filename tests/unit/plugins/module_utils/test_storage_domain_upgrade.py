@@ -11,11 +11,12 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as upgrade
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, XLEASES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import LOCK, METADATA, XLEASES
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.tests.unit import older_domain
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
@@ -74,7 +75,7 @@ def test_it_becomes_what_vdsm_would_make_of_it(tmp_path: Path, found: int, wante
     index = XLeaseIndex.from_bytes((tmp_path / UUID / XLEASES).read_bytes()[MIB:])
     assert (index.lockspace, index.leases) == (UUID, ())
     assert sizes(tmp_path) == SIZES
-    assert sorted(path.name for path in tmp_path.iterdir()) == [UUID]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, UUID]
 
 
 def test_external_leases_of_version_4_stay(tmp_path: Path) -> None:
@@ -123,11 +124,29 @@ def test_killed_anywhere_all_is_readable_and_the_next_run_ends_the_same(tmp_path
         upgrade.bring_up(str(root), "old", 5)
         assert texts(root).items() >= after.items()
         assert len(list((root / UUID).rglob("[!.]*.lease"))) == len(SIZES)
-        assert sorted(path.name for path in root.iterdir()) == [UUID]
+        assert sorted(path.name for path in root.iterdir()) == [LOCK, UUID]
         if not killed:
             break
         point += 1
     assert point > 25
+
+
+def test_what_is_empty_is_made_anew(tmp_path: Path) -> None:
+    older_domain.write(tmp_path, 4)
+    for name in ("xleases", "ids"):
+        (tmp_path / UUID / "dom_md" / name).write_bytes(b"")
+    domain = storage_domain_read.require_named(str(tmp_path), "old")
+    assert sorted(upgrade.missing(str(tmp_path), domain)) == ["dom_md/ids", XLEASES]
+    upgrade.bring_up(str(tmp_path), "old", 4)
+    assert upgrade.missing(str(tmp_path), domain) == ()
+    assert XLeaseIndex.from_bytes((tmp_path / UUID / XLEASES).read_bytes()[MIB:]).lockspace == UUID
+
+
+def test_what_was_attached_meanwhile_is_not_upgraded(tmp_path: Path) -> None:
+    older_domain.write(tmp_path, 3, pool_uuid=older_domain.BROKEN)
+    with pytest.raises(StorageError, match="belongs to data center"):
+        upgrade.bring_up(str(tmp_path), "old", 5)
+    assert not upgrade.is_unfinished(str(tmp_path))
 
 
 def test_many_at_once_upgrade_once(tmp_path: Path) -> None:
@@ -145,4 +164,4 @@ def test_many_at_once_upgrade_once(tmp_path: Path) -> None:
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
     assert texts(tmp_path).items() >= after.items()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [UUID]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, UUID]
