@@ -40,6 +40,10 @@ FORMATS: t.Final = {"raw": "RAW", "qcow2": "COW"}
 SHARED: t.Final = "SHARED"
 #: VDSM removes such directories whenever it loads the storage domain
 REMOVED_PREFIX: t.Final = "_remove_me_"
+DIRECTORY_MODE: t.Final = 0o755
+DATA_MODE: t.Final = 0o660
+META_MODE: t.Final = 0o644
+LEASE_MODE: t.Final = 0o660
 
 _SIZE = re.compile(r"([0-9]+)(?:\.([0-9]+))?\s*(?:([KMGTP])(?:I?B)?|B)?", re.IGNORECASE)
 _EXPONENTS: t.Final = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}

@@ -18,6 +18,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, pad, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
+    DATA_MODE,
+    DIRECTORY_MODE,
+    LEASE_MODE,
+    META_MODE,
     REMOVED_PREFIX,
     Image,
     ImageVolume,
@@ -39,10 +43,6 @@ WHOLE: t.Final = "whole"
 META_READ_BYTES: t.Final = 4096
 #: what opening a link, a directory, a pipe or a socket in place of a file says
 NO_FILE: t.Final = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
-DIRECTORY_MODE: t.Final = 0o755
-DATA_MODE: t.Final = 0o660
-META_MODE: t.Final = 0o644
-LEASE_MODE: t.Final = 0o660
 
 
 @dataclass

@@ -92,10 +92,10 @@ def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDom
 
 def change(point: str, name: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> None:
     """Rewrite the metadata of a storage domain in one step, from what they are at that moment."""
-    with explained(f"change the metadata of storage domain {name} on {point}"), Directory.open(point) as root:
-        with locked(root):
-            found = as_it_is(root, name)
-            write(root, found, changed_from(found))
+    doing = f"change the metadata of storage domain {name} on {point}"
+    with explained(doing), Directory.open(point) as root, locked(root):
+        found = as_it_is(root, name)
+        write(root, found, changed_from(found))
 
 
 def write(root: Directory, found: StorageDomain, wanted: StorageDomain) -> None:

@@ -43,6 +43,7 @@ LEASE: t.Final = ".lease"
 MAILBOX_BYTES: t.Final = 16 * MIB
 #: VDSM's, while it finds out the block size
 PROBE_PREFIX: t.Final = ".prob-"
+MISSING: t.Final = "file_missing"
 #: of a list in a message
 SHOWN: t.Final = 5
 #: those of VMs; others (OVF stores, memory of snapshots, hosted engine) belong to oVirt. Old versions have numbers
@@ -160,8 +161,10 @@ def _storage_domain_from(metadata: SeenFile, uuid: str) -> StorageDomain:
 
 def file_problems(seen: Seen, domain: StorageDomain) -> t.Iterator[Finding]:
     """Lease files and mailboxes that are missing, too small, or hold no record that sanlock or VDSM would take."""
-    for entry in missing_from(domain, seen.files):
-        yield Finding("file_missing", f"{entry.path} is missing", "gfapi.virt.glusterfs_domain adds it")
+    filled = {name: file for name, file in seen.files.items() if file.size_bytes or file.fault}
+    for entry in missing_from(domain, filled):
+        word = "empty" if posixpath.basename(entry.path) in seen.files else "missing"
+        yield Finding(MISSING, f"{entry.path} is {word}", "gfapi.virt.glusterfs_domain adds it")
     unit = domain.alignment_bytes
     sizes = {"ids": unit, "leases": 2 * unit, "inbox": MAILBOX_BYTES, "outbox": MAILBOX_BYTES}
     checks: dict[str, t.Callable[[bytes], None]] = {
@@ -172,7 +175,7 @@ def file_problems(seen: Seen, domain: StorageDomain) -> t.Iterator[Finding]:
     if domain.version >= 4:
         sizes["xleases"] = unit + INDEX_BYTES
     for name, size in sizes.items():
-        file = seen.files.get(name)
+        file = filled.get(name)
         if file:
             yield from _lease_problems(f"{FOLDER}/{name}", file, size, checks.get(name))
 

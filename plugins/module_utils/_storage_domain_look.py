@@ -9,7 +9,6 @@ Each directory is listed once, and of each file no more is read than tells what 
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import errno
 import mmap
@@ -42,7 +41,7 @@ def look(point: str, space: Space, *, images: bool, beat: Beat) -> Seen:
         if len(found) != 1:
             return seen
         with root.below(found[0]) as directory:
-            seen = seen.with_folder(*_look_at_folder(directory))
+            seen = seen.with_folder(*look_at_folder(directory))
             with contextlib.suppress(FileNotFoundError), directory.child(IMAGES) as parent:
                 return _look_at_images(seen, parent, images=images, beat=beat)
         return seen
@@ -60,7 +59,7 @@ def _abandoned(parent: Directory, folders: t.Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in staging if not has_owner(parent, name))
 
 
-def _look_at_folder(directory: Directory) -> tuple[Files, int | None]:
+def look_at_folder(directory: Directory) -> tuple[Files, int | None]:
     """The files of `dom_md` with the bytes that tell what they are, and the least that direct I/O takes there."""
     with directory.child(FOLDER) as folder:
         statuses = folder.statuses()
@@ -84,6 +83,9 @@ def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) 
         files = _look_at_image(parent, name)
         beat()
         return name, files
+
+    # not at the top: its import is a tenth of what a run costs that looks at no image
+    import concurrent.futures
 
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         found = pool.map(read, filter(is_image_directory, folders))

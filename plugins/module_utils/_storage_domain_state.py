@@ -21,6 +21,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     mount_point,
     require_name,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 #: a data center that is named gets its uuid5 under this one
@@ -87,6 +88,9 @@ class Current:
     #: of interrupted runs that built something
     abandoned: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    #: owners and modes; asked only before it is active, as are `faults`, which nothing here mends
+    wrong: tuple[Wrong, ...] = ()
+    faults: tuple[str, ...] = ()
     is_unfinished: bool = False
     #: images that somebody on some host has open; asked only before they are deleted
     opened: tuple[str, ...] = ()

@@ -17,7 +17,6 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, is_image_directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
@@ -54,13 +53,13 @@ def missing(point: str, domain: StorageDomain) -> tuple[str, ...]:
 
 def bring_up(point: str, name: str, version: int) -> None:
     """To that version, with all files that it has; waits for another run that does the same."""
-    with explained(f"upgrade storage domain {name} on {point}"), Directory.open(point) as root:
-        with storage_domain_files.locked(root):
-            # another run may have done it all, or attached it
-            found = storage_domain_files.as_it_is(root, name)
-            wanted = replace(found, version=max(version, found.version))
-            require_upgradable(found, wanted.version)
-            _bring_up(root, found, wanted)
+    doing = f"upgrade storage domain {name} on {point}"
+    with explained(doing), Directory.open(point) as root, storage_domain_files.locked(root):
+        # another run may have done it all, or attached it
+        found = storage_domain_files.as_it_is(root, name)
+        wanted = replace(found, version=max(version, found.version))
+        require_upgradable(found, wanted.version)
+        _bring_up(root, found, wanted)
 
 
 def _bring_up(root: Directory, found: StorageDomain, wanted: StorageDomain) -> None:

@@ -394,6 +394,7 @@ from dataclasses import replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_walk as storage_domain_walk
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
@@ -405,6 +406,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Spa
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     IMAGES,
     MOUNT_ROOT,
@@ -412,6 +414,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     VERSION,
     StorageDomain,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_findings import (
+    MISSING,
+    block_size_problems,
+    file_problems,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_look import look_at_folder
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import (
     Host,
     boot_actions,
@@ -422,6 +430,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount i
     stop_actions,
     unmount_actions,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import (
     STATES,
     Condition,
@@ -444,6 +453,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume 
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
+#: of a list in a message
+SHOWN: t.Final = 5
 SHARD: t.Final = "features.shard"
 #: with what the mount itself gets, this tells a hung one within 10 s
 SECOND_LOOK_TIMEOUT_S: t.Final = 3
@@ -512,6 +523,7 @@ def read_current(mounts: Mounter, desired: Desired) -> Current:
 
 def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -> Current:
     found = storage_domain_read.read(point)
+    wrong, faults = _checked(point, found, space, desired.owner) if found and desired.state == "active" else ((), ())
     return Current(
         mount=condition,
         storage_domain=found,
@@ -522,8 +534,23 @@ def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -
         missing=storage_domain_upgrade.missing(point, found) if found else (),
         is_unfinished=storage_domain_upgrade.is_unfinished(point),
         opened=_opened(point, found) if found and desired.state == "absent" else (),
+        wrong=wrong,
+        faults=faults,
         others=storage_domain_files.others(point, found.uuid if found else None) if desired.state == "absent" else (),
     )
+
+
+def _checked(
+    point: str, found: StorageDomain, space: Space, owner: tuple[int, int]
+) -> tuple[tuple[Wrong, ...], tuple[str, ...]]:
+    """What is to be mended, and what is wrong and is not: what those files hold may be somebody's."""
+    wrong, faults = storage_domain_walk.look(point, found.uuid, owner)
+    with explained(f"read what is on {point}"), Directory.open(point) as root, root.child(found.uuid) as top:
+        files, least_bytes = look_at_folder(top)
+    seen = Seen(space, (found.uuid,), files=files, least_bytes=least_bytes)
+    findings = [*file_problems(seen, found), *block_size_problems(seen, found)]
+    words = (f"{finding.message}; {finding.mend}" for finding in findings if finding.code != MISSING)
+    return wrong, (*faults, *words)
 
 
 def _opened(point: str, found: StorageDomain) -> tuple[str, ...]:
@@ -531,9 +558,9 @@ def _opened(point: str, found: StorageDomain) -> tuple[str, ...]:
     from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
     from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 
-    with explained(f"look at the images of {found.name}"), Directory.open(point) as root:
-        with root.below(f"{found.uuid}/{IMAGES}") as images:
-            return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
+    path = f"{found.uuid}/{IMAGES}"
+    with explained(f"look at images of {found.name}"), Directory.open(point) as root, root.below(path) as images:
+        return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
 
 
 def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
@@ -583,6 +610,19 @@ def layout_actions(current: Current, desired: Desired) -> list[Action]:
     return actions
 
 
+def rights_actions(current: Current, desired: Desired) -> list[Action]:
+    """Owners and modes in the storage domain."""
+    found, wrong = current.storage_domain, current.wrong
+    if found is None or not wrong:
+        return []
+    uid, gid = desired.owner
+    named = ", ".join(path or found.uuid for path, _mode in wrong[:SHOWN])
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    words = f"set owner {uid}:{gid} and oVirt's modes in storage domain {found.name}: {named}{more}"
+    point, uuid = desired.mount_point, found.uuid
+    return [Action(words, lambda: storage_domain_walk.mend(point, uuid, desired.owner, wrong))]
+
+
 def sweep_actions(current: Current, desired: Desired) -> list[Action]:
     """What killed runs left beside a storage domain; where none is, laying it out takes away where they built."""
     return _sweep(desired) if current.leftovers or (current.storage_domain and current.abandoned) else []
@@ -623,11 +663,12 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     require_ours(current.storage_domain, desired)
     setting, poor = optimize_actions(host, desired)
     mounting, warnings = mount_actions(host, current, desired)
-    warnings.extend(poor)
+    warnings.extend((*poor, *current.faults))
     actions = (
         *setting,
         *mounting,
         *layout_actions(current, desired),
+        *rights_actions(current, desired),
         *plan_upgrade(current, desired),
         *attach_actions(current, desired),
         *sweep_actions(current, desired),
@@ -810,7 +851,7 @@ def _shown(current: Current, desired: Desired) -> dict[str, t.Any]:
         "owner": f"{current.owner[0]}:{current.owner[1]}",
         "name": found.name if found else None,
         "version": found.version if found else None,
-        "complete": found is not None and not current.missing,
+        "complete": found is not None and not current.missing and not current.wrong,
         "data_center": _joined(found.pools) if found else None,
     }
 

@@ -302,8 +302,6 @@ def write_old(root: Path) -> None:
     (root / uuid / "images" / image / volumes[0][0]).write_bytes(os.urandom(volumes[0][3]))
     for path in (root, *root.rglob("*")):
         os.chown(path, 36, 36)
-        if path.parent.name == "dom_md" and path.name != "metadata":
-            path.chmod(0o660)
 
 
 # --- what is right --------------------------------------------------------------------------------

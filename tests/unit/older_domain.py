@@ -66,8 +66,9 @@ def write(root: Path, version: int, *, pool_uuid: str = "") -> str:
     broken = root / UUID / "images" / BROKEN
     broken.mkdir()
     (broken / "x.meta").write_text("NONE=" + "#" * 500 + "\nEOF\n")
-    for path in (root / UUID).rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644 if path.suffix == ".meta" or path.name == "metadata" else 0o660)
+    for path in (root / UUID, *(root / UUID).rglob("*")):
+        text = path.name == "metadata" or path.suffix == ".meta"
+        path.chmod(0o755 if path.is_dir() else 0o644 if text else 0o660)
     return UUID
 
 

@@ -18,7 +18,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import lockspace, resource
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, LOCK, METADATA, REMOVED, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    IMAGES,
+    LOCK,
+    METADATA,
+    REMOVED,
+    StorageDomain,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import attached, require_free
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex

@@ -23,7 +23,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolu
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, LOCK, METADATA, REMOVED, StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    IMAGES,
+    LOCK,
+    METADATA,
+    REMOVED,
+    StorageDomain,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
@@ -1090,3 +1096,102 @@ def test_links_among_the_images_go_with_them_and_are_not_followed(host: Lab, tmp
         (image / name).symlink_to(kept / "deep/file")
     host.run(**ABSENT)
     assert (kept / "deep/file").read_text() == "x"
+
+
+# --- what active checks and mends -----------------------------------------------------------------------------------
+
+OWNER = f"{os.getuid()}:{os.getgid()}"
+
+
+def image_in(host: Lab) -> Path:
+    """The directory of an image, as VDSM and `gfapi_disk` make it."""
+    image = Path(host.point, metadata(host).uuid, IMAGES, "11111111-0000-4000-8000-000000000000")
+    image.mkdir(0o755)
+    for suffix, mode in (("", 0o660), (".meta", 0o644), (".lease", 0o660)):
+        path = image / f"11111111-0000-4000-8000-000000000001{suffix}"
+        path.touch()
+        path.chmod(mode)
+    return image
+
+
+def test_wrong_modes_are_mended_and_more_for_the_group_is_left(host: Lab) -> None:
+    host.run()
+    image = image_in(host)
+    top = image.parent.parent
+    data = image / "11111111-0000-4000-8000-000000000001"
+    wrong = {top / "dom_md/ids": 0o600, data: 0o666, image: 0o700, top: 0o777}
+    kept = {top / "dom_md": 0o775, top / METADATA: 0o664}
+    for path, mode in {**wrong, **kept}.items():
+        path.chmod(mode)
+    assert host.item().plan.before["complete"] is False
+    (summary,) = host.run().plan.summaries
+    names = f"{top.name}, dom_md/ids, {image.relative_to(top)}, {data.relative_to(top)}"
+    assert summary == f"set owner {OWNER} and oVirt's modes in storage domain vmstore: {names}"
+    assert [path.stat().st_mode & 0o777 for path in wrong] == [0o660, 0o660, 0o755, 0o755]
+    assert [path.stat().st_mode & 0o777 for path in kept] == list(kept.values())
+
+
+def test_another_owner_is_given_to_all_of_it(host: Lab) -> None:
+    host.run()
+    image_in(host)
+    summaries = host.item(owner_uid=12345).plan.summaries
+    assert summaries[0] == f"set the owner of gl1:/gv0 to 12345:{os.getgid()}"
+    # itself, dom_md and images, six files there, an image and its three
+    assert summaries[1].startswith(f"set owner 12345:{os.getgid()} and oVirt's modes in storage domain vmstore: ")
+    assert summaries[1].endswith(" and 8 more")
+
+
+def test_an_image_that_somebody_has_open_is_left_and_told(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+    image = image_in(host)
+    data = image / "11111111-0000-4000-8000-000000000001"
+    data.chmod(0o600)
+    hold_open(monkeypatch, data.name)
+    item = host.run()
+    assert item.plan.summaries == []
+    assert item.warnings == (
+        f"{data} has owner {OWNER} and mode 0600, and is left so while somebody has it open; run again when nobody has",
+    )
+
+
+def test_what_runs_and_removals_work_on_is_left(host: Lab) -> None:
+    host.run()
+    images = Path(host.point, metadata(host).uuid, IMAGES)
+    for name in (".gfapi-virt-x-01234567", "_remove_me_11111111-0000-4000-8000-000000000000"):
+        (images / name).mkdir(0o700)
+    assert host.run().plan.summaries == []
+
+
+def test_links_are_told_and_not_followed(host: Lab, tmp_path: Path) -> None:
+    host.run()
+    kept = tmp_path / "kept"
+    kept.mkdir(0o700)
+    link = Path(host.point, metadata(host).uuid, IMAGES, "11111111-0000-4000-8000-000000000000")
+    link.symlink_to(kept)
+    item = host.run()
+    assert item.warnings == (f"{link} is a symbolic link, and none is followed; take it away",)
+    assert kept.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_empty_file_is_made_anew_and_a_broken_one_told(host: Lab) -> None:
+    host.run()
+    folder = Path(host.point, metadata(host).uuid, "dom_md")
+    (folder / "xleases").write_bytes(b"")
+    (folder / "ids").write_bytes(b"mine")
+    item = host.run()
+    assert item.plan.summaries == ["add what storage domain vmstore lacks: dom_md/xleases"]
+    assert len(item.warnings) == 1
+    assert item.warnings[0].startswith("dom_md/ids has 4 bytes, 1048576 belong there; while no host uses it, move it")
+    assert (folder / "ids").read_bytes() == b"mine"
+
+
+def test_each_directory_is_listed_once_however_many_images(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+    images = Path(host.point, metadata(host).uuid, IMAGES)
+    for number in range(50):
+        (images / f"11111111-0000-4000-8000-{number:012}").mkdir()
+    listed: list[str] = []
+    statuses = Directory.statuses
+    monkeypatch.setattr(Directory, "statuses", lambda self: listed.append(self.path) or statuses(self))
+    host.item()
+    assert len([path for path in listed if path.startswith(f"{images}/")]) == 50

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: one walk over all that lies in a storage domain, for owners and modes; and their mending."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._image import REMOVED_PREFIX
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong, wrong_in
+
+#: a listing is an answer from another host; more at once gain nothing
+READERS: t.Final = 8
+
+Statuses = dict[str, os.stat_result]
+
+
+def look(point: str, uuid: str, owner: Owner) -> tuple[tuple[Wrong, ...], tuple[str, ...]]:
+    """What can be mended of all that lies in a storage domain, and what cannot, in words."""
+    with explained(f"look at the owners in {point}/{uuid}"), Directory.open(point) as root, root.child(uuid) as top:
+        for name in (FOLDER, IMAGES):
+            top.child(name).close()  # without them it is no storage domain that can be used
+        wrong: list[Wrong] = []
+        faults: list[str] = []
+        for path, status in _walk(top):
+            found = _wrong(path, status, owner)
+            fault = _fault(top, path, status, found)
+            if fault:
+                faults.append(f"{top.path}/{path} {fault}")
+            elif found:
+                wrong.append(found)
+        return tuple(wrong), tuple(faults)
+
+
+def _walk(top: Directory) -> t.Iterator[tuple[str, os.stat_result]]:
+    """Every path, but for what is being made, renamed into place or removed; each directory is listed once."""
+    yield "", os.fstat(top.descriptor)
+    folders = [""]
+    while folders:
+        found = {
+            posixpath.join(folder, name): status
+            for folder, statuses in _listed(top, folders)
+            for name, status in statuses.items()
+            if not name.startswith((".", REMOVED_PREFIX))
+        }
+        yield from found.items()
+        folders = [path for path, status in found.items() if stat.S_ISDIR(status.st_mode)]
+
+
+def _wrong(path: str, status: os.stat_result, owner: Owner) -> Wrong | None:
+    return wrong_in(path, stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), owner)
+
+
+def _fault(top: Directory, path: str, status: os.stat_result, found: Wrong | None) -> str | None:
+    """Why a path is left as it is, where that is not because it is well."""
+    if stat.S_ISLNK(status.st_mode):
+        return "is a symbolic link, and none is followed; take it away"
+    if stat.S_ISDIR(status.st_mode):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return "is no file; take it away"
+    if found and path.startswith(f"{IMAGES}/") and _is_open(top, path):
+        has = f"has owner {status.st_uid}:{status.st_gid} and mode {stat.S_IMODE(status.st_mode):04o}"
+        return f"{has}, and is left so while somebody has it open; run again when nobody has"
+    return None
+
+
+def _is_open(top: Directory, path: str) -> bool:
+    folder, name = posixpath.split(path)
+    try:
+        with top.below(folder) as directory:
+            return directory.is_open(name)
+    except FileNotFoundError:
+        return False
+
+
+def _listed(top: Directory, folders: t.Sequence[str]) -> t.Iterable[tuple[str, Statuses]]:
+    if len(folders) <= READERS:
+        return [(folder, _statuses(top, folder)) for folder in folders]
+    # not at the top: few storage domains need it
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        return list(zip(folders, pool.map(lambda folder: _statuses(top, folder), folders)))
+
+
+def _statuses(top: Directory, folder: str) -> Statuses:
+    try:
+        with top.below(folder) as directory:
+            return directory.statuses()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # removed meanwhile
+
+
+def mend(point: str, uuid: str, owner: Owner, wrong: t.Sequence[Wrong]) -> None:
+    """Give it all its owner, and its mode where that is wrong; what is gone meanwhile is well."""
+    with explained(f"set owners and modes in {point}/{uuid}"), Directory.open(point) as root, root.child(uuid) as top:
+        for path, mode in wrong:
+            with contextlib.suppress(FileNotFoundError):
+                _give(top, path, owner, mode)
+
+
+def _give(top: Directory, path: str, owner: Owner, mode: int | None) -> None:
+    folder, name = posixpath.split(path)
+    with top.below(folder) as directory:
+        if not path or stat.S_ISDIR(os.stat(name, dir_fd=directory.descriptor, follow_symlinks=False).st_mode):
+            with directory.below(name) as found:
+                _set(found.descriptor, owner, mode)
+            return
+        descriptor = directory.open_file(name)
+    try:
+        _set(descriptor, owner, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _set(descriptor: int, owner: Owner, mode: int | None) -> None:
+    os.fchown(descriptor, *owner)
+    if mode is not None:
+        os.fchmod(descriptor, mode)
