@@ -23,6 +23,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     NO_UUID,
     VERSION,
     is_uuid,
+    require_line,
     require_name,
     require_printable,
 )
@@ -196,7 +197,7 @@ class ImageVolume:
             **dict(self.other),
             **size,
             "CTIME": str(self.created_at),
-            "DESCRIPTION": require_printable(self.description, "DESCRIPTION"),
+            "DESCRIPTION": require_line(self.description, "DESCRIPTION"),
             "DISKTYPE": self.disk_type,
             "DOMAIN": self.storage_domain_uuid,
             "FORMAT": FORMATS[self.format],

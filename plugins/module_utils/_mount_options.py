@@ -77,7 +77,7 @@ def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
 
 def source_of(spec: VolumeSpec) -> str:
     """What mount is told to mount."""
-    return f"{spec.servers[0]}:/{spec.location}"
+    return str(spec).replace("[", "").replace("]", "")
 
 
 def told_options(argv: t.Sequence[str]) -> frozenset[str]:

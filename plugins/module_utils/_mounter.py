@@ -65,6 +65,7 @@ class Mounter(Mounts):
     ) -> None:
         """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log."""
         is_ours = _make_directory(point)
+        known = {pid for pid, _words in _clients(point)}
         words = mount_options(spec, options)
         log = self._log_of(point, words)
         position = _size_of(log)
@@ -72,13 +73,33 @@ class Mounter(Mounts):
         try:
             done = self._run(argv, timeout_s=timeout_s)
         except CommandError as exc:
-            _end_client(point, signal.SIGTERM)
-            raise _failure(spec, point, str(exc), log, position) from exc
-        if done.returncode != 0 or self.at(point) is None:
-            if is_ours:
-                with contextlib.suppress(OSError):
-                    os.rmdir(point)
-            raise _failure(spec, point, done.words, log, position)
+            fault = str(exc)
+        else:
+            if done.returncode == 0 and self.at(point):
+                return
+            fault = done.words or f"{argv[0]} ended with {done.returncode}, and it is not in the mount table there"
+            if done.returncode == 0:
+                self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
+        self._undo(point, known)
+        if is_ours:
+            with contextlib.suppress(OSError):
+                os.rmdir(point)
+        raise _failure(spec, point, fault, log, position)
+
+    def _undo(self, point: str, known: t.Collection[int]) -> None:
+        """End the clients that a mount has begun, and their mount: they live on, and mount, without the helper."""
+        end = time.monotonic() + UNMOUNT_TIMEOUT_S
+        while time.monotonic() < end:
+            begun = [pid for pid, _words in _clients(point) if pid not in known]
+            is_mounted = self.at(point) is not None
+            if not begun and not is_mounted:
+                return
+            for pid in begun:
+                _kill(pid)
+            if is_mounted:
+                with contextlib.suppress(CommandError):
+                    self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
+            time.sleep(0.1)  # a client that ends tells nobody
 
     def unmount(self, point: str) -> None:
         """Unmount and remove the directory; raises `StorageError` naming the processes that hold it."""
@@ -92,7 +113,8 @@ class Mounter(Mounts):
 
     def abandon(self, point: str) -> None:
         """Unmount what hangs: without its client, the kernel gives up what it waits for."""
-        _end_client(point, signal.SIGKILL)
+        for pid, _words in _clients(point):
+            _kill(pid)
         self.unmount(point)
 
     def client_options(self, point: str) -> frozenset[str] | None:
@@ -137,6 +159,11 @@ class Mounter(Mounts):
             if folder == self._visits and not _is_alive(pid):
                 with contextlib.suppress(StorageError):
                     self.unmount(mount.point)
+        mounted = [mount.point for mount in self.table()]
+        for client, words in _processes():
+            folder, pid = os.path.split(words[-1])
+            if folder == self._visits and _is_client(words) and not _is_alive(pid) and words[-1] not in mounted:
+                _kill(client)
         for path in glob.iglob(os.path.join(self._visits, "*")):
             if not _is_alive(os.path.basename(path)):
                 with contextlib.suppress(OSError):
@@ -153,15 +180,16 @@ def _is_alive(pid: str) -> bool:
 
 def _clients(point: str) -> list[tuple[int, list[str]]]:
     """The processes that serve a mount: pid and command line."""
-    return [
-        (pid, words) for pid, words in _processes() if os.path.basename(words[0]) == "glusterfs" and words[-1] == point
-    ]
+    return [(pid, words) for pid, words in _processes() if _is_client(words) and words[-1] == point]
 
 
-def _end_client(point: str, number: signal.Signals) -> None:
-    for pid, _words in _clients(point):
-        with contextlib.suppress(OSError):
-            os.kill(pid, number)
+def _is_client(words: t.Sequence[str]) -> bool:
+    return os.path.basename(words[0]) == "glusterfs"
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _make_directory(point: str) -> bool:

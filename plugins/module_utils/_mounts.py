@@ -6,16 +6,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, parse_table
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import require_mount_root
 
 TABLE: t.Final = "/proc/self/mounts"
 DEAD: t.Final = "Transport endpoint is not connected"
 ANSWER_TIMEOUT_S: t.Final = 5
+
+
+def real_mount_root(path: str) -> str:
+    """The directory as the mount table has it: without links, `..` and doubled slashes, as far as it is there."""
+    return os.path.realpath(require_mount_root(path))
+
+
+def require_no_link(point: str) -> None:
+    """Raises `StorageError` for a mount point that is a link: what is mounted there would be found elsewhere."""
+    # asks nothing of what is mounted there, which may hang
+    with contextlib.suppress(OSError):
+        target = os.readlink(point)
+        raise StorageError(f"mount point {point} is a symbolic link to {target}; take it away, or mend mount_root")
 
 
 class Mounts:

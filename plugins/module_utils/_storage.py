@@ -16,9 +16,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts, real_mount_root
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT, require_mount_root
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, MOUNT_ROOT
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
@@ -33,7 +33,7 @@ class Storage:
         self._mounts = mounts or Mounts()
         self.qemu_img = qemu_img or QemuImg()
         self._files = ImageFiles(self.qemu_img)
-        self._mount_root = require_mount_root(mount_root)
+        self._mount_root = real_mount_root(mount_root)
         self._found: dict[str, MountedStorageDomain] = {}
         #: free on the volume and not yet spoken for, by the storage domain's uuid
         self._left_bytes: dict[str, int] = {}

@@ -75,6 +75,20 @@ def require_name(text: str, thing: str) -> str:
     return require_printable(text, f"the name of {thing}")
 
 
+def require_new_name(text: str) -> str:
+    """The text, if a storage domain can be made with that name; VDSM and its Engine made some with others."""
+    if len(text) > NAME_LIMIT:
+        raise ValueError(f"the name of storage domain {text!r} is {len(text)} characters long; {NAME_LIMIT} fit")
+    return require_name(text, "storage domain")
+
+
+def require_line(text: str, what: str) -> str:
+    """The text, if it is one line, whatever else is in it: what VDSM has written is written again."""
+    if "\n" in text:
+        raise ValueError(f"{what} {text!r} holds a line break")
+    return text
+
+
 def require_printable(text: str, what: str) -> str:
     """The text, if it has no line breaks, control characters or bytes that are no UTF-8."""
     wrong = next((character for character in text if unicodedata.category(character) in _UNPRINTABLE), None)
@@ -115,9 +129,7 @@ class StorageDomain:
     @classmethod
     def new(cls, uuid: str, name: str, spec: VolumeSpec, block_size_bytes: int = 512) -> StorageDomain:
         """One that no data center has, for 250 hosts; raises `ValueError` for a name that does not fit."""
-        require_name(name, "storage domain")
-        if len(name) > NAME_LIMIT:
-            raise ValueError(f"the name of storage domain {name!r} is {len(name)} characters long; {NAME_LIMIT} fit")
+        require_new_name(name)
         return cls(uuid, name, str(spec), block_size_bytes=block_size_bytes)
 
     @property
@@ -144,17 +156,19 @@ class StorageDomain:
             raise ValueError(f"TYPE is {kind!r}, not 'GLUSTERFS'")
         values: dict[str, t.Any] = {}
         for field in FIELDS:
-            word = keys.pop(field.key, field.absent)
+            word = keys.get(field.key, field.absent)
             if word is None:
                 raise ValueError(f"there is no {field.key}")
             values[field.name] = field.parse(word)
-        return cls(**values, other=tuple(sorted(keys.items())))
+        # a key of a later version is kept too
+        modelled = {field.key for field in FIELDS if field.since <= values["version"]}
+        return cls(**values, other=tuple(sorted(item for item in keys.items() if item[0] not in modelled)))
 
     def to_text(self) -> str:
         """The file's whole text, sealed."""
         fields = (field for field in FIELDS if self.version >= field.since)
         keys = {"TYPE": "GLUSTERFS", **dict(self.other), **{f.key: str(getattr(self, f.name)) for f in fields}}
-        lines = [f"{key}={require_printable(value, key)}" for key, value in sorted(keys.items())]
+        lines = [f"{key}={require_line(value, key)}" for key, value in sorted(keys.items())]
         return "".join(f"{line}\n" for line in [*lines, f"{SEAL}={seal(keys)}"])
 
 
@@ -232,14 +246,14 @@ def _unsealed(text: str) -> dict[str, str]:
 
 def mount_point(mount_root: str, spec: VolumeSpec) -> str:
     """Where oVirt mounts it, so that its hosts and ours mean the same directory."""
-    return posixpath.join(require_mount_root(mount_root), spec.mount_name)
+    return posixpath.join(mount_root, spec.mount_name)
 
 
 def require_mount_root(path: str) -> str:
-    """The path in normal form, if it is absolute and holds no blank; raises `ValueError` otherwise."""
+    """The path, if it is absolute and holds no blank; raises `ValueError` otherwise."""
     if not path.startswith("/") or any(character.isspace() for character in path):
         raise ValueError(f"mount_root {path!r} is not an absolute path without blanks, as in {MOUNT_ROOT}")
-    return posixpath.normpath(path)
+    return path
 
 
 def foreign(names: t.Iterable[str], uuid: str | None) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     StorageDomain,
     is_uuid,
     mount_point,
+    require_line,
     require_name,
+    require_new_name,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -129,8 +131,7 @@ def data_center_uuid(text: str) -> str:
 def desired_from(params: Params) -> Desired:
     """Parameters in normal form."""
     spec = spec_from(params)
-    # raises for a name that does not fit, before anything is looked at
-    StorageDomain.new("00000000-0000-4000-8000-000000000000", params["name"], spec)
+    require_line(params["name"], "the name of storage domain")
     require_suited(params, spec)
     if params["state"] == "absent" and params["confirm"] != params["name"]:
         given = f"is {params['confirm']!r}" if params["confirm"] else "is missing"
@@ -200,6 +201,8 @@ def require_ours(found: StorageDomain | None, desired: Desired) -> None:
             f"there is no storage domain {desired.name} on {desired.spec} to detach; state active makes it, and leaves"
             " it without a data center"
         )
+    if found is None and desired.state == "active" and desired.create:
+        require_new_name(desired.name)
     if found is None and desired.state == "active" and not desired.create:
         raise StorageError(
             f"there is no storage domain {desired.name} on {desired.spec}, and none is to be made (create: false); mend"

@@ -15,7 +15,7 @@ import ipaddress
 import posixpath
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
 #: glusterd's port; QEMU takes a missing or zero port for it
@@ -190,11 +190,13 @@ class VolumeSpec:
     """What mount.glusterfs is given: `server[,server...]:/volume[/directory]`.
 
     The first server is the volfile server, the others back it up. `directory` has no slash at either end.
+    `spelling` is how VDSM would write what was asked for: it leaves the server as it is, and a slash that is missing.
     """
 
     servers: tuple[str, ...]
     volume: str
     directory: str = ""
+    spelling: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.servers:
@@ -218,7 +220,9 @@ class VolumeSpec:
                 raise ValueError("there is no ':' after the server; an IPv6 address stands in brackets")
             path = posixpath.normpath("/" + match[2]).strip("/")
             volume, _slash, directory = path.partition("/")
-            return cls(tuple(match[1].split(",")), volume, directory)
+            servers = tuple(match[1].split(","))
+            slash = "/" if match[2].startswith("/") else ""
+            return cls(servers, volume, directory, f"{servers[0]}:{slash}{path}")
         except ValueError as exc:
             raise ValueError(
                 f"malformed volume spec {text!r}: {exc}; write server:/volume or server:/volume/directory"
@@ -226,7 +230,7 @@ class VolumeSpec:
 
     def __str__(self) -> str:
         """Through the volfile server alone, as the mount table and a storage domain's REMOTE_PATH have it."""
-        return f"{format_host(self.servers[0])}:/{self.location}"
+        return self.spelling or f"{format_host(self.servers[0])}:/{self.location}"
 
     @property
     def mount_name(self) -> str:

@@ -404,6 +404,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_users import Ima
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import real_mount_root, require_no_link
 from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen
@@ -890,7 +891,8 @@ ITEMS: t.Final[dict[str, t.Callable[..., Item]]] = {
 
 def make_item(params: Params, host: Host) -> Item:
     """Parameters → the storage domain with its plan."""
-    desired = desired_from(params)
+    desired = desired_from({**params, "mount_root": real_mount_root(params["mount_root"])})
+    require_no_link(desired.mount_point)
     volume = volume_here(host, desired) if desired.is_for_volume else None
     if desired.state != "maintenance":
         require_no_shards(host.gluster, desired.spec)

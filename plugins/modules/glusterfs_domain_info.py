@@ -286,9 +286,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import HungErro
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import DEAD, Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import DEAD, Mounts, real_mount_root
 from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT, require_mount_root
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_findings import (
     Finding,
     ImageState,
@@ -326,7 +326,7 @@ class Place:
 
 def mounts_to_read(mounts: Mounts, params: Params) -> dict[str, Mount]:
     """By mount point: those below the mount root, and those that are asked for by their mount point."""
-    root = require_mount_root(params["mount_root"])
+    root = real_mount_root(params["mount_root"])
     points = {posixpath.normpath(name) for name in params["names"] or () if name.startswith("/")}
     below = params["names"] is None or len(points) < len(params["names"])
     return {

@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -98,6 +99,72 @@ def test_a_mount_that_takes_too_long_is_ended_and_told(host: Host) -> None:
     host.errors = [CommandError("mount: no answer within 60 s")]
     with pytest.raises(StorageError, match="cannot mount .*: mount: no answer within 60 s; is glusterd running"):
         host.mounts.mount(SPEC, host.point)
+
+
+@pytest.fixture
+def client_of() -> t.Iterator[t.Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts what looks like the client of a mount point."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def start(point: str) -> subprocess.Popen[bytes]:
+        code = "import time; time.sleep(600)"
+        begun.append(subprocess.Popen(["glusterfs", "-c", code, point], executable=sys.executable))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("answer", [Completed(1, "", "Killed"), CommandError("no answer within 60 s")], ids=str)
+def test_a_failed_mount_leaves_no_client_and_no_mount(
+    host: Host, client_of: t.Callable[[str], subprocess.Popen[bytes]], answer: Completed | CommandError
+) -> None:
+    """The helper was killed, and its client mounted after that; one that was there before is somebody's."""
+    earlier = client_of(host.point)
+    later: list[subprocess.Popen[bytes]] = []
+    run = host.run
+
+    def run_killed(argv: t.Sequence[str], *, timeout_s: float = 60, **_rest: t.Any) -> Completed:
+        if argv[0] != "mount":
+            return run(argv)
+        run(argv)
+        later.append(client_of(host.point))
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
+
+    mounts = Mounter(run_killed, table=str(host.table), logs=str(host.root), visits=str(host.root / "visits"))
+    with pytest.raises(StorageError, match="cannot mount "):
+        mounts.mount(SPEC, host.point)
+    assert later[0].wait(10) == -signal.SIGKILL
+    assert earlier.poll() is None
+    assert mounts.at(host.point) is None
+    assert not os.path.exists(host.point)
+
+
+def test_what_is_mounted_elsewhere_is_unmounted(host: Host) -> None:
+    """As through a link: it is not in the table under the name that was asked for."""
+    run = host.run
+
+    def run_elsewhere(argv: t.Sequence[str], **_rest: t.Any) -> Completed:
+        return run(argv) if argv[0] != "mount" else Completed(0, "", "")
+
+    host.mounts = Mounter(run_elsewhere, table=str(host.table), logs=str(host.root), visits=str(host.root / "visits"))
+    with pytest.raises(StorageError, match="mount ended with 0, and it is not in the mount table there"):
+        host.mounts.mount(SPEC, host.point)
+    assert host.argvs == [["umount", host.point]]
+
+
+def test_clients_of_visits_that_were_killed_are_ended(
+    host: Host, client_of: t.Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    orphan = client_of(str(host.root / "visits/999999999"))
+    living = client_of(str(host.root / f"visits/{os.getpid()}"))
+    with host.mounts.visit(SPEC):
+        assert orphan.wait(10) == -signal.SIGKILL
+        assert living.poll() is None
 
 
 @pytest.mark.parametrize(

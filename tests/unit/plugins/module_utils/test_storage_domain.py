@@ -14,6 +14,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._leases import MAX_HOST
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     FIELDS,
     METADATA,
+    SEAL,
     StorageDomain,
     is_uuid,
     mount_point,
@@ -255,3 +256,22 @@ def test_mount_point_is_the_one_of_ovirt(spec: str, name: str) -> None:
     assert mount_point("/rhev/data-center/mnt/glusterSD/", VolumeSpec.parse(spec)) == (
         f"/rhev/data-center/mnt/glusterSD/{name}"
     )
+
+
+def test_a_key_of_a_later_version_stays() -> None:
+    lines = replace(STORAGE_DOMAIN, version=4).to_text().splitlines()
+    keys = {**dict(line.split("=", 1) for line in lines[:-1]), "BLOCK_SIZE": "512"}
+    text = "".join(f"{key}={value}\n" for key, value in sorted(keys.items())) + f"{SEAL}={seal(keys)}\n"
+    found = StorageDomain.from_text(text)
+    assert found.to_text() == text
+    upgraded = replace(found, version=5).to_text()
+    assert upgraded.count("BLOCK_SIZE=512\n") == 1
+    assert StorageDomain.from_text(upgraded).version == 5
+
+
+def test_what_vdsm_has_written_is_written_again_whatever_it_holds() -> None:
+    name = "a\tb\x0b\r\u2028 "
+    found = StorageDomain.from_text(replace(STORAGE_DOMAIN, name=name).to_text())
+    assert found.name == name
+    with pytest.raises(ValueError, match="holds a line break"):
+        replace(STORAGE_DOMAIN, name="a\nb").to_text()

@@ -450,11 +450,20 @@ def test_spec_is_read_and_written(
     assert (str(spec), spec.mount_name) == (written, mount_name)
 
 
-def test_spec_without_a_slash_before_the_volume_gets_one() -> None:
-    """Both mount the same. VDSM keeps them apart (mount point `gl1:data`); one volume under two names helps nobody."""
-    assert VolumeSpec.parse("gl1:data") == VolumeSpec.parse("gl1:/data")
-    assert str(VolumeSpec.parse("gl1:data")) == "gl1:/data"
-    assert VolumeSpec.parse("gl1:data").mount_name == "gl1:_data"
+@pytest.mark.parametrize(
+    ("text", "written", "mount_name"),
+    [
+        ("gl1:data", "gl1:data", "gl1:data"),
+        ("gl1:data//sub_dir/", "gl1:data/sub_dir", "gl1:data_sub__dir"),
+        ("GL1.Example.:/data", "GL1.Example.:/data", "GL1.Example.:_data"),
+        ("[2001:DB8:0::10]:/data", "[2001:DB8:0::10]:/data", "[2001:DB8:0::10]:_data"),
+    ],
+)
+def test_spec_is_spelled_as_vdsm_leaves_it(text: str, written: str, mount_name: str) -> None:
+    """So that oVirt and we mean the same mount point; which volume it is does not hang on the spelling."""
+    spec = VolumeSpec.parse(text)
+    assert (str(spec), spec.mount_name) == (written, mount_name)
+    assert spec == VolumeSpec(spec.servers, spec.volume, spec.directory)
 
 
 @pytest.mark.parametrize(

@@ -1195,3 +1195,39 @@ def test_each_directory_is_listed_once_however_many_images(host: Lab, monkeypatc
     monkeypatch.setattr(Directory, "statuses", lambda self: listed.append(self.path) or statuses(self))
     host.item()
     assert len([path for path in listed if path.startswith(f"{images}/")]) == 50
+
+
+# --- mount roots and what VDSM has written ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("root", ["/{real}", "{link}", "{real}/../real/", "{link}/new/../more"])
+def test_a_mount_root_is_the_directory_that_it_leads_to(host: Lab, tmp_path: Path, root: str) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    path = root.format(real=real, link=link)
+    item = host.run(mount_root=path)
+    point = os.path.join(real, "more" if path.endswith("more") else "", "gl1:_gv0")
+    assert list(host.mounts.mounted) == [point]
+    assert item.predicted["mount_point"] == point
+
+
+def test_a_mount_point_that_is_a_link_is_refused(host: Lab, tmp_path: Path) -> None:
+    Path(host.mount_root).mkdir()
+    Path(host.point).symlink_to(tmp_path)
+    words = f"mount point {host.point} is a symbolic link to {tmp_path}; take it away, or mend mount_root"
+    with pytest.raises(StorageError, match=words):
+        host.item()
+
+
+@pytest.mark.parametrize("name", ["x" * 51, "data ", "a\tb"])
+def test_what_vdsm_named_otherwise_can_be_named_but_not_made(host: Lab, name: str) -> None:
+    with pytest.raises(ValueError, match="the name of storage domain"):
+        host.item(name=name)
+    host.run()
+    made = metadata(host)
+    Path(host.point, made.uuid, METADATA).write_text(replace(made, name=name).to_text())
+    assert host.run(name=name).plan.summaries == []
+    host.run(name=name, data_center=DATA_CENTER)
+    assert metadata(host) == replace(made, name=name, pool_uuid=DATA_CENTER)
+    host.run(name=name, state="absent", confirm=name, data_center=DATA_CENTER)
