@@ -122,32 +122,28 @@ def locked(root: Directory) -> t.Iterator[None]:
 def _locked(root: Directory) -> int:
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
-        lock = _lock_now(root)
-        if lock is not None:
-            return lock
-        if time.monotonic() > end:
+        lock = os.open(LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
+        if not _take(lock, end):
+            os.close(lock)
             raise StorageError(
                 f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s (it holds {LOCK}); wait for it,"
                 " or end it"
             )
-        time.sleep(0.2)  # a wait for the lock itself could not be ended
-
-
-def _lock_now(root: Directory) -> int | None:
-    """The lock, if it is free."""
-    lock = -1
-    try:
-        lock = os.open(LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # the run that had it may have removed the storage domain, and the lock's file with it
-        if _fresh_status(root, LOCK).st_ino == os.fstat(lock).st_ino:
-            return lock
-    except OSError as exc:
-        if exc.errno not in (errno.EAGAIN, errno.ENOENT, errno.ESTALE):
-            raise
-    if lock >= 0:
+        with contextlib.suppress(FileNotFoundError):
+            # the run that had it may have removed the storage domain, and the lock's file with it
+            if _fresh_status(root, LOCK).st_ino == os.fstat(lock).st_ino:
+                return lock
         os.close(lock)
-    return None
+
+
+def _take(lock: int, end: float) -> bool:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)  # a call that waits for the lock itself could not be ended
 
 
 def _fresh_status(root: Directory, name: str) -> os.stat_result:

@@ -43,6 +43,7 @@ OUTPUT: t.Final = Path("/tmp/gfapi-torture-output")
 FSTAB: t.Final = Path("/etc/fstab")
 OTHER_LINES: t.Final = "# other lines\n/dev/torture-1 /mnt/torture-1 ext4 noauto 0 2\n"
 CLAIM: t.Final = ".gfapi-virt-uuid"
+LOCK: t.Final = ".gfapi-virt-lock"
 #: gluster's own
 HIDDEN: t.Final = (".glusterfs", ".shard", ".trashcan")
 MIB: t.Final = 1 << 20
@@ -180,7 +181,7 @@ def names_below(folder: Path) -> Names:
     found: Names = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if name.startswith(HIDDEN):
+        if name.startswith((*HIDDEN, LOCK)):
             continue
         status = path.lstat()
         is_file = stat.S_ISREG(status.st_mode)
@@ -243,7 +244,7 @@ class Scene:
         for content, start, name in (("whole", OLD, "upgrade"), ("attached", WHOLE, "attach")):
             self.reset(start)
             run_module(by_name[name])
-            shutil.copytree(POINT, template(content), symlinks=True, ignore=shutil.ignore_patterns(*HIDDEN))
+            shutil.copytree(POINT, template(content), symlinks=True, ignore=shutil.ignore_patterns(*HIDDEN, LOCK))
             for path in template(content).rglob("*"):
                 os.chown(path, 36, 36)
             self._learn(content)
@@ -367,7 +368,7 @@ def difference(found: Names, expected: Names) -> list[str]:
 
 def volume_faults(scene: Scene, brick: Path, end: State) -> list[str]:
     """What is not as it should be on a brick after all is done."""
-    known = {CLAIM, *HIDDEN}
+    known = {CLAIM, LOCK, *HIDDEN}
     hidden = [
         path.name for path in brick.glob(".*") if path.name not in known and not path.name.startswith(".glusterfs-")
     ]
