@@ -77,7 +77,7 @@ class Mounter(Mounts):
         else:
             if done.returncode == 0 and self.at(point):
                 return
-            fault = done.words or f"{argv[0]} ended with {done.returncode}, and it is not in the mount table there"
+            fault = done.words or f"{argv[0]} ended with {done.returncode}, and the mount table does not have it"
             if done.returncode == 0:
                 self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
         self._undo(point, known)

@@ -18,6 +18,10 @@ description:
   - To see what is on a volume that is not mounted, the module mounts it below C(/run/gfapi-virt) for a moment, in check
     mode too.
   - Never formats over what is there. A storage domain of another name is refused by its name.
+  - Runs on several hosts that change the same storage domain do it one after the other, each from what the one before
+    left. So of two that name different data centers one is told that the other has it.
+  - Whatever the O(state), what an interrupted run left on a volume that is looked at is removed. In maintenance that is
+    only the rest of an interrupted O(state=absent).
 author:
   - gfapi.virt contributors (@gfapi-virt)
 extends_documentation_fragment:
@@ -30,7 +34,8 @@ requirements:
 options:
   name:
     description:
-      - Name of the storage domain, at most 50 characters. Any text in one line.
+      - Name of the storage domain, any text in one line. A new one's has at most 50 characters, no blank at its ends and
+        no control characters. One that is there is named as it is.
     type: str
     required: true
   spec:
@@ -39,6 +44,7 @@ options:
       - A directory of a volume with C(features.shard) on is refused, for its mount would cost the volume's other images
         their shards. The gluster command of this host asks the first server for that.
       - An IPv6 address stands in brackets. Several servers are separated by commas; the first is the volfile server.
+      - The mount point has the server as it is spelled here, and no slash where none stands here, as oVirt's has.
     type: str
   volume:
     description:
@@ -85,7 +91,7 @@ options:
   mount_root:
     description:
       - Directory below which the volume is mounted, under the name that oVirt gives it.
-      - An absolute path without blanks.
+      - An absolute path without blanks. Links in it are followed, and the mount point is told without them.
     type: path
     default: /rhev/data-center/mnt/glusterSD
   boot:
@@ -107,8 +113,9 @@ options:
     default: 36
   state:
     description:
-      - V(active) has it made if there is none, and mounted.
-        With O(data_center) it is attached to that one.
+      - V(active) has it made if there is none, and mounted. With O(data_center) it is attached to that one.
+        One that is there is checked. Wrong owners and modes are mended, but for an image that somebody has open; files
+        that it lacks or that are empty are made; what else is wrong with its own files is warned of.
       - V(maintenance) has it not mounted on this host. The volume need not be there. Other hosts are not touched.
       - V(detached) has it mounted, and in no data center.
       - V(absent) deletes the storage domain B(with all its images) and unmounts it. Refused without O(confirm), while a

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,45 @@ def test_of_ten_hosts_at_one_moment_one_makes_it(crowd: str, hypervisors: list[S
     root = f"/mnt/crowd-mount-0/{crowd.replace('/', '_')}"
     left = hypervisors[0].lines("ls", "-A", root)
     assert [name for name in left if not name.startswith(".") or name.startswith(".gfapi-virt-storage")] == list(uuids)
+
+
+@pytest.fixture
+def pair(crowd: str, hypervisors: list[System]) -> t.Iterator[str]:
+    """A storage domain that both hypervisors have mounted: its mount point."""
+    for system in hypervisors:
+        LAB.modules(system.name).done("glusterfs_domain", name=CROWD, spec=crowd)
+    yield f"/rhev/data-center/mnt/glusterSD/{crowd.replace('/', '_')}"
+    for system in hypervisors:
+        LAB.modules(system.name).done("glusterfs_domain", name=CROWD, spec=crowd, state="maintenance")
+
+
+def test_of_two_data_centers_at_one_moment_one_gets_it(pair: str, crowd: str, hypervisors: list[System]) -> None:
+    """Both hosts have planned when they wait for the lock, which a program on the second one has until then."""
+    centers = ("2a1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11", "3a1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11")
+    args = {"name": CROWD, "spec": crowd}
+    lock = f"{pair}/.gfapi-virt-lock"
+    hold = 'exec 9<> "$1" && flock 9 && { sleep 600 > /dev/null 2>&1 & echo $!; }'
+    # the first change of all makes the file
+    for state in ("active", "detached"):
+        LAB.modules(hypervisors[0].name).done("glusterfs_domain", **args, data_center=centers[0], state=state)
+    holder = hypervisors[1].run("sh", "-c", hold, "sh", lock).strip()
+
+    def attach(system: System, data_center: str) -> t.Any:
+        return LAB.modules(system.name).run("glusterfs_domain", **args, data_center=data_center)
+
+    def waiting(system: System) -> bool:
+        found = system.host.run(f"for file in /proc/[0-9]*/fd/*; do readlink $file; done | grep -c '^{lock}$'").stdout
+        return int(found) > (1 if system is hypervisors[1] else 0)
+
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(attach, system, center) for system, center in zip(hypervisors, centers)]
+        for system in hypervisors:
+            system.wait("run at the lock", lambda: waiting(system), timeout_s=50)  # noqa: B023
+        hypervisors[1].run("kill", holder)
+        results = [run.result() for run in runs]
+    (winner,) = [center for center, result in zip(centers, results) if not result["failed"]]
+    (told,) = [result["msg"] for result in results if result["failed"]]
+    assert told.startswith(f"storage domain {CROWD} belongs to data center {winner}")
+    metadata = hypervisors[0].find(f"{pair}/*/dom_md/metadata")
+    for system in hypervisors:
+        assert f"POOL_UUID={winner}" in system.lines("cat", metadata)

@@ -152,7 +152,7 @@ def test_what_is_mounted_elsewhere_is_unmounted(host: Host) -> None:
         return run(argv) if argv[0] != "mount" else Completed(0, "", "")
 
     host.mounts = Mounter(run_elsewhere, table=str(host.table), logs=str(host.root), visits=str(host.root / "visits"))
-    with pytest.raises(StorageError, match="mount ended with 0, and it is not in the mount table there"):
+    with pytest.raises(StorageError, match="mount ended with 0, and the mount table does not have it"):
         host.mounts.mount(SPEC, host.point)
     assert host.argvs == [["umount", host.point]]
 
