@@ -56,8 +56,8 @@ def test_owners_modes_and_empty_files_are_mended(modules: Modules, system: Syste
 def test_an_image_that_is_open_keeps_its_owner(modules: Modules, system: System, path: str) -> None:
     data = system.find(f"{path}/images/*/*.lease").removesuffix(".lease")
     system.run("chown", "0:0", data)
-    # bricks have it open from the first read on
-    hold = 'exec 9< "$1" && head -c 1 <&9 > /dev/null && { sleep 600 > /dev/null 2>&1 & echo $!; }'
+    # bricks have it open from the first access on that no cache answers
+    hold = 'exec 9<> "$1" && head -c 4096 /dev/zero >&9 && { sleep 600 > /dev/null 2>&1 & echo $!; }'
     pid = system.run("sh", "-c", hold, "sh", data).strip()
     try:
         assert modules.done("glusterfs_domain", **ARGS)["actions"] == []
