@@ -34,8 +34,8 @@ requirements:
 options:
   name:
     description:
-      - Name of the storage domain, any text in one line. A new one's has at most 50 characters, no blank at its ends and
-        no control characters. One that is there is named as it is.
+      - Name of the storage domain, any text in one line. That of a new one has at most 50 characters, no blank at its
+        ends and no control characters. One that is there is named as it is.
     type: str
     required: true
   spec:
