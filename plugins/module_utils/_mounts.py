@@ -14,7 +14,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, ru
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, parse_table
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import require_mount_root
 
 TABLE: t.Final = "/proc/self/mounts"
 DEAD: t.Final = "Transport endpoint is not connected"
@@ -22,8 +21,13 @@ ANSWER_TIMEOUT_S: t.Final = 5
 
 
 def real_mount_root(path: str) -> str:
-    """The directory as the mount table has it: without links, `..` and doubled slashes, as far as it is there."""
-    return os.path.realpath(require_mount_root(path))
+    """The directory as the mount table has it: without links, `..` and doubled slashes, as far as it is there.
+
+    Raises `ValueError` for a path that is not absolute or holds a blank.
+    """
+    if not path.startswith("/") or any(character.isspace() for character in path):
+        raise ValueError(f"mount_root {path!r} is not an absolute path without blanks, as in /rhev/data-center/mnt")
+    return os.path.realpath(path)
 
 
 def require_no_link(point: str) -> None:

@@ -249,13 +249,6 @@ def mount_point(mount_root: str, spec: VolumeSpec) -> str:
     return posixpath.join(mount_root, spec.mount_name)
 
 
-def require_mount_root(path: str) -> str:
-    """The path, if it is absolute and holds no blank; raises `ValueError` otherwise."""
-    if not path.startswith("/") or any(character.isspace() for character in path):
-        raise ValueError(f"mount_root {path!r} is not an absolute path without blanks, as in {MOUNT_ROOT}")
-    return path
-
-
 def foreign(names: t.Iterable[str], uuid: str | None) -> tuple[str, ...]:
     """What in the root of a volume is neither the storage domain's nor known to be nobody's."""
     return tuple(name for name in names if name != uuid and not name.startswith(_NO_DATA))
