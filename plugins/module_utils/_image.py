@@ -144,12 +144,17 @@ class ImageVolume:
     @property
     def alias(self) -> str:
         """The disk's name; empty where DESCRIPTION holds none."""
-        return _described(self.description, "DiskAlias")
+        return described(self.description, "DiskAlias")
 
     @property
     def note(self) -> str:
         """The disk's description in words."""
-        return _described(self.description, "DiskDescription")
+        return described(self.description, "DiskDescription")
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the snapshot that it is; empty for none."""
+        return described(self.description, "Snapshot")
 
     def resized(self, capacity_bytes: int) -> ImageVolume:
         return replace(self, capacity_bytes=capacity_bytes)
@@ -240,7 +245,8 @@ def _format_of(word: str) -> str:
     raise ValueError(f"FORMAT {word!r} is not one of {', '.join(FORMATS.values())}")
 
 
-def _described(description: str, key: str) -> str:
+def described(description: str, key: str) -> str:
+    """The text of a key in DESCRIPTION; empty where there is none."""
     try:
         value = json.loads(description)
     except ValueError:
@@ -262,6 +268,9 @@ class Image:
         by_uuid = {volume.uuid: volume for volume in volumes}
         parents = {volume.parent_uuid for volume in by_uuid.values()}
         leaves = [volume for volume in by_uuid.values() if volume.uuid not in parents]
+        if len(leaves) > 1:
+            # a layer that is being removed
+            leaves = [volume for volume in leaves if volume.legality == "LEGAL"]
         if len(leaves) != 1:
             raise ValueError(f"image {uuid} has {len(leaves)} image volumes that no other builds on, not one")
         chain = [leaves[0]]

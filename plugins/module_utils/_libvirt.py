@@ -48,6 +48,11 @@ _SEE_LOGS: t.Final = "Please refer to gluster logs for more info"
 STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", "shut_off", "crashed", "suspended")
 
 
+def flag(name: str) -> int:
+    """The value of a flag of the library, as in `SNAPSHOT_CREATE_ATOMIC`."""
+    return int(getattr(libvirt, f"VIR_DOMAIN_{name}"))
+
+
 @dataclass(frozen=True)
 class DomainRecord:
     """A domain as libvirt holds it: its next configuration, the running one (or `None`), and its power state.
@@ -84,7 +89,7 @@ class Libvirt:
         return bool(re.match(r"[a-z]+(\+[a-z]+)?://[^/]", self.uri))
 
     @functools.cached_property
-    def _connection(self) -> t.Any:
+    def connection(self) -> t.Any:
         _run_event_loop()
         try:
             connection = libvirt.open(self.uri)
@@ -100,27 +105,27 @@ class Libvirt:
 
     def host_architecture(self) -> str:
         """The host's processor architecture, as in `x86_64`."""
-        with _asking("ask libvirt for the host's capabilities"):
-            return _xml.parse(self._connection.getCapabilities()).findtext("host/cpu/arch", "x86_64")
+        with asking("ask libvirt for the host's capabilities"):
+            return _xml.parse(self.connection.getCapabilities()).findtext("host/cpu/arch", "x86_64")
 
     def has_kvm(self, arch: str) -> bool:
         """Whether libvirt can start KVM domains of this architecture."""
-        with _asking("ask libvirt for the host's capabilities"):
-            capabilities = _xml.parse(self._connection.getCapabilities())
+        with asking("ask libvirt for the host's capabilities"):
+            capabilities = _xml.parse(self.connection.getCapabilities())
         guests = [guest for guest in capabilities.iterfind("guest/arch") if guest.get("name") == arch]
         return any(kind.get("type") == "kvm" for guest in guests for kind in guest.iterfind("domain"))
 
     def version(self) -> tuple[str, str | None]:
         """libvirt's version, and that of its QEMU if it has one."""
-        with _asking("ask libvirt for its version"):
-            hypervisor = self._connection.getVersion() if self._connection.getType() == "QEMU" else None
-            return _version_text(self._connection.getLibVersion()), hypervisor and _version_text(hypervisor)
+        with asking("ask libvirt for its version"):
+            hypervisor = self.connection.getVersion() if self.connection.getType() == "QEMU" else None
+            return _version_text(self.connection.getLibVersion()), hypervisor and _version_text(hypervisor)
 
     def domain(self, name: str) -> DomainRecord | None:
         """A domain by name; `None` if libvirt says that there is none."""
-        with _asking(f"look for domain {name}"):
+        with asking(f"look for domain {name}"):
             try:
-                found = self._connection.lookupByName(name)
+                found = self.connection.lookupByName(name)
             except libvirt.libvirtError as exc:
                 if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return None
@@ -129,15 +134,15 @@ class Libvirt:
 
     def domains(self) -> tuple[DomainRecord, ...]:
         """Every domain, running or defined, by name."""
-        with _asking("list domains"):
-            found = self._connection.listAllDomains(0)
+        with asking("list domains"):
+            found = self.connection.listAllDomains(0)
         return tuple(_record(domain) for domain in sorted(found, key=lambda domain: t.cast(str, domain.name())))
 
     def define(self, element: _xml.Element) -> None:
         """Define or redefine a domain; libvirt checks it against its own schema."""
         name = element.findtext("name", "")
-        with _asking(f"define domain {name}"):
-            self._connection.defineXMLFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        with asking(f"define domain {name}"):
+            self.connection.defineXMLFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def undefine(self, name: str) -> None:
         """Forget a domain with its NVRAM, managed save and snapshot metadata; never its images."""
@@ -147,25 +152,25 @@ class Libvirt:
             | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
             | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
         )
-        with _asking(f"undefine domain {name}"):
-            self._connection.lookupByName(name).undefineFlags(flags)
+        with asking(f"undefine domain {name}"):
+            self.connection.lookupByName(name).undefineFlags(flags)
 
     def set_autostart(self, name: str, *, autostart: bool) -> None:
-        with _asking(f"set autostart of domain {name}"):
-            self._connection.lookupByName(name).setAutostart(int(autostart))
+        with asking(f"set autostart of domain {name}"):
+            self.connection.lookupByName(name).setAutostart(int(autostart))
 
     def start(self, name: str) -> None:
-        with _asking(f"start domain {name}"):
-            self._connection.lookupByName(name).create()
+        with asking(f"start domain {name}"):
+            self.connection.lookupByName(name).create()
 
     def resume(self, name: str) -> None:
-        with _asking(f"resume domain {name}"):
-            self._connection.lookupByName(name).resume()
+        with asking(f"resume domain {name}"):
+            self.connection.lookupByName(name).resume()
 
     def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
         """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
-        with _asking(f"shut down domain {name}"):
-            domain = self._connection.lookupByName(name)
+        with asking(f"shut down domain {name}"):
+            domain = self.connection.lookupByName(name)
             end = time.monotonic() + timeout_s
             press = time.monotonic()
             while _state(domain) != "shut_off" and time.monotonic() < end:
@@ -184,8 +189,8 @@ class Libvirt:
 
     def block_resize(self, name: str, target: str, size_bytes: int) -> None:
         """Grow a running domain's disk, image and all."""
-        with _asking(f"grow disk {target} of domain {name}"):
-            self._connection.lookupByName(name).blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        with asking(f"grow disk {target} of domain {name}"):
+            self.connection.lookupByName(name).blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
     def attach_disk(self, wanted: Attachment, element: _xml.Element) -> None:
         """Give a domain a disk: the running one first, and its configuration the address that it got there."""
@@ -211,8 +216,8 @@ class Libvirt:
 
     def qmp(self, name: str, command: str) -> t.Any:
         """What a running domain's QEMU returns for a QMP command without arguments."""
-        with _asking(f"ask the QEMU of domain {name}: {command}"):
-            domain = self._connection.lookupByName(name)
+        with asking(f"ask the QEMU of domain {name}: {command}"):
+            domain = self.connection.lookupByName(name)
             text = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0)
         answer = json.loads(text)
         if "return" not in answer:
@@ -265,7 +270,7 @@ def _state(domain: t.Any) -> str:
 
 
 def _record(domain: t.Any) -> DomainRecord:
-    with _asking(f"read domain {domain.name()}"):
+    with asking(f"read domain {domain.name()}"):
         secure = libvirt.VIR_DOMAIN_XML_SECURE
         return DomainRecord(
             name=domain.name(),
@@ -280,7 +285,8 @@ def _record(domain: t.Any) -> DomainRecord:
 
 
 @contextlib.contextmanager
-def _asking(doing: str) -> t.Iterator[None]:
+def asking(doing: str) -> t.Iterator[None]:
+    """Turns libvirt's error inside into `cannot <doing>: <its words>`."""
     try:
         yield
     except libvirt.libvirtError as exc:

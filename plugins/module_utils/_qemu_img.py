@@ -85,6 +85,15 @@ class QemuImg:
                     self._empty[key] = file.read()
         return self._empty[key]
 
+    def commit(self, path: str, size_bytes: int) -> None:
+        """Write what an image holds into the one that it builds on, which is grown to its size. It stays as it is."""
+        timeout_s = RESERVE_TIMEOUT_S + size_bytes // SLOWEST_BYTES_S
+        self._call(path, "commit", "-q", "-d", "-f", "qcow2", path, timeout_s=timeout_s)
+
+    def name_backing(self, path: str, backing: Backing) -> None:
+        """Have an image build on another one that holds the same data: only its header changes."""
+        self._call(path, "rebase", "-q", "-u", "-f", "qcow2", "-b", backing.name, "-F", backing.format, path)
+
     def create_preallocated_qcow2(self, path: str, size_bytes: int, compat: str) -> None:
         """Format an empty file as qcow2 that takes its whole size. Empties what is there: pass a new file."""
         options = f"compat={compat},preallocation=falloc"

@@ -82,9 +82,7 @@ class Storage:
         if found is None:
             known = ", ".join(self.listing(place).names[:10]) or "no disk"
             raise StorageError(f"storage domain {place.name} ({place.path}) has no disk {name!r}; it has {known}")
-        illegal = [volume.uuid for volume in found.image.volumes if volume.legality != "LEGAL"]
-        if illegal:
-            raise StorageError(f"disk {name!r} in storage domain {place.name} is not usable: {illegal[0]} is not LEGAL")
+        require_legal(found)
         return found
 
     def is_open(self, found: FoundImage) -> bool:
@@ -205,3 +203,13 @@ class Storage:
         where = "there" if wanted.startswith("/") else f"below {self._mount_root}"
         mend = "; ".join(faults) or "gfapi.virt.glusterfs_domain mounts one"
         return StorageError(f"no storage domain {wanted!r} is mounted {where} on this host (mounted: {known}); {mend}")
+
+
+def require_legal(found: FoundImage) -> None:
+    """Raises `StorageError` for an image that an interrupted operation left between two states."""
+    illegal = [volume.uuid for volume in found.image.volumes if volume.legality != "LEGAL"]
+    if illegal:
+        raise StorageError(
+            f"disk {found.name!r} in storage domain {found.place.name} is not usable: {illegal[0]} is not LEGAL; finish"
+            " what was interrupted (gfapi.virt.gfapi_snapshot, or oVirt)"
+        )

@@ -343,7 +343,7 @@ def image_problems(state: ImageState, files: Files, domain: StorageDomain) -> t.
             words = layer.data.fault or "its first bytes are not those of a qcow2 image"
             yield Finding("data_unreadable", f"{thing}: {words}", "see gluster volume heal VOLUME info")
         if volume.legality != "LEGAL":
-            mend = "an operation of oVirt on it was interrupted; finish it there"
+            mend = "an operation of gfapi.virt.gfapi_snapshot, or of oVirt, was interrupted; finish it there"
             yield Finding("not_legal", f"{thing}: LEGALITY is {volume.legality}", mend)
         yield from _lease_findings(thing, files.get(volume.uuid + LEASE), volume.uuid, domain)
 

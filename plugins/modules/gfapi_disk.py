@@ -402,7 +402,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Se
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage, require_legal
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
 
 if t.TYPE_CHECKING:
@@ -676,6 +676,7 @@ def require_readable(storage: Storage, place: MountedStorageDomain, desired: Des
 
 def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> tuple[Plan, FoundImage]:
     """The plan for a disk that is there, and the image that it will be."""
+    require_legal(found)
     require_fit(found, desired)
     actions = []
     after = found

@@ -198,8 +198,8 @@ storage_domains:
       description:
         - The images that can be read, by name. None with O(images=false).
         - C(description) is what the disk is for. C(disk_type) is V(DATA), or oVirt's word for what is no disk of a VM.
-        - C(actual_size_bytes) counts all of C(volumes), the chain, leaf first and base last. An image volume without a
-          file has none.
+        - C(actual_size_bytes) counts all of C(volumes), the chain, leaf first and base last, each with the name of the
+          C(snapshot) that it is, if any. An image volume without a file has no size.
         - C(legality) is V(LEGAL) if all image volumes are usable.
         - C(template) is the image whose image volume this one holds a link to, C(template_of) are those that hold one
           to this.
@@ -229,6 +229,7 @@ storage_domains:
               role: LEAF
               legality: LEGAL
               parent: null
+              snapshot: ""
               virtual_size_bytes: 21474836480
               actual_size_bytes: 200704
     orphans:
@@ -467,6 +468,7 @@ def layer_facts(layer: Layer, folder: str) -> Result:
         "role": volume.role,
         "legality": volume.legality,
         "parent": volume.parent_uuid,
+        "snapshot": volume.snapshot,
         "virtual_size_bytes": layer.virtual_bytes,
         "actual_size_bytes": layer.used_bytes if layer.data else None,
     }

@@ -1,0 +1,77 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: what libvirt does to the layers of a running domain's disks."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt, asking, flag
+
+POLL_S: t.Final = 0.5
+#: a job that copies nothing for so long is not waited for any longer; it goes on, and the next run looks for it
+STANDS_STILL_S: t.Final = 120
+
+
+class BlockJobs(Libvirt):
+    """Snapshots and commits, named by libvirt's own terms."""
+
+    def snapshot(self, name: str, element: _xml.Element, *, quiesce: bool) -> None:
+        """All disks of a `<domainsnapshot>` go on with files that are there, at one moment or none of them."""
+        words = ["DISK_ONLY", "ATOMIC", "REUSE_EXT", "NO_METADATA", *(["QUIESCE"] if quiesce else [])]
+        flags = sum(flag(f"SNAPSHOT_CREATE_{word}") for word in words)
+        with asking(f"take a snapshot of domain {name}"):
+            self.connection.lookupByName(name).snapshotCreateXML(_xml.to_text(element), flags)
+
+    def commit(self, name: str, target: str, base: str, top: str, *, active: bool) -> None:
+        """Write one layer of a running disk into another, as in `vda[3]`; returns when the data are there.
+
+        A job that an earlier run began is waited for. The active layer's is then ready for `pivot`.
+        """
+        with asking(f"commit {top} into {base} of domain {name}"):
+            domain = self.connection.lookupByName(name)
+            if not domain.blockJobInfo(target, 0):
+                # relative: what is above keeps the name of its backing file as it is on every host
+                how = "BLOCK_COMMIT_ACTIVE" if active else "BLOCK_COMMIT_RELATIVE"
+                domain.blockCommit(target, base, top, 0, flag(how))
+            self._await(domain, name, target, active=active)
+
+    def _await(self, domain: t.Any, name: str, target: str, *, active: bool) -> None:
+        seen: tuple[int, int] | None = None
+        moved = time.monotonic()
+        while True:
+            job = domain.blockJobInfo(target, 0)
+            if not job and not active:
+                return
+            if not job:
+                raise LibvirtError(
+                    f"the commit of disk {target} of domain {name} has ended before its time; see"
+                    f" /var/log/libvirt/qemu/{name}.log"
+                )
+            if active and _is_ready(domain, target):
+                return
+            now = (job["cur"], job["end"])
+            if now != seen:
+                seen, moved = now, time.monotonic()
+            if time.monotonic() - moved > STANDS_STILL_S:
+                raise LibvirtError(
+                    f"the commit of disk {target} of domain {name} stands still at {now[0]} of {now[1]} bytes; run"
+                    " again to wait for it, or end it with virsh blockjob --abort"
+                )
+            time.sleep(POLL_S)
+
+    def pivot(self, name: str, target: str) -> None:
+        """Have a running disk go on with what it was committed into."""
+        with asking(f"pivot disk {target} of domain {name}"):
+            self.connection.lookupByName(name).blockJobAbort(target, flag("BLOCK_JOB_ABORT_PIVOT"))
+
+
+def _is_ready(domain: t.Any, target: str) -> bool:
+    root = _xml.parse(domain.XMLDesc(0))
+    disks = (disk for disk in root.iterfind("devices/disk") if disk.find(f"target[@dev='{target}']") is not None)
+    return any(mirror.get("ready") == "yes" for disk in disks for mirror in disk.iterfind("mirror"))
