@@ -286,6 +286,12 @@ class Image:
         return self.volumes[0]
 
     @property
+    def first(self) -> ImageVolume:
+        """What the image was made as: the lowest layer that is not a template's."""
+        own = (volume for volume in reversed(self.volumes) if volume.image_uuid == self.uuid)
+        return next(own, self.volumes[-1])
+
+    @property
     def name(self) -> str:
         return self.leaf.alias
 

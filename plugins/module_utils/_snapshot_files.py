@@ -50,8 +50,7 @@ class Layers:
         self.place = place
         self.image_uuid = image.uuid
         self.name = image.name or image.uuid
-        # below it are those of a template
-        self._base_uuid = [volume for volume in image.volumes if volume.image_uuid == image.uuid][-1].uuid
+        self._first_uuid = image.first.uuid
 
     def read(self, use: Use | None) -> State:
         """The image as its files show it now."""
@@ -160,9 +159,9 @@ class Layers:
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
         """Keeps the runs of all hosts but one from the image's layers. Raises `StorageError` where another has it."""
-        # a base stays as long as its image, and QEMU opens no lease
+        # the first layer stays as long as its image, and QEMU opens no lease
         with self._directory("lock the layers") as directory:
-            lock = directory.open_file(self._base_uuid + LEASE, os.O_RDWR)
+            lock = directory.open_file(self._first_uuid + LEASE, os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield

@@ -698,7 +698,8 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
 
 def require_fit(found: FoundImage, desired: Desired) -> None:
     """Raises `ValueError` for what no run does: convert, shrink, change a template."""
-    if desired.format not in (None, found.format):
+    # what is above the first layer are snapshots
+    if desired.format not in (None, found.format, found.image.first.format):
         raise ValueError(
             f"disk {found.name!r} is {found.format}, not {desired.format}; an image is never converted in place"
         )
@@ -910,7 +911,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         plan, after = plan_new(storage, users, place, desired)
     else:
         plan, after = plan_existing(storage, users, found, desired)
-        if desired.preallocated and not found.image.leaf.preallocated:
+        if desired.preallocated and not found.image.first.preallocated:
             warnings.append(f"disk {desired.name!r} is sparse and stays so: only a new disk is made preallocated")
 
     disk = disk_for(after, servers)

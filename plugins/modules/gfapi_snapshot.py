@@ -88,29 +88,37 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: There is a snapshot of all disks of VM web
+- name: There is a snapshot of all disks of VM db1, running or not
   gfapi.virt.gfapi_snapshot:
-    vm: web
+    vm: db1
     name: before-upgrade
     description: Release 41
 
 - name: There is a snapshot of one of its disks
   gfapi.virt.gfapi_snapshot:
-    vm: web
-    disks: [web-data]
+    vm: db1
+    disks: [db1-data]
     name: before-import
 
-- name: VM web, which is shut off, is as it was
+- name: That one is not kept any longer, and what the disk holds now is
   gfapi.virt.gfapi_snapshot:
-    vm: web
+    vm: db1
+    disks: [db1-data]
+    name: before-import
+    state: absent
+
+- name: VM db1 is shut off
+  gfapi.virt.libvirt_vm:
+    name: db1
+    state: shut_off
+    shutdown_timeout: 30
+    force_stop: true
+
+- name: Its disks are as they were
+  gfapi.virt.gfapi_snapshot:
+    vm: db1
     name: before-upgrade
     state: reverted
-
-- name: The snapshot is not kept any longer
-  gfapi.virt.gfapi_snapshot:
-    vm: web
-    name: before-upgrade
-    state: absent
 """
 
 RETURN = r"""
@@ -387,7 +395,7 @@ def plan_present(params: Params, jobs: BlockJobs, record: DomainRecord | None, d
         actions.append(Action(words, lambda: switch(jobs, record.name, switched, name, quiesce=quiesce)))
     before = shown(states)
     after = {
-        key: {"snapshots": [*value["snapshots"], name], "holds_changes": False} if step else value
+        key: {"snapshots": list(dict.fromkeys((*value["snapshots"], name))), "holds_changes": False} if step else value
         for (key, value), step in zip(before.items(), steps)
     }
     return Plan(before, after, tuple(actions))
@@ -469,7 +477,7 @@ def shown(states: t.Sequence[State]) -> Shown:
     return {
         state.name: {
             "snapshots": [volume.snapshot for volume in state.snapshots],
-            "holds_changes": state.leaf.uuid not in state.empty,
+            "holds_changes": state.leaf.parent_uuid is not None and state.leaf.uuid not in state.empty,
         }
         for state in states
     }

@@ -179,6 +179,16 @@ class FakeQemuImg:
             file.write(header)
             file.write(Path(source.path).read_bytes())
 
+    def commit(self, path: str, size_bytes: int) -> None:
+        """The data stay where they are: a fake image has none."""
+        self._run("commit")
+
+    def name_backing(self, path: str, backing: Backing) -> None:
+        self._run(f"rebase {backing.name} {backing.format}")
+        head = self.empty_qcow2(int.from_bytes(Path(path).read_bytes()[24:32], "big"), "1.1", backing)
+        with open(path, "r+b") as file:
+            file.write(head[: 2 * QCOW2_HEADER])
+
     def resize_qcow2(self, path: str, size_bytes: int, *, preallocated: bool) -> None:
         self._run("resize")
         with open(path, "r+b") as file:

@@ -31,6 +31,7 @@ MODULES = (
     "gfapi_disk",
     "glusterfs_domain_info",
     "libvirt_vm",
+    "gfapi_snapshot",
     "libvirt_vm_info",
 )
 MOUNTS = [MOUNT_POINT.replace(HOST, "gluster1"), MOUNT_POINT.replace(f"{HOST}:_vmstore", "gluster1:_old")]

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 from hosts import Guest, System
 from modules import Modules
+from test_filled_images import assert_opens
 
 MIB = 1 << 20
 BOOT = "/var/lib/gfapi-lab/guest"
@@ -28,14 +29,14 @@ exec < /dev/console > /dev/console 2>&1
 echo 3 > /proc/sys/kernel/printk
 report() {{ echo "GFAPI-GUEST: $*"; }}
 for module in $(cat /modules); do modprobe "$module" 2> /dev/null; done
-printf '#!/bin/sh\\npoweroff -f\\n' > /etc/acpi/PWRF/00000080
+printf '#!/bin/sh\\ntouch /tmp/stop\\n' > /etc/acpi/PWRF/00000080
 chmod +x /etc/acpi/PWRF/00000080
 acpid -f -l /dev/null &
 until [ -b /dev/vda ] && [ -b /dev/vdb ]; do sleep 0.1; done
 n=$(dd if=/dev/vda bs=512 skip={COUNTER // 512} count=1 2> /dev/null | tr -d '\\0 ')
 n=${{n:-0}}
 report start "$n"
-while true; do
+while [ ! -e /tmp/stop ]; do
     n=$((n + 1))
     printf '%-4096s' "$n" > /tmp/n
     for disk in /dev/vda /dev/vdb; do
@@ -48,6 +49,8 @@ while true; do
     done
     [ $((n % 10)) = 0 ] && report count $n
 done
+report stopped $n
+poweroff -f
 """
 
 
@@ -68,6 +71,11 @@ class Counter(Guest):
     @property
     def counts(self) -> list[int]:
         return [int(line.split()[1]) for line in self.says() if line.startswith("count ")]
+
+    @property
+    def last(self) -> int:
+        """What it had counted to when it was shut down."""
+        return next(int(line.split()[1]) for line in self.says() if line.startswith("stopped "))
 
     @property
     def errors(self) -> list[str]:
@@ -225,16 +233,22 @@ def test_snapshots_of_a_running_vm(modules: Modules, system: System, running: Co
         disk.assert_whole()
     a, b = of(system, modules.as_promised("gfapi_snapshot", **vm, name="second", state="absent"))
     running.go_on()
-    assert running.errors == []
     running.shut_down()
+    assert running.errors == []
     for disk, target in ((a, "vda"), (b, "vdb")):
         disk.assert_whole()
         assert running.chain(target, "--inactive") == [disk.volumes[0]["volume_uuid"]]
-        assert disk.count() >= running.counts[-1]
-    count = a.count()
+        assert disk.count() == running.last
+    count = running.last
     assert [disk.volumes[0]["format"] for disk in (a, b)] == ["qcow2", "raw"]
     running.start()
     assert f"start {count}" in running.says()
+
+
+def opened(modules: Modules) -> list[dict[str, t.Any]]:
+    """What gfapi_disk returns of the disks, to be opened by gfapi with their chains."""
+    names = [{"name": name} for name in ("counter-a", "counter-b")]
+    return modules.done("gfapi_disk", storage_domain="vms", disks=names)["disks"]
 
 
 def test_snapshots_of_a_stopped_vm(modules: Modules, system: System, counter: Counter) -> None:
@@ -254,13 +268,15 @@ def test_snapshots_of_a_stopped_vm(modules: Modules, system: System, counter: Co
     counter.start()
     counter.shut_down()
     assert counter.errors == []
-    assert [disk.digest() for disk in disks] != before
+    assert [disk.count() for disk in disks] == [counter.last] * 2
     assert [disk.digest(1) for disk in disks] == before
     later = modules.as_promised("gfapi_snapshot", **vm, name="later")
     grown = [{"name": "counter-a", "size": "96MiB"}, {"name": "counter-b", "size": "48MiB"}]
     modules.as_promised("gfapi_disk", storage_domain="vms", disks=grown)
     for disk in of(system, later):
         disk.assert_whole()
+
+    assert_opens(system, opened(modules))
 
     back = modules.as_promised("gfapi_snapshot", **vm, name="cold", state="reverted")
     assert back["actions"] == [
@@ -287,3 +303,30 @@ def test_snapshots_of_a_stopped_vm(modules: Modules, system: System, counter: Co
     counter.start()
     counter.shut_down()
     assert counter.errors == []
+    assert_opens(system, opened(modules))
+
+
+def test_what_is_in_use_elsewhere_is_left_alone(modules: Modules, system: System, counter: Counter) -> None:
+    """A process that libvirt knows nothing of has a layer open, and another VM has the image."""
+    vm = {"vm": "counter", "disks": ["counter-a"]}
+    (disk,) = of(system, modules.done("gfapi_snapshot", **vm, name="held"))
+    files = disk.files()
+    unit = "gfapi-holds"
+    # open on the bricks from the first read on
+    hold = 'exec 3< "$1"; head -c 1 <&3; exec sleep 601'
+    system.run("systemd-run", f"--unit={unit}", "sh", "-c", hold, "sh", disk.volumes[1]["path"])
+    system.wait("the layer is open", lambda: system.host.run("pgrep -fx 'sleep 601'").rc == 0)
+    for task in ({"name": "held", "state": "absent"}, {"name": "more"}):
+        assert "its bricks have image" in modules.refused("gfapi_snapshot", **vm, **task)
+    system.run("systemctl", "stop", unit)
+    other = {"name": "other", "virt_type": "qemu", "memory": "64MiB", "storage_domain": "vms"}
+    modules.done("libvirt_vm", **other, disks=[{"name": "counter-a"}])
+    for state in ("absent", "reverted"):
+        words = modules.refused("gfapi_snapshot", **vm, name="held", state=state)
+        assert "disk 'counter-a' is in use by domain other (defined, disk vda)" in words
+    modules.done("libvirt_vm", name="other", state="absent")
+    assert disk.files() == files
+    words = modules.refused("gfapi_snapshot", vm="counter", name="other", state="reverted")
+    assert "disk 'counter-a' has no snapshot 'other' (it has held)" in words
+    (disk,) = of(system, modules.done("gfapi_snapshot", **vm, name="held", state="absent"))
+    disk.assert_whole()
