@@ -35,7 +35,14 @@ class BlockJobs(Libvirt):
         """
         with asking(f"commit {top} into {base} of domain {name}"):
             domain = self.connection.lookupByName(name)
-            if not domain.blockJobInfo(target, 0):
+            job = domain.blockJobInfo(target, 0)
+            kind = "ACTIVE_COMMIT" if active else "COMMIT"
+            if job and job["type"] != flag(f"BLOCK_JOB_TYPE_{kind}"):
+                raise LibvirtError(
+                    f"disk {target} of domain {name} has another block job (virsh blockjob {name} {target}); wait for"
+                    " its end, or end it"
+                )
+            if not job:
                 # relative: what is above keeps the name of its backing file as it is on every host
                 how = "BLOCK_COMMIT_ACTIVE" if active else "BLOCK_COMMIT_RELATIVE"
                 domain.blockCommit(target, base, top, 0, flag(how))

@@ -408,7 +408,7 @@ def use_of(domain: str, live: _xml.Element | None, inactive: _xml.Element | None
     if first is None:
         return None
     chains = [None if root is None else _chain(disk) for disk, root in found]
-    mirror = None if found[0][0] is None else found[0][0].find("mirror")
+    mirror = None if found[0][0] is None else found[0][0].find("mirror[@job='active-commit']")
     words = "" if mirror is None else mirror.get("ready", "no")
     return Use(domain, _disk.from_element(first).target, chains[0], chains[1], words)
 

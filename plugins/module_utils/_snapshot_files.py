@@ -19,14 +19,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
-    REMOVED_PREFIX,
     Image,
     ImageVolume,
     backing_file_in,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
     DATA_MODE,
-    DIRECTORY_MODE,
     LEASE,
     META,
     META_READ_BYTES,
@@ -144,17 +142,11 @@ class Layers:
             os.close(descriptor)
 
     def remove(self, volume: ImageVolume) -> None:
-        """Take a layer out: into a directory that VDSM too empties when it meets it, the `.meta` last."""
-        away = REMOVED_PREFIX + volume.uuid
-        with explained(self._doing("remove a layer")), self._images() as images:
-            if not images.is_there(away):
-                images.make(away, DIRECTORY_MODE, images.owner()).close()
-            with images.child(self.image_uuid) as directory, images.child(away) as removed:
-                for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.rename(name, name, src_dir_fd=directory.descriptor, dst_dir_fd=removed.descriptor)
-                        directory.sync()
-            images.remove_tree(away)
+        """Take away a layer that is marked to go; its `.meta`, which says so, last."""
+        with self._directory("remove a layer") as directory:
+            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
+                directory.remove(name)
+            directory.sync()
 
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:

@@ -39,6 +39,8 @@ options:
     description:
       - The libvirt domain of this host whose disks are meant; all that it can write to, unless O(disks) names some.
       - All of them must be images of storage domains that are mounted on this host.
+      - A definition of the same VM on another host is not seen, and goes on naming the layer that was the leaf; define
+        it there again.
     type: str
   disks:
     description:

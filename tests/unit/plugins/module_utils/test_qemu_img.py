@@ -99,3 +99,13 @@ def test_a_copy_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
     QemuImg(run).convert(Source("/from", "raw", 1 << 40), "/to", "qcow2", "", doing="fill disk web")
     assert told == ["fill disk web: 20 %", "fill disk web: 100 %"]
+
+
+def test_a_layer_is_written_into_the_one_below_and_kept() -> None:
+    run = Recorded(Completed(0, "", ""))
+    QemuImg(run).commit("/x", 1 << 40)
+    QemuImg(run).name_backing("/y", Backing("x", "raw"))
+    (commit, timeout_s), (rebase, _limit) = run.calls
+    assert commit == ["qemu-img", "commit", "-q", "-d", "-f", "qcow2", "/x"]
+    assert timeout_s > 1 << 20
+    assert rebase == ["qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", "x", "-F", "raw", "/y"]

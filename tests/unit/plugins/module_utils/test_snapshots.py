@@ -170,7 +170,7 @@ class FakeJobs:
             for place, source in enumerate(list(element.iter("source"))):
                 source.set("index", str(place))
             if chains is self.world.live and image in self.world.mirrors:
-                element.append(_xml.element("mirror", {"ready": "yes"}))
+                element.append(_xml.element("mirror", {"job": "active-commit", "ready": "yes"}))
             devices.append(element)
         return root
 

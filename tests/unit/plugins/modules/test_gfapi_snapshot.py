@@ -21,8 +21,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainR
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.modules import gfapi_snapshot
-from ansible_collections.gfapi.virt.tests.unit.fakes import FakeImageUsers, FakeMounts, FakeQemuImg, hold_open
+from ansible_collections.gfapi.virt.plugins.modules import gfapi_disk, gfapi_snapshot
+from ansible_collections.gfapi.virt.tests.unit.fakes import (
+    FakeImageUsers,
+    FakeMounts,
+    FakeQemuImg,
+    FakeServers,
+    hold_open,
+)
 
 SPEC = VolumeSpec(("gl1",), "gv0")
 AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>"
@@ -292,3 +298,25 @@ def test_a_layer_of_another_image_is_left_alone(host: Host) -> None:
         os.link(path, clone / path.name)
     with pytest.raises(StorageError, match="is a layer of disk 'a' too"):
         host.plan(disks=[image_uuid_of(host.uuid, "a")], vm="web", state="absent")
+
+
+def test_a_disk_with_snapshots_is_what_it_was_made_as(host: Host) -> None:
+    storage = host.storage()
+    values = {"format": "raw", "capacity_bytes": 1 << 20, "created_at": 1, "preallocated": True}
+    storage.create(storage.find("vmstore"), ImageVolume.base(host.uuid, "r", note="", **values))
+    host.run(disks=["r"], storage_domain="vmstore")
+    disk = {key: option.get("default") for key, option in gfapi_disk.ARGUMENT_SPEC.items()}
+    disk |= {"name": "r", "storage_domain": "vmstore", "format": "raw", "preallocation": "full", "size": "1MiB"}
+
+    def item() -> Item:
+        servers, users = t.cast("t.Any", FakeServers("gl2")), t.cast("t.Any", host.users)
+        return t.cast(Item, gfapi_disk.make_items(disk, host.storage(), servers, users))
+
+    assert (item().plan.summaries, item().warnings) == ([], ())
+    assert [node["driver"] for node in item().predicted["backing_blockdevs"]] == ["raw"]
+    found = host.storage().require_image("vmstore", "r")
+    marked = _snapshot.marked(found.image.volumes[1], _snapshot.COMMIT)
+    path = host.images / found.image_uuid / f"{marked.uuid}.meta"
+    path.write_text(marked.to_text())
+    with pytest.raises(StorageError, match="is not LEGAL; finish what was interrupted .gfapi.virt.gfapi_snapshot"):
+        item()
