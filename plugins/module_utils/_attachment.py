@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 
 LIVE: t.Final = "live"
 NEXT: t.Final = "next"

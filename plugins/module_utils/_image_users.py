@@ -16,7 +16,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
-    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
+    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: in a Gluster volume, on a mount, or through the links that VDSM makes on its hosts

@@ -13,7 +13,6 @@ import re
 import threading
 import time
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
@@ -23,6 +22,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     disk_at,
     with_address,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
 
 try:
@@ -51,28 +51,6 @@ STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", 
 def flag(name: str) -> int:
     """The value of a flag of the library, as in `SNAPSHOT_CREATE_ATOMIC`."""
     return int(getattr(libvirt, f"VIR_DOMAIN_{name}"))
-
-
-@dataclass(frozen=True)
-class DomainRecord:
-    """A domain as libvirt holds it: its next configuration, the running one (or `None`), and its power state.
-
-    `saved` is the configuration of its managed save, which the next start goes on with.
-    """
-
-    name: str
-    uuid: str
-    state: str
-    inactive: _xml.Element
-    live: _xml.Element | None
-    autostart: bool
-    saved: _xml.Element | None = None
-    #: one that was only ever created is gone when it stops
-    persistent: bool = True
-
-    @property
-    def is_active(self) -> bool:
-        return self.live is not None
 
 
 class Libvirt:
@@ -194,8 +172,8 @@ class Libvirt:
 
     def attach_disk(self, wanted: Attachment, element: _xml.Element) -> None:
         """Give a domain a disk: the running one first, and its configuration the address that it got there."""
-        with _asking(f"attach disk {wanted.target} to domain {wanted.domain}"):
-            domain = self._connection.lookupByName(wanted.domain)
+        with asking(f"attach disk {wanted.target} to domain {wanted.domain}"):
+            domain = self.connection.lookupByName(wanted.domain)
             if LIVE in wanted.places:
                 domain.attachDeviceFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             if NEXT in wanted.places:
@@ -206,8 +184,8 @@ class Libvirt:
 
     def detach_disk(self, wanted: Attachment) -> None:
         """Take a disk out of a domain. The guest of a running one is asked for it, and has to let it go."""
-        with _asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
-            domain = self._connection.lookupByName(wanted.domain)
+        with asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
+            domain = self.connection.lookupByName(wanted.domain)
             if LIVE in wanted.places:
                 _unplug(domain, wanted.target)
             disk = disk_at(_record(domain).inactive, wanted.target) if NEXT in wanted.places else None

@@ -19,12 +19,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
+    DATA_MODE,
     Image,
     ImageVolume,
     backing_file_in,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
-    DATA_MODE,
     LEASE,
     META,
     META_READ_BYTES,

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _snapshot
 from ansible_collections.gfapi.virt.plugins.module_utils._block_jobs import BlockJobs
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Step
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
 

@@ -223,7 +223,7 @@ EXAMPLES = r"""
     name: "app{{ item }}-root"
     clone_of: app-root
     clone_mode: backing
-  loop: "{{ range(10, 20) }}"
+  loop: "{{ range(10, 20) | list }}"
 
 - name: Disk db1-data has 300 GiB, and a running VM sees it
   gfapi.virt.gfapi_disk:

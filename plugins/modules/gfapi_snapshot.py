@@ -220,11 +220,11 @@ from dataclasses import dataclass
 from ansible_collections.gfapi.virt.plugins.module_utils import _snapshot
 from ansible_collections.gfapi.virt.plugins.module_utils._block_jobs import BlockJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import from_element
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State

@@ -356,9 +356,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, Interface
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES

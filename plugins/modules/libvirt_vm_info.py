@@ -113,8 +113,9 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord, Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 

@@ -11,9 +11,9 @@ import uuid
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 

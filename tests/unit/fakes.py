@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _files, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import LIVE, NEXT, Attachment, disk_at
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     CommandError,
     GlusterError,
@@ -26,7 +27,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec

@@ -16,7 +16,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     to_detach,
     with_address,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 
 IMAGE = "6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"
 SOURCE = _disk.DiskSource.gluster("v", f"5f1e2c56/images/{IMAGE}/9d2070d1", ["gl1"])

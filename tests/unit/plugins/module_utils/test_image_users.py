@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 
 SD = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
 IMG = "6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"

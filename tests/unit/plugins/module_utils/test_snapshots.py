@@ -16,9 +16,9 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _snapshot, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
 

@@ -14,10 +14,10 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _snapshot, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
