@@ -55,7 +55,7 @@ class Storage:
         if size_bytes > left_bytes:
             raise StorageError(
                 f"disk {name!r} takes {size_bytes} bytes and does not fit into storage domain {place.name}:"
-                f" {left_bytes} bytes are free; free space, add bricks, or leave preallocation off"
+                f" {left_bytes} bytes are free; free space or add bricks"
             )
         self._left_bytes[uuid] = left_bytes - size_bytes
 
