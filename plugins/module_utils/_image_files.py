@@ -118,15 +118,15 @@ class ImageFiles:
         with images.child(uuid) as directory:
             return any(map(directory.is_open, _own_data_names(directory)))
 
-    def open_images(self, images: Directory) -> list[str]:
-        """The images that anybody on any host has open: by name, or as its directory is called where there is none."""
+    def open_images(self, images: Directory) -> dict[str, str]:
+        """The images that anybody on any host has open: directory → name, or the directory's where there is none."""
         listing = self.read(images)
-        opened = []
+        opened = {}
         for name in images.names():
             with contextlib.suppress(NotADirectoryError, FileNotFoundError):
                 if self.is_open(images, name):
                     image = listing.images.get(name)
-                    opened.append((image and image.name) or name)
+                    opened[name] = (image and image.name) or name
         return opened
 
     def create(

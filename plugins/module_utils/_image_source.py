@@ -80,11 +80,6 @@ class ImageSources:
         self._storage = storage
         self._servers = servers
 
-    @classmethod
-    def on_host(cls, mount_root: str) -> ImageSources:
-        """What this host has mounted."""
-        return cls(Storage(mount_root=mount_root), Servers())
-
     @property
     def warnings(self) -> t.Sequence[str]:
         return self._servers.warnings

@@ -91,6 +91,10 @@ class ImageUsers:
 
         return self._that(lies_there)
 
+    def uuids(self) -> set[str]:
+        """The uuid of every domain of this host."""
+        return {record.uuid for record in self._domains()}
+
     def stop(self, names: t.Sequence[str], *, timeout_s: float, destroy: bool) -> None:
         """Shut running domains down, all at once, or end them; raises `LibvirtError` for one whose guest goes on."""
         # not at the top: seldom needed, and dear
@@ -155,6 +159,16 @@ class ImageUsers:
     @property
     def _is_here(self) -> bool:
         return not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
+
+
+def images_in(configuration: _xml.Element | None) -> dict[str, set[str]]:
+    """Storage domain → the images of it that a domain's disks name at any layer, all by uuid."""
+    found: dict[str, set[str]] = {}
+    for _target_name, path in _all_sources(configuration):
+        match = _IMAGE_VOLUME.fullmatch(path)
+        if match:
+            found.setdefault(match[1], set()).add(match[2])
+    return found
 
 
 def _references(record: DomainRecord) -> list[ImageReference]:

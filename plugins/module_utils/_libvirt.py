@@ -116,6 +116,11 @@ class Libvirt:
             found = self.connection.listAllDomains(0)
         return tuple(_record(domain) for domain in sorted(found, key=lambda domain: t.cast(str, domain.name())))
 
+    def uuids(self) -> set[str]:
+        """The uuid of every domain, running or defined."""
+        with asking("list domains"):
+            return {domain.UUIDString() for domain in self.connection.listAllDomains(0)}
+
     def define(self, element: _xml.Element) -> None:
         """Define or redefine a domain; libvirt checks it against its own schema."""
         name = element.findtext("name", "")

@@ -13,6 +13,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import FORMATS
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES
 
 #: a leader record, whatever its sector
@@ -60,6 +61,9 @@ class Seen:
     image_names: tuple[str, ...] = ()
     #: image → its files; `None` where they were not looked at
     images: t.Mapping[str, Files] | None = None
+    #: what other hosts noted of their use, and which of those images somebody has open
+    uses: OtherUses = field(default_factory=OtherUses)
+    opened: frozenset[str] = frozenset()
 
     def with_folder(self, files: Files, least_bytes: int | None) -> Seen:
         return replace(self, files=files, least_bytes=least_bytes)
@@ -67,6 +71,9 @@ class Seen:
     def with_names(self, names: tuple[str, ...], abandoned: tuple[str, ...]) -> Seen:
         paths = tuple(f"{self.found[0]}/images/{name}" for name in abandoned)
         return replace(self, image_names=names, abandoned=self.abandoned + paths)
+
+    def with_uses(self, uses: OtherUses, opened: frozenset[str]) -> Seen:
+        return replace(self, uses=uses, opened=opened)
 
     def with_images(self, images: t.Mapping[str, Files]) -> Seen:
         return replace(self, images=images)

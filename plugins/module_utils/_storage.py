@@ -22,6 +22,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 
 class Storage:
@@ -38,6 +39,7 @@ class Storage:
         #: free on the volume and not yet spoken for, by the storage domain's uuid
         self._left_bytes: dict[str, int] = {}
         self._listings: dict[str, Listing] = {}
+        self._uses: dict[str, OtherUses] = {}
 
     def find(self, wanted: str) -> MountedStorageDomain:
         """The storage domain of that name, uuid or mount point; raises `StorageError` if it is not mounted here.
@@ -45,7 +47,8 @@ class Storage:
         By name and uuid only mounts right below the mount root are looked at.
         """
         if wanted not in self._found:
-            self._found[wanted] = self._find(wanted)
+            place = self._find(wanted)
+            self._found.update({wanted: place, place.storage_domain.uuid: place})
         return self._found[wanted]
 
     def reserve(self, place: MountedStorageDomain, name: str, size_bytes: int) -> None:
@@ -89,6 +92,15 @@ class Storage:
         """Whether a process of any host has an image open."""
         with self._images_of(found.place, f"look at disk {found.name}") as images:
             return lasting(lambda: self._files.is_open(images, found.image_uuid))
+
+    def other_uses(self, place: MountedStorageDomain) -> OtherUses:
+        """What other hosts noted of their use of a storage domain, read once."""
+        if place.path not in self._uses:
+            # not at the top: only what takes an image away, or changes it in place, asks
+            from ansible_collections.gfapi.virt.plugins.module_utils._use_records import read_others, this_host
+
+            self._uses[place.path] = read_others(place.mount.point, this_host())
+        return self._uses[place.path]
 
     def create(
         self,

@@ -53,8 +53,10 @@ LOCK: t.Final = ".gfapi-virt-lock"
 MARK: t.Final = ".gfapi-virt-upgrade"
 #: begins the name that a storage domain has there while it is removed
 REMOVED: t.Final = ".gfapi-virt-removed-"
+#: who uses the storage domain, by host; no name that a killed run could have left
+USERS: t.Final = ".gfapi-users"
 #: what else than data lies in the root of a volume or of a brick: gluster's, ours, a file system's, and VDSM's probe
-_NO_DATA: t.Final = (".glusterfs", ".trashcan", ".shard", ".gfapi-virt-", "lost+found", "__DIRECT_IO_TEST__")
+_NO_DATA: t.Final = (".glusterfs", ".trashcan", ".shard", ".gfapi-virt-", USERS, "lost+found", "__DIRECT_IO_TEST__")
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: control characters, surrogates (bytes that are no UTF-8), line and paragraph separators

@@ -36,6 +36,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     METADATA,
     METADATA_MODE,
     REMOVED,
+    USERS,
     StorageDomain,
     foreign,
     is_uuid,
@@ -214,6 +215,7 @@ def remove(point: str, uuid: str | None, require: t.Callable[[StorageDomain], ob
             root.move(uuid, root, REMOVED + uuid)
         root.remove(CLAIM)
         root.remove(MARK)
+        root.remove(USERS)
         _sweep(root)
         root.remove(LOCK)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     REMOVED_PREFIX,
@@ -36,6 +36,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout 
     block_size_of,
     missing_from,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES, XLeaseIndex
 
 META: t.Final = ".meta"
@@ -122,6 +123,9 @@ class State:
     leftovers: Leftovers = Leftovers()
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
+    #: what other hosts noted of their use, and which of those images somebody has open
+    uses: OtherUses = field(default_factory=OtherUses)
+    opened: frozenset[str] = frozenset()
 
 
 def state_of(seen: Seen) -> State | None:
@@ -143,8 +147,16 @@ def state_of(seen: Seen) -> State | None:
         return State(uuid, None, seals, None, left, (broken,))
     images, problems, warnings = _images_from(seen, domain)
     problems[:0] = [*file_problems(seen, domain), *block_size_problems(seen, domain)]
-    warnings[:0] = [*domain_warnings(seen, domain, seals), *leftover_warnings(left)]
-    return State(uuid, domain, seals, images, left, tuple(problems), tuple(warnings))
+    warnings[:0] = [*domain_warnings(seen, domain, seals), *leftover_warnings(left), *use_warnings(seen)]
+    return State(
+        uuid, domain, seals, images, left, tuple(problems), tuple(warnings), uses=seen.uses, opened=seen.opened
+    )
+
+
+def use_warnings(seen: Seen) -> t.Iterator[Finding]:
+    """What other hosts noted and nobody can read."""
+    for fault in seen.uses.faults:
+        yield Finding("use_unreadable", f"what another host noted of its use cannot be read: {fault}", "take it away")
 
 
 def _storage_domain_from(metadata: SeenFile, uuid: str) -> StorageDomain:

@@ -24,6 +24,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen, Seen
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES, REMOVED
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import PROBED_BYTES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import METADATA_LIMIT
+from ansible_collections.gfapi.virt.plugins.module_utils._use_records import read_others, this_host
 
 #: an image is three short files, whose bytes come from another host; more at once gain nothing
 READERS: t.Final = 8
@@ -43,7 +44,8 @@ def look(point: str, space: Space, *, images: bool, beat: Beat) -> Seen:
         with root.below(found[0]) as directory:
             seen = seen.with_folder(*look_at_folder(directory))
             with contextlib.suppress(FileNotFoundError), directory.child(IMAGES) as parent:
-                return _look_at_images(seen, parent, images=images, beat=beat)
+                seen = _look_at_images(seen, parent, images=images, beat=beat)
+                return _look_at_uses(seen, point, parent) if images else seen
         return seen
 
 
@@ -90,6 +92,20 @@ def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) 
     with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         found = pool.map(read, filter(is_image_directory, folders))
         return seen.with_images({name: files for name, files in found if files is not None})
+
+
+def _look_at_uses(seen: Seen, point: str, parent: Directory) -> Seen:
+    """What other hosts noted, and which of the images that they name are open."""
+    uses = read_others(point, this_host())
+    noted = {image for record in uses.records for image in record.images}
+    return seen.with_uses(uses, frozenset(name for name in noted & set(seen.image_names) if _is_open(parent, name)))
+
+
+def _is_open(parent: Directory, name: str) -> bool:
+    """Whether any file of an image is open."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), parent.child(name) as directory:
+        return any(map(directory.is_open, directory.names()))
+    return False
 
 
 def _look_at_image(parent: Directory, name: str) -> Files | None:

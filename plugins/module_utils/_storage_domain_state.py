@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import typing as t
 import uuid as uuids
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
@@ -25,6 +25,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 #: a data center that is named gets its uuid5 under this one
 DATA_CENTERS: t.Final = uuids.UUID("a1a96696-7c7b-523c-9978-d548b02309b8")
@@ -70,6 +71,8 @@ class Desired:
     purge_data: bool
     #: mounts and domains of other hosts that are gone before the volume is stopped
     leaving: tuple[int, int]
+    #: whether what other hosts noted is disregarded
+    force: bool = False
 
     @property
     def is_for_volume(self) -> bool:
@@ -94,8 +97,12 @@ class Current:
     wrong: tuple[Wrong, ...] = ()
     faults: tuple[str, ...] = ()
     is_unfinished: bool = False
-    #: images that somebody on some host has open; asked only before they are deleted
+    #: images that somebody on some host has open, with who that is; asked only before they are deleted
     opened: tuple[str, ...] = ()
+    #: what other hosts noted; asked only then too
+    uses: OtherUses = field(default_factory=OtherUses)
+    #: whether this host is noted as one that has the storage domain active
+    is_noted: bool = False
     #: what else lies on the volume; asked only before that is gone
     others: tuple[str, ...] = ()
 
@@ -158,6 +165,7 @@ def desired_from(params: Params) -> Desired:
         params["volume_policy"],
         params["purge_data"],
         leaving_from(params["leaving_clients"] or {}),
+        params["force"],
     )
 
 

@@ -52,7 +52,7 @@ options:
             - Needed when the disk is first made, unless it is filled. A larger one grows the disk, live where a VM of
               this host runs on it.
             - A smaller one is refused. So is a larger one while a saved VM has the disk, or a running one has it
-              below an overlay.
+              below an overlay. While it is grown offline, no VM of another host may have it; grow it there.
           type: str
         format:
           description:
@@ -144,12 +144,20 @@ options:
           description:
             - V(present) has it made if there is none.
             - V(absent) deletes it. Refused while a libvirt domain of this host uses it, be it running, saved or only
-              defined, and while anybody on any host has it open, for the volume's bricks tell. A domain of another host
-              that is shut off is not seen.
+              defined, while anybody on any host has it open, for the volume's bricks tell, and while a VM of another
+              host is noted as its user. M(gfapi.virt.libvirt_vm) notes those that it defines.
             - V(detached) takes it out of O(vm), whose guest has to let go of it, and keeps it.
           type: str
           choices: [present, absent, detached]
           default: present
+        force:
+          description:
+            - Delete a disk, grow it or make O(clone_of) a template although a VM of another host that does not run is
+              noted as its user. Meant for a host that is gone for good. A disk that is open, or that a domain of this
+              host uses, is refused all the same.
+          type: bool
+          default: false
+          version_added: 0.2.0
   # a single disk takes the same options
   <<: *disk
   name:
@@ -263,6 +271,13 @@ EXAMPLES = r"""
     storage_domain: vms
     name: db-log
     state: absent
+
+- name: Disk old-root is gone, whose VM was on a host that burnt down
+  gfapi.virt.gfapi_disk:
+    storage_domain: vms
+    name: old-root
+    state: absent
+    force: true
 """
 
 RETURN = r"""
@@ -426,6 +441,7 @@ DISK_SPEC = {
     "description": {"type": "str"},
     "storage_domain": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent", "detached"], "default": "present"},
+    "force": {"type": "bool", "default": False},
 }
 ARGUMENT_SPEC = {
     **DISK_SPEC,
@@ -462,6 +478,8 @@ class Desired:
     vm: str | None
     target: str | None
     bus: str | None
+    #: whether records of other hosts, whose VMs do not run, are disregarded
+    force: bool
 
 
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
@@ -515,6 +533,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         clone_of=disk["clone_of"],
         backed=backed,
         **{key: disk[key] for key in ("dest", "dest_format", "vm", "target", "bus")},
+        force=disk["force"],
     )
 
 
@@ -576,6 +595,8 @@ def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundIma
             " copy), which can be a template, or remove its snapshots"
         )
     require_still(storage, using, found, "cloned")
+    if desired.backed and not desired.force:
+        require_not_noted(storage, found, "made a template", "make a full copy (clone_mode: copy)")
     return found
 
 
@@ -688,7 +709,7 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
         actions.append(Action(f"describe disk {found.name}", lambda: storage.write_meta(found, described.image.leaf)))
         found = after = described
     if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes:
-        actions.append(grow_action(storage, users, found, desired.size_bytes))
+        actions.append(grow_action(storage, users, found, desired.size_bytes, force=desired.force))
         after = replace(found, virtual_size_bytes=desired.size_bytes)
     elif leaf.capacity_bytes != found.virtual_size_bytes or not is_padded(found.length_bytes):
         actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
@@ -715,7 +736,7 @@ def require_fit(found: FoundImage, desired: Desired) -> None:
         )
 
 
-def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_bytes: int) -> Action:
+def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_bytes: int, *, force: bool) -> Action:
     """Grow through the VM that runs on the image, or the file where none does.
 
     A saved VM goes on with the size that it knows, and a live resize would grow the overlay in front of the image.
@@ -740,6 +761,9 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
         )
     if not running:
         require_closed(storage, found, "grown")
+        if not force:
+            # one of them may have a managed save, which knows the size that the disk had
+            require_not_noted(storage, found, "grown", "grow it there")
     resize_live = (lambda: users.block_resize(running[0], size_bytes)) if running else None
     live = f" live in domain {running[0].name}" if running else ""
     words = f"grow disk {found.name} from {size_text(found.virtual_size_bytes)} to {size_text(size_bytes)}{live}"
@@ -763,12 +787,14 @@ def plan_absent(
             return Plan({}, {})
         words = f"delete what an interrupted deletion left of disk {desired.name} in storage domain {place.name}"
     else:
-        require_unused(storage, users, found, leaving)
+        require_unused(storage, users, found, leaving, force=desired.force)
     delete = Action(words, lambda: storage.delete(place, image_uuid))
     return Plan(shown(found) if found else {}, {}, (delete,))
 
 
-def require_unused(storage: Storage, users: ImageUsers, found: FoundImage, leaving: t.Container[str]) -> None:
+def require_unused(
+    storage: Storage, users: ImageUsers, found: FoundImage, leaving: t.Container[str], *, force: bool
+) -> None:
     """Raises `StorageError` naming who uses an image, but for clones that go before it."""
     using = users.of(found.image_uuid, found.volume_uuid)
     if using:
@@ -781,15 +807,27 @@ def require_unused(storage: Storage, users: ImageUsers, found: FoundImage, leavi
         names = ", ".join(image.name or image.uuid for image in sharers)
         raise StorageError(f"disk {found.name!r} is the template of {names}; delete them first")
     require_closed(storage, found, "deleted")
+    if not force:
+        require_not_noted(storage, found, "deleted", "undefine it there or take the disk out")
 
 
 def require_closed(storage: Storage, found: FoundImage, what: str) -> None:
     """Raises `StorageError` while somebody whom this host's libvirt does not know has the image open."""
-    if storage.is_open(found):
-        raise StorageError(
-            f"disk {found.name!r} cannot be {what}: its bricks have image {found.image_uuid} open, for a VM of another"
-            " host or another program; stop that first"
-        )
+    if not storage.is_open(found):
+        return
+    users = storage.other_uses(found.place).running(found.image_uuid)
+    refused = f"disk {found.name!r} cannot be {what}: "
+    if users:
+        raise StorageError(f"{refused}it is used by {users}; shut that down first")
+    raise StorageError(
+        f"{refused}its bricks have image {found.image_uuid} open, for a VM of another host or another program; stop"
+        " that first"
+    )
+
+
+def require_not_noted(storage: Storage, found: FoundImage, what: str, mend: str) -> None:
+    """Raises `StorageError` naming the VMs of other hosts that the image belongs to though they do not run."""
+    storage.other_uses(found.place).require_none(found.image_uuid, f"disk {found.name!r} cannot be {what}", mend)
 
 
 def attachment_of(
@@ -918,6 +956,8 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
     had: dict[str, t.Any] = {}
     if desired.vm:
         actions, target = attachment_of(users, disk, after, desired, before)
+        if actions and found and not any(user.running for user in users.of(found.image_uuid, found.volume_uuid)):
+            require_closed(storage, found, "attached")
         had = {"vm": desired.vm, "target": target}
         disk = replace(disk, target=target, bus=desired.bus)
         old, new = (

@@ -121,10 +121,18 @@ options:
       - V(absent) deletes the storage domain B(with all its images) and unmounts it. Refused without O(confirm), while a
         data center other than O(data_center) has it, and while a libvirt domain of this host uses an image in it.
         Images that a VM of another host or another program has open are refused by name too, for the bricks tell.
-        A domain of another host that is shut off is not seen.
+      - Nor is one deleted that another host has active, or has a VM with a disk in, as far as
+        M(gfapi.virt.glusterfs_domain) and M(gfapi.virt.libvirt_vm) noted that in it. They are named.
     type: str
     choices: [active, maintenance, detached, absent]
     default: active
+  force:
+    description:
+      - Have O(state=absent) disregard what other hosts noted of their use. Meant for a host that is gone for good.
+        Images that are open, and what uses it on this host, are refused all the same.
+    type: bool
+    default: false
+    version_added: 0.2.0
   create:
     description:
       - Whether V(active) makes a storage domain where there is none. With V(false) that is refused, for one that an
@@ -401,6 +409,7 @@ from dataclasses import replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_uses as storage_domain_uses
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_walk as storage_domain_walk
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -459,6 +468,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume 
     volume_here,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 #: of a list in a message
@@ -494,6 +504,7 @@ ARGUMENT_SPEC = {
     "purge_data": {"type": "bool", "default": False},
     "lock_timeout": {"type": "int", "default": 60},
     "confirm": {"type": "str"},
+    "force": {"type": "bool", "default": False},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
 
@@ -532,6 +543,8 @@ def read_current(mounts: Mounter, desired: Desired) -> Current:
 def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -> Current:
     found = storage_domain_read.read(point)
     wrong, faults = _checked(point, found, space, desired.owner) if found and desired.state == "active" else ((), ())
+    ends = desired.state == "absent"
+    uses = storage_domain_uses.read_others(point) if ends else OtherUses()
     return Current(
         mount=condition,
         storage_domain=found,
@@ -541,10 +554,12 @@ def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -
         abandoned=tuple(storage_domain_files.abandoned(point)),
         missing=storage_domain_upgrade.missing(point, found) if found else (),
         is_unfinished=storage_domain_upgrade.is_unfinished(point),
-        opened=_opened(point, found) if found and desired.state == "absent" else (),
+        opened=_opened(point, found, uses) if found and ends else (),
+        uses=uses,
+        is_noted=storage_domain_uses.is_noted(point),
         wrong=wrong,
         faults=faults,
-        others=storage_domain_files.others(point, found.uuid if found else None) if desired.state == "absent" else (),
+        others=storage_domain_files.others(point, found.uuid if found else None) if ends else (),
     )
 
 
@@ -561,14 +576,15 @@ def _checked(
     return wrong, (*faults, *words)
 
 
-def _opened(point: str, found: StorageDomain) -> tuple[str, ...]:
+def _opened(point: str, found: StorageDomain, uses: OtherUses) -> tuple[str, ...]:
     # not at the top: only a deletion asks
     from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
     from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 
     path = f"{found.uuid}/{IMAGES}"
     with explained(f"look at images of {found.name}"), Directory.open(point) as root, root.below(path) as images:
-        return tuple(lasting(lambda: ImageFiles(QemuImg()).open_images(images)))
+        opened = lasting(lambda: ImageFiles(QemuImg()).open_images(images))
+        return tuple(storage_domain_uses.opened_words(opened, uses))
 
 
 def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
@@ -616,6 +632,11 @@ def layout_actions(current: Current, desired: Desired) -> list[Action]:
         words = f"lay out storage domain {desired.name} on {spec}"
         actions.append(Action(words, lambda: storage_domain_files.lay_out(point, desired.name, spec, desired.owner)))
     return actions
+
+
+def noted_actions(current: Current, desired: Desired, *actions: Action) -> t.Sequence[Action]:
+    """The actions, with the note that this host has the storage domain active where that is missing."""
+    return actions if current.is_noted else storage_domain_uses.noted(actions, desired.name, desired.mount_point)
 
 
 def rights_actions(current: Current, desired: Desired) -> list[Action]:
@@ -674,12 +695,16 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     warnings.extend((*poor, *current.faults))
     actions = (
         *setting,
-        *mounting,
-        *layout_actions(current, desired),
-        *rights_actions(current, desired),
-        *plan_upgrade(current, desired),
-        *attach_actions(current, desired),
-        *sweep_actions(current, desired),
+        *noted_actions(
+            current,
+            desired,
+            *mounting,
+            *layout_actions(current, desired),
+            *rights_actions(current, desired),
+            *plan_upgrade(current, desired),
+            *attach_actions(current, desired),
+            *sweep_actions(current, desired),
+        ),
         *boot_actions(host, desired, boot=desired.boot),
     )
     version = version_after(current.storage_domain, desired)
@@ -716,7 +741,11 @@ def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     setting, poor = optimize_actions(host, desired)
     warnings.extend(poor)
     sweeping = sweep_actions(current, desired)
-    actions = (*setting, *mounting, *freeing, *sweeping, *boot_actions(host, desired, boot=desired.boot))
+    actions = (
+        *setting,
+        *noted_actions(current, desired, *mounting, *freeing, *sweeping),
+        *boot_actions(host, desired, boot=desired.boot),
+    )
     before = _shown(current, desired)
     plan = Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
     return mounted_item(host, plan, current, detached(found), desired, warnings)
@@ -751,6 +780,8 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
     names = running_vms(host, desired)
     stopping = stop_actions(host, desired, names)
     unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
+    if space:
+        unmounting = storage_domain_uses.forgotten(unmounting, desired.mount_point, host.users)
     starting = volume if volume and desired.start_volume and not volume.is_started else None
     setting, warnings = optimize_actions(host, desired, starting)
     ending = end_actions(host, desired, volume, condition, names)
@@ -791,7 +822,7 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     found = current.storage_domain
     actions = []
     if found:
-        require_unused(host, found, desired, current.opened)
+        require_unused(host, found, desired, current)
     if desired.is_for_volume:
         require_nothing_else(host, desired, current.others)
     if found or current.leftovers or current.abandoned:
@@ -811,7 +842,7 @@ def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
     return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, space))
 
 
-def require_unused(host: Host, found: StorageDomain, desired: Desired, opened: t.Sequence[str]) -> None:
+def require_unused(host: Host, found: StorageDomain, desired: Desired, current: Current) -> None:
     """Raises `StorageError` while another data center has the storage domain, or something of any host uses it."""
     require_free(found, desired.data_center)
     using = host.users.in_storage_domain(found.uuid)
@@ -827,11 +858,13 @@ def require_unused(host: Host, found: StorageDomain, desired: Desired, opened: t
             raise StorageError(
                 f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
             )
-    if opened:
+    if current.opened:
         raise StorageError(
             f"storage domain {found.name} is in use: its bricks have images open, for VMs of other hosts or other"
-            f" programs; stop those first: {', '.join(opened[:10])}"
+            f" programs; stop those first: {', '.join(current.opened[:10])}"
         )
+    if not desired.force:
+        storage_domain_uses.require_no_others(found.name, current.uses)
 
 
 def remove(mounts: Mounter, current: Current, desired: Desired) -> None:

@@ -78,7 +78,7 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: vms.storage_domains[0].orphans.vm_disks | length == 0
 
-- name: Images that no VM of this host uses
+- name: Images that no VM is known to use
   ansible.builtin.debug:
     msg: "{{ vms.storage_domains[0].orphans.images | map(attribute='name') }}"
 
@@ -205,6 +205,9 @@ storage_domains:
           to this.
         - C(used_by) are the libvirt domains of this host with a disk whose chain holds the image, V(running),
           V(saved) (managed save) or V(defined). It is none where this host has no libvirt, or it did not answer.
+        - C(used_elsewhere) are the VMs of other hosts whose definition has the image, as far as
+          M(gfapi.virt.libvirt_vm) noted them there, and whether anybody has the image C(open). Of one that is not, the
+          VM is shut off, or its host is gone.
       type: list
       elements: dict
       returned: success
@@ -221,6 +224,7 @@ storage_domains:
           template: null
           template_of: []
           used_by: [{name: web, state: running, target: vda}]
+          used_elsewhere: []
           volumes:
             - uuid: 9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2
               path: "/rhev/data-center/mnt/glusterSD/gluster1:_vmstore/5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/\
@@ -234,8 +238,8 @@ storage_domains:
               actual_size_bytes: 200704
     orphans:
       description:
-        - C(images) are those that no libvirt domain of this host uses and no image is made from. VMs of other hosts are
-          not seen. None with O(images=false), and where C(used_by) is none.
+        - C(images) are those that no libvirt domain of this host uses, no other host noted a user of, and no image is
+          made from. None with O(images=false), and where C(used_by) is none.
         - C(vm_disks) are the disks of domains of this host whose image volume is not there. None like C(images).
         - C(removed), C(staging) and C(temporary) are what interrupted deletions, killed runs and replaced files left,
           as paths. A temporary file may be of a run that is at work.
@@ -270,7 +274,8 @@ storage_domains:
       description:
         - What should be seen to. The form is that of RV(storage_domains[].problems).
         - V(no_seal), V(old_version), V(upgrade_unfinished), V(removal_unfinished), V(staging_left),
-          V(temporary_left). Of an image V(size_differs), V(not_padded), V(backing_differs), V(image_unfinished).
+          V(temporary_left), V(use_unreadable) (what another host noted).
+        - Of an image V(size_differs), V(not_padded), V(backing_differs), V(image_unfinished).
       type: list
       elements: dict
       returned: success
@@ -393,6 +398,7 @@ def facts(place: Place, references: References) -> Result:
     images = None if state.images is None else [image_facts(image, str(path), templates) for image in state.images]
     for image_result in images or ():
         image_result["used_by"] = users.get(image_result["uuid"], []) if known else None
+        image_result["used_elsewhere"] = used_elsewhere(state, image_result["uuid"])
     problems = [*state.problems, *map(missing_problem, missing if known else ())]
     return {
         "mount_point": mount.point,
@@ -426,12 +432,18 @@ def facts(place: Place, references: References) -> Result:
     }
 
 
+def used_elsewhere(state: State, image_uuid: str) -> list[Result]:
+    """The VMs of other hosts that are noted as users of an image."""
+    is_open = image_uuid in state.opened
+    return [{"host": user.host.name, "name": user.vm, "open": is_open} for user in state.uses.of(image_uuid)]
+
+
 def orphans(state: State, users: t.Container[str], templates: t.Container[str | None]) -> list[Result]:
-    """The images of VMs that no domain uses and no image is made from."""
+    """The images of VMs that no domain uses, here or noted by another host, and no image is made from."""
     return [
         {"uuid": image.uuid, "name": image.image.name}
         for image in state.images or ()
-        if image.is_of_a_vm and image.uuid not in users and image.uuid not in templates
+        if image.is_of_a_vm and not (image.uuid in users or image.uuid in templates or state.uses.of(image.uuid))
     ]
 
 

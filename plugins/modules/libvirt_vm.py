@@ -16,6 +16,8 @@ description:
   - An existing domain is changed only at the places named here. What an administrator added by hand stays, and so do
     uuid, MAC and PCI addresses.
   - Takes one domain, or a list of them in O(vms). Those of a list start and stop side by side.
+  - A domain is noted as a user of its images in their storage domain, so that M(gfapi.virt.gfapi_disk) and
+    M(gfapi.virt.glusterfs_domain) leave them alone on other hosts, and name it.
 author:
   - gfapi.virt contributors (@gfapi-virt)
 extends_documentation_fragment:
@@ -42,7 +44,8 @@ options:
         state:
           description:
             - V(present) defines the domain and leaves its power state alone.
-            - V(running) starts it too, or resumes it when it is paused.
+            - V(running) starts it too, or resumes it when it is paused. A domain is not started while another host has
+              an image open that it would write to.
             - V(shut_off) asks the guest to power off and waits for it.
             - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).
           type: str
@@ -358,12 +361,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, Disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, Interface
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
-from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources, Servers
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 DISK_SPEC = {
     "storage_domain": {"type": "str"},
@@ -539,7 +544,9 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
     return Plan(shown(current.inactive, current.state), "", tuple(actions))
 
 
-def plan_vm(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) -> tuple[Plan, _xml.Element | None]:
+def plan_vm(
+    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses
+) -> tuple[Plan, _xml.Element | None]:
     """The plan for one domain, and its configuration afterwards."""
     if desired.state == "absent":
         return plan_absent(libvirt, current, desired), None
@@ -564,13 +571,13 @@ def plan_vm(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) ->
         actions.append(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
-    actions.extend(power_actions(libvirt, current, desired, after))
+    actions.extend(power_actions(libvirt, current, desired, after, uses))
     before = shown(current.inactive, current.state) if current else ""
     return Plan(before, shown(after, state_after(current, desired)), tuple(actions)), after
 
 
 def power_actions(
-    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, after: _xml.Element
+    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, after: _xml.Element, uses: VmUses
 ) -> list[Action]:
     """From the power state that is to the one asked for."""
     name = desired.domain.name
@@ -580,7 +587,13 @@ def power_actions(
         return []
     if current and current.state == "paused":
         return [Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
-    return [Action(f"start domain {name}", lambda: libvirt.start(name), waits=True), *wait_actions(desired, after)]
+    used = next_used(current, after)
+    return [Action(f"start domain {name}", lambda: uses.start(name, used), waits=True), *wait_actions(desired, after)]
+
+
+def next_used(current: DomainRecord | None, after: _xml.Element) -> tuple[_xml.Element, ...]:
+    """The configurations whose images the next start takes."""
+    return (after,) if current is None or current.saved is None else (after, current.saved)
 
 
 def stop_actions(libvirt: Libvirt, current: DomainRecord, desired: Desired) -> list[Action]:
@@ -682,13 +695,15 @@ def warnings_for(current: DomainRecord | None, configured: _xml.Element | None) 
     )
 
 
-def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages) -> Item:
+def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages, uses: VmUses) -> Item:
     """One domain with its plan."""
     name = desired.domain.name
     current = libvirt.domain(name)
-    plan, configured = plan_vm(libvirt, current, desired)
+    plan, configured = plan_vm(libvirt, current, desired, uses)
     if desired.state == "running" and configured is not None and not (current and current.is_active):
         running.claim(name, configured)
+        uses.require_startable(name, next_used(current, configured))
+    plan = uses.noting(plan, current, configured, stops=desired.state in ("shut_off", "absent"))
 
     def read() -> dict[str, t.Any]:
         now = libvirt.domain(name)
@@ -711,7 +726,7 @@ def require_driver(host: Host, items: t.Sequence[Item]) -> None:
         )
 
 
-def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Host) -> Item | list[Item]:
+def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Host, uses: VmUses) -> Item | list[Item]:
     """Parameters → the domains with their plans, everything looked up before anything is changed."""
     wanted = params["vms"] if params["vms"] is not None else [params]
     desired = [desired_from(vm, images, params["storage_domain"]) for vm in wanted]
@@ -720,16 +735,22 @@ def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Hos
     if doubled:
         raise ValueError(f"domain {', '.join(doubled)} is listed twice in vms; list each once")
     running = RunningImages(libvirt)
-    items = [item_for(libvirt, one, running) for one in desired]
+    items = [item_for(libvirt, one, running, uses) for one in desired]
     items = [replace(item, warnings=(*item.warnings, *images.warnings)) for item in items]
     if not libvirt.is_remote:
         require_driver(host, items)
     return items if params["vms"] is not None else items[0]
 
 
+def on_host(params: Params) -> Item | list[Item]:
+    """The domains with their plans, on this host."""
+    libvirt, storage = Libvirt(params["uri"]), Storage(mount_root=params["mount_root"])
+    return make_items(params, libvirt, ImageSources(storage, Servers()), Host(), VmUses(storage, libvirt))
+
+
 def main() -> None:
     run(
-        lambda params: make_items(params, Libvirt(params["uri"]), ImageSources.on_host(params["mount_root"]), Host()),
+        on_host,
         ARGUMENT_SPEC,
         one="vm",
         many="vms",

@@ -44,6 +44,8 @@ FSTAB: t.Final = Path("/etc/fstab")
 OTHER_LINES: t.Final = "# other lines\n/dev/torture-1 /mnt/torture-1 ext4 noauto 0 2\n"
 CLAIM: t.Final = ".gfapi-virt-uuid"
 LOCK: t.Final = ".gfapi-virt-lock"
+#: what hosts note of their use of a storage domain, and goes with it
+USERS: t.Final = ".gfapi-users"
 #: gluster's own
 HIDDEN: t.Final = (".glusterfs", ".shard", ".trashcan")
 MIB: t.Final = 1 << 20
@@ -368,7 +370,7 @@ def difference(found: Names, expected: Names) -> list[str]:
 
 def volume_faults(scene: Scene, brick: Path, end: State) -> list[str]:
     """What is not as it should be on a brick after all is done."""
-    known = {CLAIM, LOCK, *HIDDEN}
+    known = {CLAIM, LOCK, *HIDDEN, *([USERS] if end.content else [])}
     hidden = [
         path.name for path in brick.glob(".*") if path.name not in known and not path.name.startswith(".glusterfs-")
     ]

@@ -133,6 +133,7 @@ class FakeLibvirt:
     """Domains by name. `define` rewrites a domain the way libvirt 9.0 does."""
 
     is_remote = False
+    uri = "qemu:///system"
 
     def __init__(self, *, kvm: bool = True) -> None:
         self.kvm = kvm
@@ -149,6 +150,9 @@ class FakeLibvirt:
 
     def domains(self) -> tuple[DomainRecord, ...]:
         return tuple(self.records.values())
+
+    def uuids(self) -> set[str]:
+        return {record.uuid for record in self.records.values()}
 
     def define(self, element: _xml.Element) -> None:
         made = _xml.clone(element)

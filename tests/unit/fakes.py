@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _files, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import LIVE, NEXT, Attachment, disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
@@ -30,6 +31,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_users import Ima
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost, UseRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 
@@ -54,6 +56,13 @@ def hold_open(monkeypatch: pytest.MonkeyPatch, *files: str) -> None:
 
     monkeypatch.setattr(os, "getxattr", getxattr)
     monkeypatch.setattr(_files, "LINGERS_S", 0)
+
+
+def note_elsewhere(point: str | Path, vm: str | None, *images: str) -> None:
+    """What host hv2 notes of a VM that it defines, or of itself, on a mount."""
+    host = ThisHost("hv2", "2" * 32)
+    with use_notes.own_records(str(point), host) as directory:
+        use_notes.note(directory, vm or use_notes.HOST, UseRecord(host, vm, vm, frozenset(images)))
 
 
 class FakeMounts:
@@ -214,6 +223,10 @@ class FakeImageUsers:
     named: list[ImageReference] = field(default_factory=list)
     has_libvirt: bool = True
     records: dict[str, DomainRecord] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+
+    def uuids(self) -> set[str]:
+        return self.known
 
     def define(self, name: str, *, running: bool, saved: bool = False, labelled: bool = True) -> None:
         """A domain that disks can be given to."""

@@ -25,12 +25,13 @@ def test_an_image_that_another_host_has_open_is_left_alone(guests: list[Guest], 
     assert (here.state, there.state) == ("running", "running")
     modules = LAB.modules(hypervisors[0].name)
     disk = {"storage_domain": "vms", "name": f"{there.name}-root"}
-    open_there = "open, for a VM of another host or another program; stop that first"
-    assert open_there in modules.refused("gfapi_disk", **disk, state="absent")
-    assert open_there in modules.refused("gfapi_disk", **disk, size="2GiB")
+    used_there = f"it is used by VM {there.name} on host {there.system.name}"
+    assert f"{used_there} (running)" in modules.refused("gfapi_disk", **disk, state="absent")
+    assert f"{used_there} (running)" in modules.refused("gfapi_disk", **disk, size="2GiB", force=True)
     there.shut_down()
+    assert f"{used_there} (not running)" in modules.refused("gfapi_disk", **disk, size="2GiB")
     # not grown for real: converge.yml has its size
-    planned = modules.done("gfapi_disk", check=True, **disk, size="2GiB")
+    planned = modules.done("gfapi_disk", check=True, **disk, size="2GiB", force=True)
     assert planned["actions"] == [f"grow disk {there.name}-root from 1 GiB to 2 GiB"]
     there.start()
 

@@ -30,6 +30,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     FakeQemuImg,
     FakeServers,
     hold_open,
+    note_elsewhere,
 )
 
 GIB = 1 << 30
@@ -654,3 +655,60 @@ def test_a_disk_that_another_host_has_open_is_left_alone(
         host.items(name="web", **params)
     hold_open(monkeypatch, "another")
     assert len(host.run(name="web", **params)[0].plan.summaries) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"state": "absent"}, "disk 'web' cannot be deleted"),
+        ({"size": "2G"}, "disk 'web' cannot be grown"),
+        ({"name": "web2", "clone_of": "web", "clone_mode": "backing"}, "disk 'web' cannot be made a template"),
+    ],
+)
+def test_a_disk_of_a_vm_on_another_host_is_left_alone_by_name(
+    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str
+) -> None:
+    host.run(name="web", size="1G", format="qcow2")
+    (found,) = host.run(name="web")
+    note_elsewhere(host.path.parent, "db", found.predicted["image_uuid"])
+    given = {"name": "web", **params}
+    with pytest.raises(StorageError, match=rf"{words}: it is used by VM db on host hv2 \(not running\); .*force: true"):
+        host.items(**given)
+    hold_open(monkeypatch, found.predicted["volume_uuid"])
+    for force in (False, True):
+        with pytest.raises(StorageError, match=r"it is used by VM db on host hv2 \(running\); shut that down first"):
+            host.items(**given, force=force)
+    hold_open(monkeypatch)
+    assert len(host.run(**given, force=True)[0].plan.summaries) == 1
+
+
+def test_a_disk_that_runs_on_another_host_is_given_to_no_domain(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run(name="web", size="1G")
+    (found,) = host.run(name="web")
+    host.users.define("vm", running=True)
+    note_elsewhere(host.path.parent, "db", found.predicted["image_uuid"])
+    hold_open(monkeypatch, found.predicted["volume_uuid"])
+    with pytest.raises(StorageError, match=r"'web' cannot be attached: it is used by VM db on host hv2 \(running\)"):
+        host.items(name="web", vm="vm")
+    hold_open(monkeypatch)
+    assert host.items(name="web", vm="vm")[0].plan.changed
+
+
+def test_other_disks_of_a_storage_domain_that_other_hosts_use_are_changed(host: Host) -> None:
+    host.run(name="web", size="1G")
+    note_elsewhere(host.path.parent, "db", image_uuid_of(host.uuid, "other"))
+    note_elsewhere(host.path.parent, None)
+    host.run(name="web", size="2G")
+    host.run(name="web2", clone_of="web")
+    host.run(name="web", state="absent")
+
+
+def test_a_note_that_cannot_be_read_is_in_the_way_of_what_needs_it_alone(host: Host) -> None:
+    host.run(name="web", size="1G")
+    note_elsewhere(host.path.parent, "db", image_uuid_of(host.uuid, "web"))
+    next((host.path.parent / ".gfapi-users").glob("hv2*/db")).write_text("broken")
+    host.run(name="web", description="a note")
+    host.run(name="web2", clone_of="web")
+    with pytest.raises(StorageError, match="cannot be deleted: a record of another host's use cannot be read"):
+        host.items(name="web", state="absent")
+    host.run(name="web", state="absent", force=True)

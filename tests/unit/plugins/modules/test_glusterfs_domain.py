@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, is_staging, staging
@@ -28,10 +30,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     LOCK,
     METADATA,
     REMOVED,
+    USERS,
     StorageDomain,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses, ThisHost, UseRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain
 from ansible_collections.gfapi.virt.tests.unit import older_domain
@@ -42,6 +46,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     FakeMounts,
     FakeServers,
     hold_open,
+    note_elsewhere,
 )
 
 OTHER_LINES = "# comment\nUUID=1 / ext4 defaults 0 1\n"
@@ -509,7 +514,7 @@ def older(host: Lab, version: int, **values: t.Any) -> Path:
     root = Path(host.point)
     uuid = older_domain.write(root, version, **values)
     for path in root.iterdir():
-        if path.name not in (uuid, storage_domain_files.CLAIM):
+        if path.name not in (uuid, storage_domain_files.CLAIM, USERS):
             shutil.rmtree(path)
     return root / uuid
 
@@ -700,6 +705,98 @@ def test_absent_is_refused_while_another_host_has_an_image_open(
         host.item(**ABSENT)
     hold_open(monkeypatch)
     assert host.run(**ABSENT).plan.summaries[0].startswith("delete storage domain vmstore")
+
+
+def others_of(host: Lab) -> OtherUses:
+    """What another host reads."""
+    return use_records.read_others(host.point, ThisHost("hv2", ""))
+
+
+def test_a_host_is_noted_while_it_has_it_active(host: Lab) -> None:
+    host.run()
+    assert others_of(host).hosts == (os.uname().nodename,)
+    host.run(state="maintenance")
+    host.mounts.mount(VolumeSpec(("gl1",), "gv0"), host.point)
+    assert others_of(host).hosts == ()
+
+
+@pytest.mark.parametrize("state", ["active", "detached"])
+def test_a_host_that_has_it_active_without_a_note_gets_one(host: Lab, state: str) -> None:
+    host.run()
+    shutil.rmtree(f"{host.point}/{USERS}")
+    words = f"note that host {os.uname().nodename} has storage domain vmstore active"
+    assert host.run(state=state).plan.summaries == [words]
+    assert len(others_of(host).hosts) == 1
+
+
+def test_a_host_whose_unmount_fails_stays_noted(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+
+    def refuse(_point: str) -> None:
+        raise StorageError("busy")
+
+    monkeypatch.setattr(host.mounts, "unmount", refuse)
+    with pytest.raises(StorageError, match="busy"):
+        host.run(state="maintenance")
+    assert len(others_of(host).hosts) == 1
+
+
+def test_maintenance_needs_no_note_that_can_be_dropped(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+
+    def refuse(*_given: object) -> None:
+        raise StorageError("read-only")
+
+    monkeypatch.setattr(use_notes, "leave", refuse)
+    host.run(state="maintenance")
+    assert host.mounts.at(host.point) is None
+
+
+def test_maintenance_drops_the_notes_of_vms_that_are_gone(host: Lab) -> None:
+    host.run()
+    me = use_records.this_host()
+    with use_notes.own_records(host.point, me) as directory:
+        for name in ("here", "gone"):
+            use_notes.note(directory, name, UseRecord(me, name, name, frozenset({"image"})))
+    host.users.known = {"here"}
+    host.run(state="maintenance")
+    host.run()
+    assert [record.vm for record in others_of(host).vms] == ["here"]
+
+
+def test_maintenance_leaves_what_others_noted(host: Lab) -> None:
+    host.run()
+    note_elsewhere(host.point, "db", "image")
+    host.run(state="maintenance")
+    host.run()
+    assert use_records.read_others(host.point, use_records.this_host()).vms[0].vm == "db"
+
+
+def test_one_that_other_hosts_use_is_not_deleted_by_name(host: Lab) -> None:
+    host.run()
+    note_elsewhere(host.point, None)
+    with pytest.raises(StorageError, match=r"vmstore cannot be deleted: it is active on host hv2; .*force: true"):
+        host.item(**ABSENT)
+    note_elsewhere(host.point, "db", "image")
+    with pytest.raises(StorageError, match=r"it is used by VM db on host hv2 \(not running\); .*force: true"):
+        host.item(**ABSENT)
+    host.run(**ABSENT, force=True)
+    host.mounts.mount(VolumeSpec(("gl1",), "gv0"), host.point)
+    assert os.listdir(host.point) == []
+
+
+def test_who_has_images_open_is_named_and_not_forced(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run()
+    found = storage_domain_read.read(host.point)
+    assert found is not None
+    image = Path(host.point, found.uuid, IMAGES, "11111111-2222-4333-8444-555555555555")
+    image.mkdir()
+    (image / "data").touch()
+    note_elsewhere(host.point, "db", image.name)
+    hold_open(monkeypatch, "data")
+    for force in (False, True):
+        with pytest.raises(StorageError, match=rf"stop those first: {image.name} by VM db on host hv2 \(running\)"):
+            host.item(**ABSENT, force=force)
 
 
 # --- the volume -----------------------------------------------------------------------------------------------------

@@ -24,7 +24,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain_info
 from ansible_collections.gfapi.virt.tests.unit import older_domain
-from ansible_collections.gfapi.virt.tests.unit.fakes import SPACE, FakeImageUsers, FakeMounts, FakeQemuImg
+from ansible_collections.gfapi.virt.tests.unit.fakes import (
+    SPACE,
+    FakeImageUsers,
+    FakeMounts,
+    FakeQemuImg,
+    hold_open,
+    note_elsewhere,
+)
 
 GIB = 1 << 30
 OWNER = (os.getuid(), os.getgid())
@@ -380,3 +387,30 @@ def test_nothing_is_written(host: Host) -> None:
     before = sorted((str(path), path.stat().st_mtime_ns) for path in host.root.rglob("*"))
     host.read()
     assert sorted((str(path), path.stat().st_mtime_ns) for path in host.root.rglob("*")) == before
+
+
+# --- other hosts ----------------------------------------------------------------------------------------------------
+
+
+def test_users_on_other_hosts_are_told_and_keep_an_image_from_being_an_orphan(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web, _free = host.create("web"), host.create("free")
+    note_elsewhere(host.path.parent, "db", web.image_uuid, NOWHERE)
+    note_elsewhere(host.path.parent, None)
+    users = [{"host": "hv2", "name": "db", "open": False}]
+    found = host.one()
+    assert {image["name"]: image["used_elsewhere"] for image in found["images"]} == {"web": users, "free": []}
+    assert [orphan["name"] for orphan in found["orphans"]["images"]] == ["free"]
+    hold_open(monkeypatch, web.uuid)
+    assert [image["used_elsewhere"] for image in host.one()["images"]] == [[], [{**users[0], "open": True}]]
+    assert found["warnings"] == []
+
+
+def test_a_note_that_cannot_be_read_is_a_warning(host: Host) -> None:
+    note_elsewhere(host.path.parent, "db", NOWHERE)
+    note = next((host.path.parent / ".gfapi-users").glob("*/db"))
+    note.write_text("broken")
+    (warning,) = host.one()["warnings"]
+    assert warning["code"] == "use_unreadable"
+    assert str(note) in warning["message"]

@@ -14,6 +14,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSource
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, INTERFACE_SPEC, VM_SPEC, make_items
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 
@@ -54,7 +56,8 @@ def vm(**values: t.Any) -> dict[str, t.Any]:
 
 def items(libvirt: FakeLibvirt, *vms: dict[str, t.Any], host: FakeHost | None = None) -> list[Item]:
     params = {"vms": list(vms), "storage_domain": "vms"}
-    return t.cast("list[Item]", make_items(params, libvirt, FakeImages(), host or FakeHost()))  # type: ignore[arg-type]
+    given: t.Any = (libvirt, FakeImages(), host or FakeHost(), VmUses(Storage(), t.cast("t.Any", libvirt)))
+    return t.cast("list[Item]", make_items(params, *given))
 
 
 def carry_out(made: t.Sequence[Item]) -> list[t.Mapping[str, t.Any]]:

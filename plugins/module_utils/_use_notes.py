@@ -1,0 +1,79 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""I/O edge: what this host notes of its use of a storage domain, in a directory of its own among the records of use.
+
+A host writes in that one only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import USERS
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost, UseRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._use_records import GONE, LIMIT_BYTES
+
+#: the record of the host itself, among those of its VMs
+HOST: t.Final = "host"
+MODE: t.Final = 0o644
+FOLDER_MODE: t.Final = 0o755
+
+
+def _own(me: ThisHost) -> str:
+    return f"{USERS}/{me.folder}"
+
+
+def read_own(point: str, me: ThisHost, name: str) -> str:
+    """The text of a record of this host; empty where there is none."""
+    doing = explained(f"read what this host uses on {point}")
+    with doing, contextlib.suppress(*GONE), Directory.open(point) as root, root.below(_own(me)) as directory:
+        return directory.read(name, LIMIT_BYTES).decode(errors="replace")
+    return ""
+
+
+def note(directory: Directory, name: str, record: UseRecord) -> None:
+    """Write a record of this host, if there is another or none."""
+    text = record.to_text()
+    with contextlib.suppress(FileNotFoundError):
+        if directory.read(name, LIMIT_BYTES) == text.encode():
+            return
+    directory.replace_text(name, text, MODE, directory.owner())
+
+
+def note_host(point: str, me: ThisHost) -> None:
+    """Write that this host has the storage domain active."""
+    with own_records(point, me) as directory:
+        note(directory, HOST, UseRecord(me))
+
+
+def leave(point: str, me: ThisHost, vms: t.Container[str]) -> None:
+    """Remove that this host has the storage domain active, and what it noted of other VMs than these."""
+    doing = explained(f"remove what this host noted on {point}")
+    with doing, contextlib.suppress(*GONE), Directory.open(point) as root, root.below(_own(me)) as directory:
+        fcntl.flock(directory.descriptor, fcntl.LOCK_EX)
+        sweep(directory, vms)
+
+
+def sweep(directory: Directory, known: t.Container[str]) -> None:
+    """Remove the other records of this host: of VMs that were migrated away, or undefined by others."""
+    for name in directory.names():
+        if not name.startswith(".") and name not in known:
+            directory.remove(name)
+
+
+@contextlib.contextmanager
+def own_records(point: str, me: ThisHost) -> t.Iterator[Directory]:
+    """The directory of this host's records, made if missing; other runs of this host wait for its end."""
+    with explained(f"note what this host uses on {point}"), Directory.open(point) as root:
+        for path, name in (("", USERS), (USERS, me.folder)):
+            with root.below(path) as parent, contextlib.suppress(FileExistsError):
+                parent.make(name, FOLDER_MODE, root.owner()).close()
+        with root.below(_own(me)) as directory:
+            # of this host alone: gluster passes no lock of a directory on
+            fcntl.flock(directory.descriptor, fcntl.LOCK_EX)
+            yield directory

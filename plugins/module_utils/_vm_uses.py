@@ -1,0 +1,250 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: the VMs of this host's libvirt, and what hosts note of them on the storage domains of their images.
+
+A storage domain that is not mounted here gets no note, and its images are not looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import typing as t
+import uuid as uuids
+from dataclasses import replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import written_images
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import images_in
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
+
+#: storage domain → images
+Images = dict[str, frozenset[str]]
+
+
+class ImageVolumeOf(t.NamedTuple):
+    """An image volume that a VM writes to."""
+
+    vm: str
+    place: MountedStorageDomain
+    image_uuid: str
+    volume_uuid: str
+
+
+class VmUses:
+    """Notes what the VMs of this host use, and keeps a second host from starting on the same images."""
+
+    def __init__(self, storage: Storage, libvirt: Libvirt) -> None:
+        self._storage = storage
+        self._libvirt = libvirt
+        self._me = use_records.this_host()
+        self._places: dict[str, MountedStorageDomain | None] = {}
+        self._swept: set[str] = set()
+
+    def noting(self, plan: Plan, current: DomainRecord | None, after: _xml.Element | None, *, stops: bool) -> Plan:
+        """The plan with the notes: what a VM is to use before its first action, what it uses after its last.
+
+        A VM without a note gets one, also where nothing else is to be done. `after` is the configuration in the end,
+        and `stops` whether the VM does not run then.
+        """
+        if not self._libvirt.uri.endswith("///system"):
+            return plan
+        live, saved, inactive = (current.live, current.saved, current.inactive) if current else (None, None, None)
+        # undefining takes the managed save along
+        last = self._images(None if stops else live, None if after is None else saved, after)
+        first = _union(last, self._images(live, saved, inactive))
+        if not first:
+            return plan
+        name = current.name if current else t.cast(_xml.Element, after).findtext("name", "")
+        if not plan.actions:
+            uuid = t.cast(DomainRecord, current).uuid
+            late = [sd for sd in first if self._noted(sd, uuid) != _text(self._record(name, uuid, last.get(sd)))]
+            names = ", ".join(t.cast(MountedStorageDomain, self._place(sd)).name for sd in late)
+            words = f"note domain {name} as a user of its images in storage domain {names}"
+            note = Action(words, lambda: self._note(name, uuid, first, last))
+            return replace(plan, actions=(note,)) if late else plan
+        actions = list(plan.actions)
+        actions[0] = self._before(actions[0], name, current, t.cast(_xml.Element, after), first)
+        actions[-1] = self._behind(actions[-1], name, current, t.cast(_xml.Element, after), first, last)
+        return replace(plan, actions=tuple(actions))
+
+    def _before(
+        self, action: Action, name: str, current: DomainRecord | None, after: _xml.Element, images: Images
+    ) -> Action:
+        def run() -> None:
+            if current:
+                self._note(name, current.uuid, images, images)
+                action.run()
+                return
+            # libvirt takes the uuid that is there, so the note comes first
+            uuid = str(uuids.uuid4())
+            after.insert(0, _xml.element("uuid", text=uuid))
+            try:
+                with contextlib.ExitStack() as held:
+                    self._note(name, uuid, images, images, held)
+                    action.run()
+            except GfapiError:
+                self._note(name, uuid, images, {})
+                raise
+
+        return replace(action, run=run)
+
+    def _behind(
+        self,
+        action: Action,
+        name: str,
+        current: DomainRecord | None,
+        after: _xml.Element,
+        first: Images,
+        last: Images,
+    ) -> Action:
+        def run() -> None:
+            action.run()
+            if first != last:
+                self._note(name, current.uuid if current else after.findtext("uuid", ""), first, last)
+
+        return replace(action, run=run)
+
+    def _note(
+        self, name: str, uuid: str, known: Images, images: Images, held: contextlib.ExitStack | None = None
+    ) -> None:
+        """Have the notes of a VM say what it uses, on every storage domain where it may have one.
+
+        `held` keeps other runs of this host from clearing away the note of a VM that libvirt does not know yet.
+        """
+        for storage_domain in known:
+            place = self._place(storage_domain)
+            record = self._record(name, uuid, images.get(storage_domain))
+            if place is None or self._noted(storage_domain, uuid) == _text(record):
+                continue
+            with contextlib.ExitStack() as own:
+                entered = held or own
+                directory = entered.enter_context(use_notes.own_records(place.mount.point, self._me))
+                self._sweep(storage_domain, directory)
+                if record:
+                    use_notes.note(directory, uuid, record)
+                else:
+                    directory.remove(uuid)
+
+    def _sweep(self, storage_domain: str, directory: Directory) -> None:
+        """Drop the notes of VMs that are not here any more."""
+        if storage_domain not in self._swept:
+            self._swept.add(storage_domain)
+            use_notes.sweep(directory, {use_notes.HOST, *self._libvirt.uuids()})
+
+    def _record(self, name: str, uuid: str, images: frozenset[str] | None) -> UseRecord | None:
+        return UseRecord(self._me, name, uuid, images) if images else None
+
+    def _noted(self, storage_domain: str, uuid: str) -> str:
+        place = self._place(storage_domain)
+        return use_notes.read_own(place.mount.point, self._me, uuid) if place else ""
+
+    def _images(self, *configurations: _xml.Element | None) -> Images:
+        """What configurations name, of the storage domains that are mounted here."""
+        found: Images = {}
+        for configuration in configurations:
+            found = _union(found, {key: frozenset(images) for key, images in images_in(configuration).items()})
+        return {key: images for key, images in found.items() if self._place(key)}
+
+    def _place(self, storage_domain: str) -> MountedStorageDomain | None:
+        if storage_domain not in self._places:
+            self._places[storage_domain] = None
+            with contextlib.suppress(StorageError):
+                self._places[storage_domain] = self._storage.find(storage_domain)
+        return self._places[storage_domain]
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def require_startable(self, name: str, used: t.Sequence[_xml.Element]) -> None:
+        """Raises `StorageError` while another host has an image open that a VM which is to start would write to."""
+        self._require_ours(_opened(self._written(name, used)))
+
+    def start(self, name: str, used: t.Sequence[_xml.Element]) -> None:
+        """Start a VM, if no other host does so meanwhile: the leases of its images are locked, on all hosts."""
+        written = self._written(name, used)
+        with contextlib.ExitStack() as locks:
+            for volume in written:
+                locks.enter_context(_starting(volume))
+            self._require_ours(_opened(written))
+            self._libvirt.start(name)
+
+    def _written(self, name: str, used: t.Sequence[_xml.Element]) -> list[ImageVolumeOf]:
+        keys = sorted({key for configuration in used for key in written_images(configuration)})
+        parts = [key.split("/") for key in keys if key.count("/") == 3]
+        places = [(self._place(storage_domain), image, volume) for storage_domain, _images, image, volume in parts]
+        return [ImageVolumeOf(name, place, image, volume) for place, image, volume in places if place]
+
+    def _require_ours(self, opened: t.Sequence[ImageVolumeOf]) -> None:
+        """Raises `StorageError` for an image that is open, and not by a VM of this host, which may read it."""
+        if not opened:
+            return
+        here = [images_in(record.live) for record in self._libvirt.domains()]
+        for volume in opened:
+            uuid = volume.place.storage_domain.uuid
+            if any(volume.image_uuid in images.get(uuid, ()) for images in here):
+                continue
+            image = self._storage.listing(volume.place).images.get(volume.image_uuid)
+            users = self._storage.other_uses(volume.place).running(volume.image_uuid)
+            who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"
+            raise StorageError(
+                f"domain {volume.vm} cannot start on image {(image and image.name) or volume.image_uuid}: it is {who};"
+                " two would destroy it; stop that first"
+            )
+
+
+@contextlib.contextmanager
+def _directory_of(volume: ImageVolumeOf) -> t.Iterator[Directory]:
+    path = f"{IMAGES}/{volume.image_uuid}"
+    with Directory.open(volume.place.path) as root, root.below(path) as directory:
+        yield directory
+
+
+@contextlib.contextmanager
+def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
+    """Holds the lock of an image while a VM starts on it; gluster has one for all hosts."""
+    doing = f"lock image {volume.image_uuid} to start domain {volume.vm} on it"
+    with explained(doing), contextlib.ExitStack() as opened:
+        with contextlib.suppress(FileNotFoundError):
+            directory = opened.enter_context(_directory_of(volume))
+            lease = directory.open_file(volume.volume_uuid + LEASE, os.O_RDWR)
+            opened.callback(os.close, lease)
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StorageError(
+                    f"domain {volume.vm} cannot start: another one is being started on image {volume.image_uuid}"
+                ) from None
+        yield
+
+
+def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:
+    return lasting(lambda: [volume for volume in volumes if _is_open(volume)])
+
+
+def _is_open(volume: ImageVolumeOf) -> bool:
+    doing = explained(f"look at image {volume.image_uuid}")
+    with doing, contextlib.suppress(FileNotFoundError), _directory_of(volume) as directory:
+        return directory.is_open(volume.volume_uuid)
+    return False
+
+
+def _text(record: UseRecord | None) -> str:
+    return record.to_text() if record else ""
+
+
+def _union(left: Images, right: Images) -> Images:
+    return {key: left.get(key, frozenset()) | right.get(key, frozenset()) for key in {**left, **right}}

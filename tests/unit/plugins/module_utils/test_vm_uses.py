@@ -1,0 +1,295 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import fcntl
+import os
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, VM_SPEC, make_items
+from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg, FakeServers, hold_open
+
+SPEC = VolumeSpec(("gl1",), "gv0")
+
+
+class Cluster:
+    """A storage domain vms with disks a and b, mounted by hosts hv1 and hv2."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        (root / "volumes").mkdir()
+        self.mounts = FakeMounts(root / "volumes")
+        self.mount_root = root / "mnt"
+        self.point = str(self.mount_root / SPEC.mount_name)
+        self.mounts.make_volume(SPEC.location)
+        self.mounts.mount(SPEC, self.point)
+        self.uuid = storage_domain_files.lay_out(self.point, "vms", SPEC, (os.getuid(), os.getgid())).uuid
+        self.hv1, self.hv2 = HostOf(self, "hv1"), HostOf(self, "hv2")
+        storage = self.storage()
+        values: dict[str, t.Any] = {"format": "raw", "capacity_bytes": 4096, "created_at": 1, "note": ""}
+        self.volumes = {name: ImageVolume.base(self.uuid, name, **values) for name in "ab"}
+        for volume in self.volumes.values():
+            storage.create(storage.find("vms"), volume)
+
+    def storage(self) -> Storage:
+        given: t.Any = (self.mounts, FakeQemuImg())
+        return Storage(*given, mount_root=str(self.mount_root))
+
+    def image(self, name: str) -> str:
+        return self.volumes[name].image_uuid
+
+
+class HostOf:
+    """A host with its own libvirt, that sees the storage domain."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.me = ThisHost(name, "0" * 32)
+        self.libvirt = FakeLibvirt()
+
+    def item(self, name: str = "web", **values: t.Any) -> Item:
+        """As a new run plans it."""
+        vm = {**{key: rules.get("default") for key, rules in VM_SPEC.items()}, "name": name, "memory": "1GiB", **values}
+        if vm["disks"] is not None:
+            defaults = {key: rules.get("default") for key, rules in DISK_SPEC.items()}
+            vm["disks"] = [{**defaults, "name": disk} for disk in vm["disks"]]
+        self.cluster.monkeypatch.setattr(use_records, "this_host", lambda: self.me)
+        storage, libvirt = self.cluster.storage(), t.cast("t.Any", self.libvirt)
+        host = t.cast("t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, "")})())
+        images = ImageSources(storage, t.cast("t.Any", FakeServers("gl2")))
+        params = {"vms": [vm], "storage_domain": "vms"}
+        made = make_items(params, libvirt, images, host, VmUses(storage, libvirt))
+        return t.cast("list[Item]", made)[0]
+
+    def run(self, name: str = "web", **values: t.Any) -> list[str]:
+        """What was done; a second plan then finds nothing to do."""
+        item = self.item(name, **values)
+        for action in item.plan.actions:
+            action.run()
+        assert self.item(name, **values).plan.summaries == []
+        return item.plan.summaries
+
+    @property
+    def notes(self) -> dict[str, set[str]]:
+        """VM → the disks that others believe it has."""
+        found = use_records.read_others(self.cluster.point, ThisHost("", "")).records
+        names = {self.cluster.image(name): name for name in "ab"}
+        mine = [record for record in found if record.host == self.me and record.vm]
+        return {str(record.vm): {names[image] for image in record.images} for record in mine}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return Cluster(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def hv1(cluster: Cluster) -> HostOf:
+    return cluster.hv1
+
+
+NOTING = "note domain web as a user of its images in storage domain vms"
+
+
+# --- notes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_note_comes_with_the_definition_and_goes_with_it(hv1: HostOf) -> None:
+    assert hv1.run(disks=["a"], state="running") == ["define domain web", "start domain web"]
+    assert hv1.notes == {"web": {"a"}}
+    hv1.run(state="absent", force_stop=True)
+    assert hv1.notes == {}
+
+
+def test_a_plan_alone_notes_nothing(hv1: HostOf) -> None:
+    hv1.item(disks=["a"])
+    assert hv1.notes == {}
+
+
+def test_the_note_is_there_before_libvirt_has_the_vm(hv1: HostOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    define = hv1.libvirt.define
+    monkeypatch.setattr(hv1.libvirt, "define", lambda element: (seen.append(dict(hv1.notes)), define(element)))
+    hv1.run(disks=["a"])
+    hv1.run(disks=["b"])
+    assert seen == [{"web": {"a"}}, {"web": {"a", "b"}}]
+    assert hv1.notes == {"web": {"b"}}
+
+
+def test_a_vm_that_libvirt_refuses_leaves_no_note(hv1: HostOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_element: object) -> None:
+        raise LibvirtError("no")
+
+    monkeypatch.setattr(hv1.libvirt, "define", refuse)
+    with pytest.raises(LibvirtError):
+        hv1.run(disks=["a"])
+    assert hv1.notes == {}
+
+
+def test_a_vm_that_lost_its_last_disk_has_no_note(hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    hv1.run(disks=[])
+    assert hv1.notes == {}
+
+
+def test_what_a_running_vm_still_has_stays_noted_until_it_stops(hv1: HostOf) -> None:
+    hv1.run(disks=["a"], state="running")
+    hv1.run(disks=["b"])
+    assert hv1.notes == {"web": {"a", "b"}}
+    hv1.run(state="shut_off")
+    assert hv1.notes == {"web": {"b"}}
+
+
+def test_what_a_saved_vm_goes_on_with_stays_noted(hv1: HostOf) -> None:
+    hv1.run(disks=["a"], state="running")
+    hv1.libvirt.managed_save("web")
+    hv1.run(state="shut_off")
+    assert hv1.notes == {"web": {"a"}}
+    hv1.run(state="absent")
+    assert hv1.notes == {}
+
+
+def test_a_vm_without_a_note_gets_it(hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    (uuid,) = hv1.libvirt.uuids()
+    assert uuid
+    use_notes.leave(hv1.cluster.point, hv1.me, ())
+    assert hv1.run(disks=["a"]) == [NOTING]
+    assert hv1.notes == {"web": {"a"}}
+
+
+def test_a_renamed_vm_is_noted_by_its_new_name(hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    record = hv1.libvirt.records.pop("web")
+    record.inactive.find("name").text = "www"
+    hv1.libvirt.records["www"] = replace(record, name="www")
+    hv1.run("www", disks=["a"])
+    assert hv1.notes == {"www": {"a"}}
+
+
+def test_the_next_change_drops_notes_of_vms_that_are_elsewhere(hv1: HostOf) -> None:
+    hv1.run("gone", disks=["b"])
+    hv1.libvirt.undefine("gone")
+    use_notes.note_host(hv1.cluster.point, hv1.me)
+    hv1.run(disks=["a"])
+    assert hv1.notes == {"web": {"a"}}
+    assert use_notes.read_own(hv1.cluster.point, hv1.me, use_notes.HOST)
+
+
+def test_a_host_leaves_the_notes_of_others_alone(cluster: Cluster) -> None:
+    cluster.hv2.run("db", disks=["b"])
+    cluster.hv1.run(disks=["a"])
+    cluster.hv1.run(state="absent")
+    assert cluster.hv2.notes == {"db": {"b"}}
+
+
+def test_what_is_not_mounted_here_is_not_noted(hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    hv1.cluster.mounts.unmount(hv1.cluster.point)
+    assert hv1.run(state="absent") == ["undefine domain web"]
+
+
+def test_a_libvirt_of_another_user_or_host_notes_nothing(hv1: HostOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeLibvirt, "uri", "qemu+ssh://hv3/system")
+    hv1.run(disks=["a"])
+    assert hv1.notes == {}
+
+
+# --- starting -------------------------------------------------------------------------------------------------------
+
+
+def open_elsewhere(cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_open(monkeypatch, cluster.volumes[name].uuid)
+
+
+def test_a_vm_does_not_start_on_an_image_that_another_host_has_open(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.hv2.run("db", disks=["a"], state="running")
+    open_elsewhere(cluster, "a", monkeypatch)
+    with pytest.raises(
+        StorageError, match=r"^domain web cannot start on image a: it is used by VM db on host hv2 \(running\); two"
+    ):
+        cluster.hv1.item(disks=["a"], state="running")
+    assert cluster.hv1.item(disks=["b"], state="running").plan.changed
+    assert cluster.hv1.item(disks=["a"], state="present").plan.changed
+
+
+def test_an_image_that_somebody_without_a_note_has_open_is_refused_too(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_elsewhere(cluster, "a", monkeypatch)
+    with pytest.raises(StorageError, match="cannot start on image a: it is open on its bricks, for a VM of another"):
+        cluster.hv1.item(disks=["a"], state="running")
+
+
+def test_a_vm_may_start_where_the_other_is_off(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.hv2.run("db", disks=["a"])
+    hold_open(monkeypatch)
+    assert cluster.hv1.run(disks=["a"], state="running") == ["define domain web", "start domain web"]
+
+
+def test_a_vm_that_came_by_migration_is_left_running(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.hv1.run(disks=["a"], state="running")
+    cluster.hv2.libvirt.records = cluster.hv1.libvirt.records
+    cluster.hv1.libvirt.records = {}
+    open_elsewhere(cluster, "a", monkeypatch)
+    assert cluster.hv2.run(disks=["a"], state="running") == [NOTING]
+    with pytest.raises(StorageError, match=r"used by VM web on host hv2 \(running\)"):
+        cluster.hv1.item(disks=["a"], state="running")
+
+
+def test_an_image_that_a_vm_of_this_host_reads_is_no_other_hosts(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hv1 = cluster.hv1
+    hv1.run("reader", disks=["a"], state="running")
+    reader = hv1.libvirt.records["reader"]
+    for configuration in (reader.live, reader.inactive):
+        assert configuration is not None
+        for disk in configuration.iterfind("devices/disk"):
+            disk.append(disk.makeelement("readonly", {}))
+    open_elsewhere(cluster, "a", monkeypatch)
+    assert hv1.item(disks=["a"], state="running").plan.changed
+
+
+def test_of_two_that_start_at_one_moment_one_is_refused(cluster: Cluster) -> None:
+    item = cluster.hv1.item(disks=["a"], state="running")
+    volume = cluster.volumes["a"]
+    lease = Path(cluster.point, cluster.uuid, "images", volume.image_uuid, f"{volume.uuid}.lease")
+    define, start = item.plan.actions
+    define.run()
+    with lease.open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="another one is being started on image"):
+            start.run()
+    start.run()
+
+
+def test_one_that_started_since_the_plan_is_seen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = cluster.hv1.item(disks=["a"], state="running")
+    open_elsewhere(cluster, "a", monkeypatch)
+    item.plan.actions[0].run()
+    with pytest.raises(StorageError, match="cannot start on image a"):
+        item.plan.actions[1].run()
+    assert cluster.hv1.libvirt.records["web"].state == "shut_off"
+    # the note stays, for the definition does
+    assert cluster.hv1.notes == {"web": {"a"}}
