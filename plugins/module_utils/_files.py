@@ -428,6 +428,17 @@ def _try_lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def take_lock(descriptor: int, end: float) -> bool:
+    """Wait for the lock of a file until a time of the monotonic clock; whether it was given."""
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            _try_lock(descriptor)
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)  # a call that waits for the lock itself could not be ended
+
+
 def pad(descriptor: int, multiple: int) -> int:
     """Lengthen a file to a multiple, and its length then; it can only grow, even where QEMU is allocating at its end.
 

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, pad, staging
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, pad, staging, take_lock
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
     DATA_MODE,
@@ -41,6 +41,8 @@ LEASE: t.Final = ".lease"
 WHOLE: t.Final = "whole"
 #: above the limit of 512 bytes, to see that a file breaks it
 META_READ_BYTES: t.Final = 4096
+#: how long a run waits for another that grows the same image
+LOCK_TIMEOUT_S: t.Final = 60
 #: what opening a link, a directory, a pipe or a socket in place of a file says
 NO_FILE: t.Final = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
@@ -196,6 +198,25 @@ class ImageFiles:
             _lengthen(descriptor, volume.capacity_bytes, preallocated=volume.preallocated)
         elif volume.capacity_bytes > source.virtual_size_bytes:
             self._qemu_img.resize_qcow2(path, volume.capacity_bytes, preallocated=volume.preallocated)
+
+    @contextlib.contextmanager
+    def locked(self, images: Directory, image: Image) -> t.Iterator[Image]:
+        """Keeps other runs from an image's layers, on all hosts; the image as the last of them left it.
+
+        Raises `StorageError` where another run works on it for long, or has put another leaf on it.
+        """
+        with contextlib.ExitStack() as held:
+            # one without a lease is used all the same
+            with contextlib.suppress(FileNotFoundError), images.child(image.uuid) as directory:
+                # the first layer stays as long as its image, and QEMU opens no lease
+                lock = directory.open_file(image.first.uuid + LEASE, os.O_RDWR)
+                held.callback(os.close, lock)
+                if not take_lock(lock, time.monotonic() + LOCK_TIMEOUT_S):
+                    raise StorageError(f"another run works on it for {LOCK_TIMEOUT_S} s; run again when that is done")
+            fresh = Image.from_volumes(image.uuid, _volumes_in(images, image.uuid))
+            if fresh.leaf.uuid != image.leaf.uuid:
+                raise StorageError("another run has put a layer on it meanwhile; run again")
+            yield fresh
 
     def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
         """Make a raw image's file at least that long; safe while a VM uses it."""

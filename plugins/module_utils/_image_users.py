@@ -157,8 +157,13 @@ class ImageUsers:
         return self._records
 
     @property
+    def is_local(self) -> bool:
+        """Whether the domains are this host's own."""
+        return self._uri.endswith("///system")
+
+    @property
     def _is_here(self) -> bool:
-        return not self._uri.endswith("///system") or any(map(os.path.exists, self._daemons))
+        return not self.is_local or any(map(os.path.exists, self._daemons))
 
 
 def images_in(configuration: _xml.Element | None) -> dict[str, set[str]]:

@@ -14,7 +14,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts, real_mount_root
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
@@ -102,6 +102,15 @@ class Storage:
             self._uses[place.path] = read_others(place.mount.point, this_host())
         return self._uses[place.path]
 
+    def note_use(self, place: MountedStorageDomain, vm: str, vm_uuid: str, image_uuid: str, *, used: bool) -> None:
+        """Have other hosts know that a VM of this host uses an image, or that it does no longer."""
+        # not at the top: only a disk that is attached or taken out needs it
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_notes import note_image
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_records import this_host
+
+        note_image(place.mount.point, UseRecord(this_host(), vm, vm_uuid), image_uuid, used=used)
+
     def create(
         self,
         place: MountedStorageDomain,
@@ -133,24 +142,28 @@ class Storage:
         )
 
     def grow(self, found: FoundImage, size_bytes: int, *, resize_live: t.Callable[[], None] | None) -> None:
-        """Grow an image: its file, the guest's view of it where a VM runs (`resize_live`), and what `.meta` says."""
-        image = found.image
-        with self._changing(found.place, found.image_uuid, f"grow disk {found.name}") as images:
-            if image.format == "raw":
+        """Grow an image: its file, the guest's view of it where a VM runs (`resize_live`), and what `.meta` says.
+
+        One that another run has made larger meanwhile stays as large.
+        """
+        with self._changing_layers(found, f"grow disk {found.name}") as (images, image):
+            there_bytes = self._files.sizes(images, image).virtual_bytes
+            if there_bytes < size_bytes and image.format == "raw":
                 self._files.lengthen(images, image, size_bytes)
-            elif resize_live is None:
+            elif there_bytes < size_bytes and resize_live is None:
                 self._files.resize_qcow2(images, image, size_bytes)
-            if resize_live is not None:
+            if there_bytes < size_bytes and resize_live is not None:
                 resize_live()
             self._files.pad(images, image)
-            self._files.write_meta(images, image, image.leaf.resized(size_bytes), found.place.version)
+            leaf = image.leaf.resized(max(there_bytes, size_bytes))
+            self._files.write_meta(images, image, leaf, found.place.version)
 
     def mend(self, found: FoundImage) -> None:
         """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
-        with self._changing(found.place, found.image_uuid, f"finish growing disk {found.name}") as images:
-            self._files.pad(images, found.image)
-            leaf = found.image.leaf.resized(found.virtual_size_bytes)
-            self._files.write_meta(images, found.image, leaf, found.place.version)
+        with self._changing_layers(found, f"finish growing disk {found.name}") as (images, image):
+            self._files.pad(images, image)
+            leaf = image.leaf.resized(self._files.sizes(images, image).virtual_bytes)
+            self._files.write_meta(images, image, leaf, found.place.version)
 
     def write_meta(self, found: FoundImage, leaf: ImageVolume) -> None:
         """Replace what `.meta` says of an image's leaf."""
@@ -178,6 +191,16 @@ class Storage:
             if listing:
                 self._files.reread(images, listing, image_uuid)
                 self._listings[place.path] = listing
+
+    @contextlib.contextmanager
+    def _changing_layers(self, found: FoundImage, doing: str) -> t.Iterator[tuple[Directory, Image]]:
+        """The open `images` directory, and the image as it is while no other run can change it."""
+        with self._changing(found.place, found.image_uuid, doing) as images:
+            try:
+                with self._files.locked(images, found.image) as image:
+                    yield images, image
+            except StorageError as exc:
+                raise StorageError(f"cannot {doing} in storage domain {found.place.name}: {exc}") from exc
 
     def _find(self, wanted: str) -> MountedStorageDomain:
         by_point = wanted.startswith("/")

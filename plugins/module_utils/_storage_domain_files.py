@@ -26,6 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     explained,
     remove_unowned,
     staging,
+    take_lock,
     unowned,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
@@ -124,7 +125,7 @@ def _locked(root: Directory) -> int:
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         lock = os.open(LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
-        if not _take(lock, end):
+        if not take_lock(lock, end):
             os.close(lock)
             raise StorageError(
                 f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s (it holds {LOCK}); wait for it,"
@@ -135,16 +136,6 @@ def _locked(root: Directory) -> int:
             if _fresh_status(root, LOCK).st_ino == os.fstat(lock).st_ino:
                 return lock
         os.close(lock)
-
-
-def _take(lock: int, end: float) -> bool:
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)  # a call that waits for the lock itself could not be ended
 
 
 def _fresh_status(root: Directory, name: str) -> os.stat_result:

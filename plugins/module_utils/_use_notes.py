@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import typing as t
+from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import USERS
@@ -43,6 +44,20 @@ def note(directory: Directory, name: str, record: UseRecord) -> None:
         if directory.read(name, LIMIT_BYTES) == text.encode():
             return
     directory.replace_text(name, text, MODE, directory.owner())
+
+
+def note_image(point: str, wanted: UseRecord, image_uuid: str, *, used: bool) -> None:
+    """Have the record of a VM of this host, of which there may be none, say that it uses an image, or not."""
+    name = t.cast(str, wanted.uuid)
+    with own_records(point, wanted.host) as directory:
+        record = wanted
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            record = UseRecord.from_text(directory.read(name, LIMIT_BYTES).decode())
+        images = record.images | {image_uuid} if used else record.images - {image_uuid}
+        if images:
+            note(directory, name, replace(wanted, images=images))
+        else:
+            directory.remove(name)
 
 
 def note_host(point: str, me: ThisHost) -> None:

@@ -831,7 +831,7 @@ def require_not_noted(storage: Storage, found: FoundImage, what: str, mend: str)
 
 
 def attachment_of(
-    users: ImageUsers, disk: _disk.Disk, found: FoundImage, desired: Desired, before: Before
+    storage: Storage, users: ImageUsers, disk: _disk.Disk, found: FoundImage, desired: Desired, before: Before
 ) -> tuple[list[Action], str]:
     """Give the disk to a domain where it has it not yet, or not everywhere; and its target there."""
     # not at the top: most disks come with the definition of their domain
@@ -846,27 +846,42 @@ def attachment_of(
         )
     wanted = replace(disk, target=desired.target or "", bus=desired.bus)
     promised = before.targets.setdefault(name, set())
-    attachment, element = to_attach(users.domain(name), wanted, found.image_uuid, promised)
+    domain = users.domain(name)
+    attachment, element = to_attach(domain, wanted, found.image_uuid, promised)
     promised.add(attachment.target)
     if not attachment.places:
         return [], attachment.target
-    words = f"attach disk {found.name} to {attachment.words}"
-    return [Action(words, lambda: users.attach(attachment, element))], attachment.target
+
+    def attach() -> None:
+        if users.is_local:
+            storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
+        users.attach(attachment, element)
+
+    return [Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
 
 
-def plan_detached(users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired) -> Plan:
+def plan_detached(
+    storage: Storage, users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired
+) -> Plan:
     """Take the disk out of a domain."""
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_detach
 
     image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
     name = t.cast(str, desired.vm)
-    attachment = to_detach(users.domain(name), image_uuid)
+    domain = users.domain(name)
+    attachment = to_detach(domain, image_uuid)
     if attachment is None:
         return Plan({}, {})
+
+    def detach() -> None:
+        users.detach(attachment)
+        if users.is_local:
+            storage.note_use(place, name, domain.uuid, image_uuid, used=False)
+
     words = f"detach disk {desired.name} from {attachment.words}"
     before = {"name": desired.name, "vm": name, "target": attachment.target}
     after = {"name": desired.name, "vm": None, "target": None}
-    return Plan(before, after, (Action(words, lambda: users.detach(attachment)),))
+    return Plan(before, after, (Action(words, detach),))
 
 
 def shown(found: FoundImage) -> dict[str, t.Any]:
@@ -941,7 +956,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
             before.leaving.add(found.image_uuid)
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
     if desired.state == "detached":
-        plan = plan_detached(users, place, found, desired)
+        plan = plan_detached(storage, users, place, found, desired)
         told = facts(found, disk_for(found, servers)) if found else {"name": desired.name, "state": "absent"}
         return Item(desired.name, plan, {**told, "vm": None, "target": None})
     warnings = []
@@ -955,7 +970,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
     disk = disk_for(after, servers)
     had: dict[str, t.Any] = {}
     if desired.vm:
-        actions, target = attachment_of(users, disk, after, desired, before)
+        actions, target = attachment_of(storage, users, disk, after, desired, before)
         if actions and found and not any(user.running for user in users.of(found.image_uuid, found.volume_uuid)):
             require_closed(storage, found, "attached")
         had = {"vm": desired.vm, "target": target}

@@ -222,6 +222,7 @@ class FakeImageUsers:
     stopped: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     named: list[ImageReference] = field(default_factory=list)
     has_libvirt: bool = True
+    is_local: bool = True
     records: dict[str, DomainRecord] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
 

@@ -49,6 +49,51 @@ def test_a_storage_domain_that_another_host_runs_on_is_left_alone(
 
 
 @pytest.fixture
+def both(
+    hypervisors: list[System],
+) -> t.Iterator[t.Callable[[t.Mapping[str, t.Any], t.Mapping[str, t.Any]], list[t.Any]]]:
+    """Runs gfapi_disk on both hypervisors at one moment; the disks `same-*` are gone afterwards."""
+
+    def run(*args: t.Mapping[str, t.Any]) -> list[t.Any]:
+        with ThreadPoolExecutor() as pool:
+            runs = [
+                pool.submit(LAB.modules(system.name).done, "gfapi_disk", storage_domain="vms", **each)
+                for system, each in zip(hypervisors, args)
+            ]
+            return [one.result() for one in runs]
+
+    yield run
+    gone = [{"name": f"same-{number}", "state": "absent"} for number in range(RUNS)]
+    LAB.modules(hypervisors[0].name).done("gfapi_disk", storage_domain="vms", disks=gone)
+
+
+def test_two_hosts_make_the_same_disks_and_grow_them_at_one_moment(
+    both: t.Callable[..., list[t.Any]], hypervisors: list[System]
+) -> None:
+    formats = ("qcow2", "raw")
+    disks = [{"name": f"same-{number}", "size": "1GiB", "format": formats[number % 2]} for number in range(RUNS)]
+    first, second = (made["disks"] for made in both({"disks": disks}, {"disks": disks}))
+    assert [disk["image_uuid"] for disk in first] == [disk["image_uuid"] for disk in second]
+    for disk in first:
+        folder, _slash, volume = disk["path"].rpartition("/")
+        assert hypervisors[0].lines("ls", "-A", folder) == [volume, f"{volume}.lease", f"{volume}.meta"]
+    for round_number in range(2, 5):
+        wanted = [
+            {"disks": [{**disk, "size": f"{round_number * 10 + extra}GiB"} for disk in disks]} for extra in (1, 2)
+        ]
+        both(*wanted)
+        largest = round_number * 10 + 2
+        for system in hypervisors:
+            again = LAB.modules(system.name).done("gfapi_disk", storage_domain="vms", disks=disks)
+            assert not again["changed"], again["actions"]
+            assert {disk["virtual_size_bytes"] for disk in again["disks"]} == {largest << 30}
+        for disk in first:
+            assert f"CAP={largest << 30}" in hypervisors[1].lines("cat", f"{disk['path']}.meta")
+            if disk["format"] == "qcow2":
+                hypervisors[1].run("qemu-img", "check", "-q", "-f", "qcow2", disk["path"])
+
+
+@pytest.fixture
 def crowd(nodes: list[System], hypervisors: list[System]) -> t.Iterator[str]:
     """A started volume with nothing on it."""
     bricks = [f"{node.name}:/bricks/{CROWD}" for node in nodes]

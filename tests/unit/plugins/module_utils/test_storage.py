@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _image_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
@@ -362,3 +365,27 @@ def test_an_illegal_image_is_not_used(host: Host) -> None:
     with pytest.raises(StorageError, match="is not LEGAL"):
         host.storage.require_image("vmstore", "web")
     assert isinstance(host.storage.listing(host.place).image("web"), Image)
+
+
+def test_a_disk_that_another_run_made_larger_stays_as_large(host: Host) -> None:
+    host.create()
+    first, second = host.storage, host.storage
+    found = first.require_image("vmstore", "web")
+    late = second.require_image("vmstore", "web")
+    first.grow(found, 4 << 30, resize_live=None)
+    second.grow(late, 2 << 30, resize_live=lambda: pytest.fail("smaller than it is"))
+    grown = host.storage.require_image("vmstore", "web")
+    assert (grown.virtual_size_bytes, grown.image.leaf.capacity_bytes) == (4 << 30, 4 << 30)
+
+
+def test_a_disk_that_another_run_works_on_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    with open(f"{found.path}.lease", "rb") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX)
+        monkeypatch.setattr(_image_files, "LOCK_TIMEOUT_S", 0.3)
+        with pytest.raises(StorageError, match="cannot grow disk web .*: another run works on it for 0.3 s; run again"):
+            host.storage.grow(found, 4 << 30, resize_live=None)
+        monkeypatch.setattr(_image_files, "LOCK_TIMEOUT_S", 60)
+        threading.Timer(0.5, lambda: fcntl.flock(lease, fcntl.LOCK_UN)).start()
+        host.storage.grow(found, 4 << 30, resize_live=None)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import typing as t
 from pathlib import Path
@@ -347,7 +348,10 @@ def test_a_new_disk_is_given_to_a_running_domain(host: Host) -> None:
         assert configuration is not None
         (disk,) = configuration.iterfind("devices/disk")
         assert _disk.from_element(disk).serial == told["image_uuid"]
+    (note,) = Path(host.path).parent.glob(".gfapi-users/*/*")
+    assert json.loads(note.read_text())["images"] == [told["image_uuid"]]
     (out,) = host.run(name="data", vm="web", state="detached")
+    assert not note.exists()
     assert out.plan.summaries == ["detach disk data from domain web as vda, live and in its configuration"]
     assert Path(told["path"]).exists()
     host.run(name="data", state="absent")
