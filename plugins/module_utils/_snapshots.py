@@ -16,6 +16,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Step
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 #: more than any way from one state to another takes
 MOST_STEPS: t.Final = 1000
@@ -24,10 +25,17 @@ NextStep = t.Callable[[State], t.Optional[Step]]
 
 
 class DiskLayers:
-    """One image with the domain that uses it, `None` where no domain does. Every step begins with a look at both."""
+    """One image with the domain that uses it, `None` where no domain does. Every step begins with a look at both.
 
-    def __init__(self, layers: Layers, jobs: BlockJobs, domain: str | None) -> None:
+    `others` are the uses that other hosts noted; `force` is for those of a host that is gone.
+    """
+
+    def __init__(
+        self, layers: Layers, jobs: BlockJobs, domain: str | None, others: OtherUses, *, force: bool = False
+    ) -> None:
         self.layers = layers
+        self._others = others
+        self._force = force
         self._jobs = jobs
         self._domain = domain
 
@@ -45,13 +53,22 @@ class DiskLayers:
         return self.layers.read(use or None)
 
     def require_free(self, what: str) -> None:
-        """Raises `StorageError` where somebody has the image open whom no running domain of this host explains."""
+        """Raises `StorageError` where somebody has the image whom no running domain of this host explains."""
         record = self._record()
-        if (record is None or not record.is_active) and self.layers.is_open():
+        if record is not None and record.is_active:
+            return
+        others = self._others.without(record.uuid) if record else self._others
+        doing = f"disk {self.name!r} cannot be {what}"
+        if self.layers.is_open():
+            users = others.running(self.image_uuid)
+            if users:
+                raise StorageError(f"{doing}: it is used by {users}; shut that down first")
             raise StorageError(
-                f"disk {self.name!r} cannot be {what}: its bricks have image {self.image_uuid} open, for a VM of"
-                " another host or another program; stop that first"
+                f"{doing}: its bricks have image {self.image_uuid} open, for a VM of another host or another program;"
+                " stop that first"
             )
+        if not self._force:
+            others.require_none(self.image_uuid, doing)
 
     def carry_out(self, next_step: NextStep) -> None:
         """Step by step until there is none left; what a killed run did is not done again."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 
@@ -73,6 +73,10 @@ class OtherUses:
 
     def of(self, image_uuid: str) -> tuple[UseRecord, ...]:
         return tuple(record for record in self.records if image_uuid in record.images)
+
+    def without(self, vm_uuid: str) -> OtherUses:
+        """But for the records of one VM, which came from there to this host."""
+        return replace(self, records=tuple(record for record in self.records if record.uuid != vm_uuid))
 
     @property
     def vms(self) -> tuple[UseRecord, ...]:

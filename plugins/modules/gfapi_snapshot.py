@@ -39,8 +39,8 @@ options:
     description:
       - The libvirt domain of this host whose disks are meant; all that it can write to, unless O(disks) names some.
       - All of them must be images of storage domains that are mounted on this host.
-      - A definition of the same VM on another host is not seen, and goes on naming the layer that was the leaf; define
-        it there again.
+      - A definition of the same VM that is left on another host is not seen, and goes on naming the layer that was the
+        leaf; define it there again.
     type: str
   disks:
     description:
@@ -64,11 +64,18 @@ options:
         where the VM runs, and then deleted.
       - V(reverted) goes back to it, with the VM shut off. What was written since is lost, and so are the snapshots that
         were taken after it; the snapshot itself stays. Nothing is done where nothing was written since.
-      - V(absent) and V(reverted) are refused while anybody else has the image open, on whatever host, and where a
-        layer that would change is a template of other images.
+      - All are refused while anybody else has the image open, on whatever host, and while a VM of another host is noted
+        as its user. V(absent) and V(reverted) are refused where a layer that would change is a template of other
+        images.
     type: str
     choices: [present, absent, reverted]
     default: present
+  force:
+    description:
+      - Go on although a VM of another host that does not run is noted as a user of a disk. Meant for a host that is
+        gone for good. A disk that is open is refused all the same.
+    type: bool
+    default: false
   quiesce:
     description:
       - Whether the guest's file systems are frozen while a snapshot of a running VM is taken. V(auto) does so where the
@@ -245,6 +252,7 @@ ARGUMENT_SPEC = {
     "storage_domain": {"type": "str"},
     "description": {"type": "str", "default": ""},
     "state": {"type": "str", "choices": ["present", "absent", "reverted"], "default": "present"},
+    "force": {"type": "bool", "default": False},
     "quiesce": {"type": "str", "choices": ["auto", "true", "false"], "default": "auto"},
     "mount_root": {"type": "path", "default": MOUNT_ROOT},
     "uri": {"type": "str", "default": "qemu:///system"},
@@ -531,7 +539,16 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
     for one in found:
         require_only_user(one, record, users)
     domain = record.name if record else None
-    disks = [DiskLayers(Layers(storage.qemu_img, one.place, one.image), jobs, domain) for one in found]
+    disks = [
+        DiskLayers(
+            Layers(storage.qemu_img, one.place, one.image),
+            jobs,
+            domain,
+            storage.other_uses(one.place),
+            force=params["force"],
+        )
+        for one in found
+    ]
     pairs = list(zip(found, disks))
     if params["state"] == "present":
         plan = plan_present(params, jobs, record, disks)

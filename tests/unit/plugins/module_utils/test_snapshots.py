@@ -21,6 +21,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses, ThisHost, UseRecord
 
 STORAGE_DOMAIN = "00000000-0000-4000-8000-000000000001"
 SERVERS = (Host("gluster1"), Host("gluster2"))
@@ -235,7 +236,8 @@ IMAGES = ("aaaa0000-0000-4000-8000-000000000000", "bbbb0000-0000-4000-8000-00000
 def disks_of(world: World) -> list[DiskLayers]:
     domain = None if world.configured is None else "web"
     return [
-        DiskLayers(t.cast(t.Any, FakeLayers(world, image)), t.cast(t.Any, FakeJobs(world)), domain) for image in IMAGES
+        DiskLayers(t.cast(t.Any, FakeLayers(world, image)), t.cast(t.Any, FakeJobs(world)), domain, OtherUses())
+        for image in IMAGES
     ]
 
 
@@ -444,3 +446,27 @@ def test_a_name_that_does_not_fit_is_refused() -> None:
         _snapshot.require_room(base, "n" * 163, "", 5)
     with pytest.raises(ValueError, match="too long"):
         _snapshot.require_room(base, "\u4e16" * 100, "", 5)
+
+
+def test_users_on_other_hosts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = new_world(running=False)
+    there = ThisHost("hv2", "m")
+    noted = OtherUses((UseRecord(there, "db", "other", frozenset(IMAGES)),))
+    migrated = OtherUses((UseRecord(there, "web", "u", frozenset(IMAGES)),))
+
+    def disk(others: OtherUses, *, force: bool = False) -> DiskLayers:
+        layers = t.cast(t.Any, FakeLayers(world, IMAGES[0]))
+        return DiskLayers(layers, t.cast(t.Any, FakeJobs(world)), "web", others, force=force)
+
+    with pytest.raises(StorageError, match="reverted: it is used by VM db on host hv2 .not running.; undefine"):
+        disk(noted).require_free("reverted")
+    disk(noted, force=True).require_free("reverted")
+    disk(migrated).require_free("reverted")
+    monkeypatch.setattr(FakeLayers, "is_open", lambda _layers: True)
+    for force in (False, True):
+        with pytest.raises(StorageError, match="it is used by VM db on host hv2 .running.; shut that down first"):
+            disk(noted, force=force).require_free("reverted")
+        with pytest.raises(StorageError, match="its bricks have image .* open, for a VM of another host"):
+            disk(migrated, force=force).require_free("reverted")
+    world.live = dict(t.cast(t.Any, world.configured))
+    disk(noted).require_free("reverted")
