@@ -74,7 +74,8 @@ build: venv ## build the collection, and import it as Galaxy would
 .PHONY: molecule
 molecule: venv lab-packages ## scenarios on real hosts
 	molecule reset --all
-	MOLECULE_COMMAND_BORDERS=false molecule test --all --destroy=never
+	lab/lab image
+	MOLECULE_COMMAND_BORDERS=false scripts/scenarios cluster default
 
 .PHONY: runner
 runner: venv ## site.yml as AWX runs it, on the hosts that the scenarios left
