@@ -77,18 +77,15 @@ def test_two_hosts_make_the_same_disks_and_grow_them_at_one_moment(
     for disk in first:
         folder, _slash, volume = disk["path"].rpartition("/")
         assert hypervisors[0].lines("ls", "-A", folder) == [volume, f"{volume}.lease", f"{volume}.meta"]
-    for round_number in range(2, 5):
-        wanted = [
-            {"disks": [{**disk, "size": f"{round_number * 10 + extra}GiB"} for disk in disks]} for extra in (1, 2)
-        ]
-        both(*wanted)
-        largest = round_number * 10 + 2
+    for gibibytes in (2, 30, 31):
+        larger = {"disks": [{**disk, "size": f"{gibibytes}GiB"} for disk in disks]}
+        both(larger, larger)
         for system in hypervisors:
-            again = LAB.modules(system.name).done("gfapi_disk", storage_domain="vms", disks=disks)
+            again = LAB.modules(system.name).done("gfapi_disk", storage_domain="vms", **larger)
             assert not again["changed"], again["actions"]
-            assert {disk["virtual_size_bytes"] for disk in again["disks"]} == {largest << 30}
+            assert {disk["virtual_size_bytes"] for disk in again["disks"]} == {gibibytes << 30}
         for disk in first:
-            assert f"CAP={largest << 30}" in hypervisors[1].lines("cat", f"{disk['path']}.meta")
+            assert f"CAP={gibibytes << 30}" in hypervisors[1].lines("cat", f"{disk['path']}.meta")
             if disk["format"] == "qcow2":
                 hypervisors[1].run("qemu-img", "check", "-q", "-f", "qcow2", disk["path"])
 
