@@ -102,8 +102,13 @@ def test_a_vm_that_is_off_on_another_host_keeps_its_disk(
     here, there = hypervisors
     LAB.modules(there.name).done("libvirt_vm", **vm)
     modules = LAB.modules(here.name)
-    for change in ({"state": "absent"}, {"size": "128MiB"}):
-        words = modules.refused("gfapi_disk", **disk, **change)
+    snapshot = {"storage_domain": "vms", "disks": [DISK], "name": "before"}
+    for module, change in (
+        ("gfapi_disk", {**disk, "state": "absent"}),
+        ("gfapi_disk", {**disk, "size": "128MiB"}),
+        ("gfapi_snapshot", snapshot),
+    ):
+        words = modules.refused(module, **change)
         assert f"it is used by VM {VM} on host {there.name} (not running)" in words
         assert "set force: true if that host is gone for good" in words
     (found,) = modules.done("glusterfs_domain_info", names=["vms"])["storage_domains"]
@@ -188,6 +193,12 @@ def test_a_vm_runs_on_one_host_at_a_time_and_migrates(
     assert f"cannot start on image {DISK}: it is used by VM {VM} on host {here.name} (running)" in words
     assert VM not in states(there)
     assert "(running)" in others.refused("gfapi_disk", **disk, state="absent", force=True)
+    snapshot = {"storage_domain": "vms", "disks": [DISK], "name": "before"}
+    modules.done("gfapi_snapshot", **snapshot, vm=VM)
+    for state in ("reverted", "absent"):
+        words = others.refused("gfapi_snapshot", **snapshot, state=state)
+        assert f"it is used by VM {VM} on host {here.name} (running); shut that down first" in words
+    modules.done("gfapi_snapshot", **snapshot, vm=VM, state="absent")
     here.run("virsh", "migrate", "--live", "--persistent", "--undefinesource", VM, way)
     assert states(there)[VM] == "running"
     # nobody noted it there, and the note here is of no VM of this host any more

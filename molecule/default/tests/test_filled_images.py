@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import typing as t
 
 import pytest
 from hosts import Guest, System
-from modules import Modules
+from modules import ROOT, Modules
 
 FOLDER = "/var/tmp/gfapi-sources"
 #: no multiple of anything that QEMU or gluster likes
@@ -171,6 +172,46 @@ def test_clones_on_top_of_a_template(
         "gfapi_disk", **vms, name="clone1", state="absent"
     )
     modules.done("libvirt_vm", name="on-clone", state="absent", force_stop=True)
+
+
+#: lengthens a file as the module does, for as long as there is a file GO; prints how often
+PADDING = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.gfapi.virt.plugins.module_utils._files import pad
+descriptor, count = os.open(sys.argv[2], os.O_RDWR), 0
+while os.path.exists(sys.argv[3]):
+    pad(descriptor, 192 << 10)
+    count += 1
+print(count)
+"""
+
+
+def test_padding_loses_nothing_of_what_qemu_allocates_meanwhile(
+    modules: Modules, system: System, disks: list[str]
+) -> None:
+    disks.append("padded")
+    made = modules.done("gfapi_disk", storage_domain="vms", name="padded", size="64MiB")["disk"]
+    library, go = "/var/tmp/gfapi-padding", "/run/gfapi-padding"
+    folder = "ansible_collections/gfapi/virt/plugins/module_utils"
+    for name in ("_files.py", "_errors.py"):
+        text = (ROOT / "plugins/module_utils" / name).read_text(encoding="utf-8")
+        system.run("mkdir", "-p", f"{library}/{folder}")
+        system.run("sh", "-c", 'printf %s "$1" > "$2"', "sh", text, f"{library}/{folder}/{name}")
+    system.run("touch", go)
+    # each write allocates a cluster at the end of the file, over gfapi, where nobody knows of the mount's doings
+    writes = [word for n in range(400) for word in ("-c", f"write -q -P {1 + n % 250} {n * 128}k 64k")]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        padding = pool.submit(system.run, "timeout", "300", "python3", "-c", PADDING, library, made["path"], go)
+        try:
+            system.run("qemu-io", "-f", "qcow2", "-t", "none", *writes, made["uri"])
+        finally:
+            system.run("rm", go)
+        assert int(padding.result()) > 100
+    system.run("qemu-img", "check", "-q", "-f", "qcow2", made["path"])
+    reads = [word for n in range(400) for word in ("-c", f"read -q -P {1 + n % 250} {n * 128}k 64k")]
+    assert system.run("qemu-io", "-f", "qcow2", *reads, made["path"]) == ""
+    system.run("rm", "-r", library)
 
 
 @pytest.mark.usefixtures("sources")
