@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import posixpath
@@ -36,6 +37,27 @@ def is_exported(path: str) -> bool:
     return True
 
 
+def is_left(path: str) -> bool:
+    """Whether a killed run left its own name of the file, which no run exports to at this moment."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(OSError), os.fdopen(os.open(_growing(path), flags), "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(file.fileno())
+        return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    return False
+
+
+def clear(path: str) -> None:
+    """Remove that name, if it is still such a one."""
+    if is_left(path):
+        os.unlink(_growing(path))
+
+
+def _growing(path: str) -> str:
+    folder, name = posixpath.split(path)
+    return posixpath.join(folder, f".{name}.gfapi-virt")
+
+
 def require_room(qemu_img: QemuImg, path: str, source: Source) -> None:
     """Raises `StorageError` where what the image holds does not fit."""
     folder = posixpath.dirname(path)
@@ -51,8 +73,7 @@ def require_room(qemu_img: QemuImg, path: str, source: Source) -> None:
 
 def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> None:
     """One file with all that an image and the layers below it hold; raises `StorageError` where one came meanwhile."""
-    folder, name = posixpath.split(path)
-    growing = posixpath.join(folder, f".{name}.gfapi-virt")
+    growing = _growing(path)
     # nobody else may have read what a killed run left, nor put it there
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with explained(f"export to {path}"), os.fdopen(os.open(growing, flags, MODE), "rb+") as file:

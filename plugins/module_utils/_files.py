@@ -264,7 +264,7 @@ Found = t.TypeVar("Found")
 
 
 def lasting(look: t.Callable[[], Found]) -> Found:
-    """What a look for open files finds, once those that were just closed are out of it."""
+    """What a look for open files, or for dead runs' finds, once those that were just closed are out of it."""
     end = time.monotonic() + LINGERS_S
     while True:
         found = look()
@@ -291,9 +291,8 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
     What killed runs left under the same key is removed first. A run holds a lock in its directory while it lives
     (gluster passes it on to the other hosts), so a directory whose lock is free has lost its owner.
     """
-    prefix = f"{_STAGING}{key}-"
-    _sweep(parent, prefix)
-    directory, lock = _locked_directory(parent, prefix)
+    sweep(parent, key)
+    directory, lock = _locked_directory(parent, f"{_STAGING}{key}-")
     try:
         with directory:
             yield directory
@@ -338,9 +337,10 @@ def _lock_in(directory: Directory) -> int | None:
     return None
 
 
-def unowned(parent: Directory) -> list[str]:
-    """The staging directories whose runs are dead, whatever their key."""
-    names = (name for name in parent.names() if is_staging(name) and _is_directory(parent, name))
+def unowned(parent: Directory, key: str | None = None) -> list[str]:
+    """The staging directories whose runs are dead; of one key, or of all."""
+    prefix = _STAGING if key is None else f"{_STAGING}{key}-"
+    names = (name for name in parent.names() if name.startswith(prefix) and _is_directory(parent, name))
     found = [name for name in names if not has_owner(parent, name)]
     # one that its run removes at this moment has lost its lock, and is gone by now
     return [name for name in found if _is_directory(parent, name)]
@@ -358,9 +358,10 @@ def _is_directory(parent: Directory, name: str) -> bool:
     return False
 
 
-def _sweep(parent: Directory, prefix: str) -> None:
+def sweep(parent: Directory, key: str) -> None:
+    """Remove what killed runs left of that key."""
     for name in parent.names():
-        if name.startswith(prefix):
+        if staging_key(name) == key:
             remove_unowned(parent, name)
 
 
@@ -408,6 +409,11 @@ def _sweep_files(parent: Directory, name: str) -> None:
 def is_staging(name: str) -> bool:
     """Whether a name is that of a directory that a run builds in, or built in before it was killed."""
     return name.startswith(_STAGING)
+
+
+def staging_key(name: str) -> str:
+    """What is built in a staging directory of that name; empty for any other name."""
+    return name[len(_STAGING) :].rpartition("-")[0] if is_staging(name) else ""
 
 
 def has_owner(parent: Directory, name: str) -> bool:

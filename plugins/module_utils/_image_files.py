@@ -15,7 +15,15 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, pad, staging, take_lock
+from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    Directory,
+    Owner,
+    pad,
+    staging,
+    staging_key,
+    sweep,
+    take_lock,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
     DATA_MODE,
@@ -49,11 +57,15 @@ NO_FILE: t.Final = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 @dataclass
 class Listing:
-    """The images of a storage domain: by uuid, what is wrong with the unreadable ones, and half removed ones."""
+    """The images of a storage domain: by uuid, what is wrong with the unreadable ones, and half removed ones.
+
+    `staged` are those that a run builds at, or built at when it was killed.
+    """
 
     images: dict[str, Image] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    staged: set[str] = field(default_factory=set)
 
     @property
     def names(self) -> list[str]:
@@ -88,6 +100,7 @@ class ImageFiles:
         for name in filter(is_image_directory, names):
             _read_into(listing, images, name)
         listing.removed.update(name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
+        listing.staged.update(filter(None, map(staging_key, names)))
         return listing
 
     def reread(self, images: Directory, listing: Listing, uuid: str) -> None:
@@ -240,7 +253,8 @@ class ImageFiles:
             write_meta(directory, volume.uuid, volume.to_text(version), images.owner())
 
     def delete(self, images: Directory, uuid: str) -> None:
-        """Remove an image, also one whose removal was interrupted."""
+        """Remove an image, also one whose removal was interrupted, and what killed runs built at it."""
+        sweep(images, uuid)
         removed = REMOVED_PREFIX + uuid
         images.remove_tree(removed)
         if images.is_there(uuid):

@@ -20,6 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Mou
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
     DATA_MODE,
+    META_MODE,
     Image,
     ImageVolume,
     backing_file_in,
@@ -98,10 +99,11 @@ class Layers:
             finally:
                 os.close(descriptor)
             make_lease(stage, volume.uuid, domain, owner)
-            for name in (volume.uuid, volume.uuid + LEASE):
+            stage.write_new(volume.uuid + META, volume.to_text(self.place.version).encode(), META_MODE, owner)
+            # the .meta last: with it the layer is there
+            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
                 os.rename(name, name, src_dir_fd=stage.descriptor, dst_dir_fd=directory.descriptor)
-            directory.sync()
-            write_meta(directory, volume.uuid, volume.to_text(self.place.version), owner)
+                directory.sync()
 
     def _sweep(self, directory: Directory) -> None:
         """Remove layers that a killed run had not made whole: empty, closed, and without a `.meta`."""
@@ -144,6 +146,7 @@ class Layers:
     def remove(self, volume: ImageVolume) -> None:
         """Take away a layer that is marked to go; its `.meta`, which says so, last."""
         with self._directory("remove a layer") as directory:
+            # the .meta last: with it the layer is there
             for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
                 directory.remove(name)
             directory.sync()

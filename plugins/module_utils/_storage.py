@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting, sweep, unowned
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
@@ -169,6 +169,19 @@ class Storage:
         """Replace what `.meta` says of an image's leaf."""
         with self._changing(found.place, found.image_uuid, f"write the .meta of disk {found.name}") as images:
             self._files.write_meta(images, found.image, leaf, found.place.version)
+
+    def is_left(self, place: MountedStorageDomain, image_uuid: str) -> bool:
+        """Whether a killed run left where it built an image, or a layer of it."""
+        if image_uuid not in self.listing(place).staged:
+            return False
+        with self._images_of(place, "read") as images:
+            # one that ends at this moment has no lock any more
+            return bool(lasting(lambda: unowned(images, image_uuid)))
+
+    def clear(self, place: MountedStorageDomain, image_uuid: str) -> None:
+        """Remove what a killed run left there."""
+        with self._images_of(place, f"remove what a killed run left of image {image_uuid}") as images:
+            sweep(images, image_uuid)
 
     def delete(self, place: MountedStorageDomain, image_uuid: str) -> None:
         """Delete an image, and what an interrupted deletion left of it."""

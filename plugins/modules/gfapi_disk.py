@@ -12,7 +12,8 @@ description:
   - Creates, grows and deletes disk images of a storage domain, and returns what a VM needs to reach them through
     libgfapi.
   - Images are made through the mount, which takes a fraction of a second; through C(gluster://) it would take 20 to 30.
-  - An image appears as a whole or not at all. One that is there is never truncated, and never shrunk.
+  - An image appears as a whole or not at all. One that is there is never truncated, and never shrunk. What a killed run
+    left of a disk is removed by the next one for that disk.
   - The uuid of an image is made from its storage domain and its name, so that every run on every host means the same.
   - While a disk is filled, copied or exported, the host's journal tells how far that is (C(journalctl -ft gfapi.virt)).
   - Takes one disk, or a list of them in O(disks). The storage domain is looked at once, whatever the number.
@@ -617,10 +618,17 @@ def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desir
     if path is None:
         return []
     # not at the top: most disks are not exported
-    from ansible_collections.gfapi.virt.plugins.module_utils._export_file import export, is_exported, require_room
+    from ansible_collections.gfapi.virt.plugins.module_utils._export_file import (
+        clear,
+        export,
+        is_exported,
+        is_left,
+        require_room,
+    )
 
     if is_exported(path):
-        return []
+        words = f"remove what a killed run left of the export to {path}"
+        return [Action(words, lambda: clear(path))] if is_left(path) else []
     if not found.image.is_template:
         require_still(storage, users.of(found.image_uuid, found.volume_uuid), found, "exported")
     require_room(storage.qemu_img, path, found.source)
@@ -702,6 +710,10 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
     actions = []
     after = found
     leaf = found.image.leaf
+    place, image_uuid = found.place, found.image_uuid
+    if storage.is_left(place, image_uuid):
+        words = f"remove what a killed run left of disk {found.name}"
+        actions.append(Action(words, lambda: storage.clear(place, image_uuid)))
     if desired.note is not None and desired.note != leaf.note:
         leaf = replace(leaf, description=describe(found.name, desired.note))
         leaf.to_text(found.place.version)  # raises where it does not fit
@@ -783,9 +795,9 @@ def plan_absent(
     words = f"delete disk {desired.name} from storage domain {place.name}"
     if found is None:
         require_readable(storage, place, desired)
-        if image_uuid not in storage.listing(place).removed:
+        if image_uuid not in storage.listing(place).removed and not storage.is_left(place, image_uuid):
             return Plan({}, {})
-        words = f"delete what an interrupted deletion left of disk {desired.name} in storage domain {place.name}"
+        words = f"delete what an interrupted run left of disk {desired.name} in storage domain {place.name}"
     else:
         require_unused(storage, users, found, leaving, force=desired.force)
     delete = Action(words, lambda: storage.delete(place, image_uuid))

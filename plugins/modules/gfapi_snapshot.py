@@ -220,6 +220,7 @@ snapshot:
               sample: Release 41
 """
 
+import functools
 import posixpath
 import typing as t
 from dataclasses import dataclass
@@ -411,6 +412,18 @@ def plan_present(params: Params, jobs: BlockJobs, record: DomainRecord | None, d
     return Plan(before, after, tuple(actions))
 
 
+def clearing(storage: Storage, found: t.Sequence[Found]) -> list[Action]:
+    """What takes away where killed runs built layers."""
+    return [
+        Action(
+            f"remove what a killed run left of disk {one.image.name or one.image.uuid}",
+            functools.partial(storage.clear, one.place, one.image.uuid),
+        )
+        for one in found
+        if storage.is_left(one.place, one.image.uuid)
+    ]
+
+
 def creation(disk: DiskLayers, name: str, note: str) -> t.Callable[[], None]:
     return lambda: disk.create(name, note)
 
@@ -556,6 +569,7 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
         plan = plan_absent(params, storage, pairs)
     else:
         plan = plan_reverted(params, storage, record, pairs)
+    plan = Plan(plan.before, plan.after, (*clearing(storage, found), *plan.actions))
     return Item(params["name"], plan, facts(params, record, disks, plan.after), lambda: facts(params, record, disks))
 
 

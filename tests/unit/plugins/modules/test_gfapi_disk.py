@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
@@ -33,6 +34,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     hold_open,
     note_elsewhere,
 )
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
 GIB = 1 << 30
 SPEC = VolumeSpec(("gl1",), "gv0")
@@ -217,6 +219,21 @@ def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
     item.plan.actions[0].run()
     assert (tmp_path / "web.img").stat().st_size == 1 << 20
     assert not left.exists()
+
+
+def test_what_a_killed_export_left_beside_the_file_goes(host: Host, tmp_path: Path) -> None:
+    host.run(name="web", size="1M", format="raw")
+    path, left = tmp_path / "web.img", tmp_path / ".web.img.gfapi-virt"
+    host.run(name="web", dest=str(path), dest_format="raw")
+    left.hardlink_to(path)
+    with left.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert host.items(name="web", dest=str(path))[0].plan.summaries == []
+    (item,) = host.run(name="web", dest=str(path))
+    assert item.plan.summaries == [f"remove what a killed run left of the export to {path}"]
+    assert (left.exists(), path.stat().st_size) == (False, 1 << 20)
+    left.mkdir()
+    assert host.items(name="web", dest=str(path))[0].plan.summaries == []
 
 
 def test_a_file_that_came_meanwhile_stays(host: Host, tmp_path: Path) -> None:
@@ -612,6 +629,35 @@ def test_older_storage_domains_get_disks_too(host: Host) -> None:
     assert "SIZE=2097152\n" in meta.read_text()
 
 
+def test_what_a_killed_run_left_goes_with_the_next_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
+    point, said = 0, set()
+    while True:
+        (item,) = host.items(name="web", size="1M")
+        killed = killed_at(point, item.plan.actions[0].run)
+        said |= set(host.run(name="web", size="1M")[0].plan.summaries)
+        uuid = item.predicted["image_uuid"]
+        assert [path.name for path in (host.path / "images").iterdir()] == [uuid]
+        if not killed:
+            break
+        host.run(name="web", state="absent")
+        killed_at(point, item.plan.actions[0].run)
+        host.run(name="web", state="absent")
+        assert list((host.path / "images").iterdir()) == []
+        point += 1
+    assert point > 12
+    assert said == {
+        "create qcow2 disk web of 1 MiB in storage domain vmstore",
+        "remove what a killed run left of disk web",
+    }
+
+
+def test_what_a_living_run_builds_stays(host: Host) -> None:
+    (item,) = host.run(name="web", size="1M")
+    with Directory.open(str(host.path / "images")) as images, staging(images, item.predicted["image_uuid"]):
+        assert host.items(name="web", size="1M")[0].plan.summaries == []
+
+
 # --- deleted --------------------------------------------------------------------------------------------------------
 
 
@@ -632,7 +678,7 @@ def test_absent_finishes_an_interrupted_deletion(host: Host) -> None:
     image_uuid = image_uuid_of(host.uuid, "web")
     (host.path / "images" / f"_remove_me_{image_uuid}").mkdir()
     assert host.run(name="web", state="absent")[0].plan.summaries == [
-        "delete what an interrupted deletion left of disk web in storage domain vmstore"
+        "delete what an interrupted run left of disk web in storage domain vmstore"
     ]
 
 

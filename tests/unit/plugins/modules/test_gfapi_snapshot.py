@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _snapshot, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _snapshot, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
@@ -29,6 +29,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     FakeServers,
     hold_open,
 )
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
 SPEC = VolumeSpec(("gl1",), "gv0")
 AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>"
@@ -196,6 +197,34 @@ def test_a_killed_run_is_finished(host: Host) -> None:
         "create snapshot one of disk b",
         "have domain web go on with the new layer of disk a, b at its next start",
     ]
+
+
+def test_a_run_killed_anywhere_leaves_nothing_after_the_next_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
+    point, killed = 0, True
+    while killed:
+        item = host.plan(str(point))
+        killed = killed_at(point, item.plan.actions[0].run)
+        host.run(str(point))
+        uuids = {volume["volume_uuid"] for volume in host.plan(str(point)).predicted["disks"][0]["volumes"]}
+        suffixes = ("", ".lease", ".meta")
+        assert set(host.files("a")) == {f"{uuid}{suffix}" for uuid in uuids for suffix in suffixes}
+        assert not list(host.images.glob(".*"))
+        host.run(str(point), state="absent")
+        point += 1
+    assert point > 20
+
+
+def test_what_killed_runs_left_goes_with_the_next_one(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
+    image = image_uuid_of(host.uuid, "a")
+    (host.images / f".gfapi-virt-{image}-01234567").mkdir()
+    item = host.plan()
+    assert item.plan.summaries[0] == "remove what a killed run left of disk a"
+    host.run()
+    (host.images / f".gfapi-virt-{image}-01234567").mkdir()
+    assert host.run().plan.summaries == ["remove what a killed run left of disk a"]
+    assert not list(host.images.glob(".*"))
 
 
 def test_a_layer_without_meta_is_swept_by_the_next(host: Host) -> None:
