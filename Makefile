@@ -87,7 +87,7 @@ bench: venv lab-packages ## measure what the documentation claims
 	tests/bench/run
 
 .PHONY: torture
-torture: venv lab-packages ## kill glusterfs_domain at each call by which it changes something, on a real host
+torture: venv lab-packages ## kill modules at each call by which they change something, on a real host
 	tests/torture/run $(ARGS)
 
 .PHONY: venv

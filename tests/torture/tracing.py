@@ -71,7 +71,7 @@ IGNORED: t.Final = (
     "/proc/",
     "/sys/",
     "/var/log/",
-    "/tmp/",
+    "/tmp/gfapi-torture-",
     "/run/mount",
     "pipe:",
     "socket:",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sample of `make torture`: glusterfs_domain is killed where it changes something, and nothing is lost."""
+"""A sample of `make torture`: modules are killed where they change something, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from conftest import NAME
 
 #: each so manieth point, and of every operation one at least
 EVERY = 20
-OPERATIONS = ("active", "upgrade", "attach", "detach", "maintenance", "absent", "absent-unmounted")
+OPERATIONS = (
+    *("active", "upgrade", "attach", "detach", "maintenance", "absent", "absent-unmounted"),
+    *("create-qcow2", "create-raw", "fill", "clone", "clone-backing", "grow-qcow2", "grow-raw", "describe", "export"),
+    *("delete", "delete-clone", "snapshot-present", "snapshot-absent-top", "snapshot-absent-middle"),
+    *("snapshot-absent-base", "snapshot-reverted", "snapshot-vm-present", "snapshot-vm-absent", "snapshot-vm-reverted"),
+)
 
 
 def remains(system: System) -> dict[str, list[str]]:
@@ -23,6 +28,7 @@ def remains(system: System) -> dict[str, list[str]]:
         "mounts": [line for line in system.lines("cat", "/proc/mounts") if " fuse.glusterfs " in line],
         "volumes": sorted(system.lines("gluster", "volume", "list")),
         "bricks": system.lines("ls", "-A", "/bricks"),
+        "domains": system.lines("virsh", "list", "--all", "--name"),
         "files": system.lines("ls", "-A", "/opt", "/rhev/data-center/mnt/glusterSD"),
     }
 
