@@ -31,7 +31,11 @@ def is_exported(path: str) -> bool:
     try:
         found = os.stat(path)
     except FileNotFoundError:
+        if os.path.islink(path):
+            raise ValueError(f"dest {path} is a symbolic link to nothing; take it away, or name another") from None
         return False
+    except OSError as exc:
+        raise ValueError(f"dest {path}: {exc.strerror}; name another") from exc
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"dest {path} is no regular file; name another")
     return True
@@ -82,7 +86,8 @@ def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> N
         except BlockingIOError:
             raise StorageError(f"another run exports to {path} at this moment; wait for it") from None
         opened = os.fstat(file.fileno())
-        if opened.st_uid != os.geteuid() or not os.path.samestat(opened, os.stat(growing, follow_symlinks=False)):
+        is_ours = opened.st_uid == os.geteuid() and opened.st_nlink == 1
+        if not is_ours or not os.path.samestat(opened, os.stat(growing, follow_symlinks=False)):
             raise StorageError(f"{growing} is another's file; take it away, or name another dest than {path}")
         try:
             os.fchmod(file.fileno(), MODE)

@@ -88,10 +88,26 @@ class Storage:
         require_legal(found)
         return found
 
-    def is_open(self, found: FoundImage) -> bool:
-        """Whether a process of any host has an image open."""
+    def require_closed(self, found: FoundImage, what: str) -> None:
+        """Raises `StorageError` while somebody whom this host's libvirt does not know has an image open."""
         with self._images_of(found.place, f"look at disk {found.name}") as images:
-            return lasting(lambda: self._files.is_open(images, found.image_uuid))
+            if not lasting(lambda: self._files.is_open(images, found.image_uuid)):
+                return
+        users = self.other_uses(found.place).running(found.image_uuid)
+        refused = f"disk {found.name!r} cannot be {what}: "
+        if users:
+            raise StorageError(f"{refused}it is used by {users}; shut that down first")
+        raise StorageError(
+            f"{refused}its bricks have image {found.image_uuid} open, for a VM of another host or another program; stop"
+            " that first"
+        )
+
+    @contextlib.contextmanager
+    def closed(self, found: FoundImage, doing: str, what: str) -> t.Iterator[None]:
+        """Keeps everybody from an image that nobody has open: other runs, and VMs that one of them would start."""
+        with self._layers_of(found, doing):
+            self.require_closed(found, what)
+            yield
 
     def other_uses(self, place: MountedStorageDomain) -> OtherUses:
         """What other hosts noted of their use of a storage domain, read once."""
@@ -123,10 +139,12 @@ class Storage:
         One that another run makes at this moment is well if it is alike.
         """
         if template and not template.image.is_template:
-            self.write_meta(template, template.image.leaf.shared())
+            with self._changing_layers(template, f"make disk {template.name} a template") as (images, below):
+                self.require_closed(template, "made a template")
+                self._files.write_meta(images, below, below.leaf.shared(), place.version)
+        origin = template.image if template else None
         with self._changing(place, volume.image_uuid, f"create disk {volume.alias}") as images:
-            below = template.image if template else None
-            made = self._files.create(images, volume, place.storage_domain, source, below)
+            made = self._files.create(images, volume, place.storage_domain, source, origin)
         if made:
             return
         image = self.listing(place).images.get(volume.image_uuid)
@@ -147,6 +165,8 @@ class Storage:
         One that another run has made larger meanwhile stays as large.
         """
         with self._changing_layers(found, f"grow disk {found.name}") as (images, image):
+            if resize_live is None:
+                self.require_closed(found, "grown")
             there_bytes = self._files.sizes(images, image).virtual_bytes
             if there_bytes < size_bytes and image.format == "raw":
                 self._files.lengthen(images, image, size_bytes)
@@ -165,10 +185,10 @@ class Storage:
             leaf = image.leaf.resized(self._files.sizes(images, image).virtual_bytes)
             self._files.write_meta(images, image, leaf, found.place.version)
 
-    def write_meta(self, found: FoundImage, leaf: ImageVolume) -> None:
-        """Replace what `.meta` says of an image's leaf."""
-        with self._changing(found.place, found.image_uuid, f"write the .meta of disk {found.name}") as images:
-            self._files.write_meta(images, found.image, leaf, found.place.version)
+    def change_meta(self, found: FoundImage, changed_from: t.Callable[[ImageVolume], ImageVolume]) -> None:
+        """Replace what `.meta` says of an image's leaf, from what it says at that moment."""
+        with self._changing_layers(found, f"write the .meta of disk {found.name}") as (images, image):
+            self._files.write_meta(images, image, changed_from(image.leaf), found.place.version)
 
     def is_left(self, place: MountedStorageDomain, image_uuid: str) -> bool:
         """Whether a killed run left where it built an image, or a layer of it."""
@@ -183,9 +203,12 @@ class Storage:
         with self._images_of(place, f"remove what a killed run left of image {image_uuid}") as images:
             sweep(images, image_uuid)
 
-    def delete(self, place: MountedStorageDomain, image_uuid: str) -> None:
-        """Delete an image, and what an interrupted deletion left of it."""
-        with self._changing(place, image_uuid, f"delete image {image_uuid}") as images:
+    def delete(self, place: MountedStorageDomain, image_uuid: str, found: FoundImage | None = None) -> None:
+        """Delete an image that nobody has open, and what an interrupted deletion left of it (`found` is `None`)."""
+        with contextlib.ExitStack() as held, self._changing(place, image_uuid, f"delete image {image_uuid}") as images:
+            # another run may have deleted it meanwhile
+            if found and images.is_there(image_uuid):
+                held.enter_context(self.closed(found, f"delete disk {found.name}", "deleted"))
             self._files.delete(images, image_uuid)
 
     @contextlib.contextmanager
@@ -207,13 +230,19 @@ class Storage:
 
     @contextlib.contextmanager
     def _changing_layers(self, found: FoundImage, doing: str) -> t.Iterator[tuple[Directory, Image]]:
+        """The same, and the image as it is while no other run can change it."""
+        with self._changing(found.place, found.image_uuid, doing), self._layers_of(found, doing) as (images, image):
+            yield images, image
+
+    @contextlib.contextmanager
+    def _layers_of(self, found: FoundImage, doing: str) -> t.Iterator[tuple[Directory, Image]]:
         """The open `images` directory, and the image as it is while no other run can change it."""
-        with self._changing(found.place, found.image_uuid, doing) as images:
+        with self._images_of(found.place, doing) as images, contextlib.ExitStack() as held:
             try:
-                with self._files.locked(images, found.image) as image:
-                    yield images, image
+                image = held.enter_context(self._files.locked(images, found.image))
             except StorageError as exc:
                 raise StorageError(f"cannot {doing} in storage domain {found.place.name}: {exc}") from exc
+            yield images, image
 
     def _find(self, wanted: str) -> MountedStorageDomain:
         by_point = wanted.startswith("/")

@@ -215,20 +215,36 @@ def _directory_of(volume: ImageVolumeOf) -> t.Iterator[Directory]:
 
 @contextlib.contextmanager
 def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
-    """Holds the lock of an image while a VM starts on it; gluster has one for all hosts."""
+    """Holds the locks of an image while a VM starts on it; gluster has them for all hosts.
+
+    Whoever works on its layers has the lock of the lowest that is its own; a template's is that of all clones.
+    """
     doing = f"lock image {volume.image_uuid} to start domain {volume.vm} on it"
     with explained(doing), contextlib.ExitStack() as opened:
         with contextlib.suppress(FileNotFoundError):
             directory = opened.enter_context(_directory_of(volume))
-            lease = directory.open_file(volume.volume_uuid + LEASE, os.O_RDWR)
-            opened.callback(os.close, lease)
-            try:
-                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StorageError(
-                    f"domain {volume.vm} cannot start: another one is being started on image {volume.image_uuid}"
-                ) from None
+            leases = {name: found for name, found in directory.statuses().items() if name.endswith(LEASE)}
+            for name in [name for name, found in leases.items() if found.st_nlink == 1]:
+                with contextlib.suppress(FileNotFoundError):
+                    opened.enter_context(_locked(directory, name, volume))
         yield
+
+
+@contextlib.contextmanager
+def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterator[None]:
+    lease = directory.open_file(name, os.O_RDWR)
+    try:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lease)
+        raise StorageError(
+            f"domain {volume.vm} cannot start: another one is being started on image {volume.image_uuid}, or another"
+            " run works on it; run again when that is done"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(lease)
 
 
 def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:

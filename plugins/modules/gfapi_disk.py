@@ -395,6 +395,7 @@ disks:
   contains: *disk
 """
 
+import contextlib
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -609,7 +610,7 @@ def require_still(storage: Storage, using: t.Sequence[ImageUser], found: FoundIm
             f"disk {found.name!r} is in use by {', '.join(map(str, writing))}, so a copy would not be whole; shut the"
             " domain down first"
         )
-    require_closed(storage, found, what)
+    storage.require_closed(found, what)
 
 
 def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> list[Action]:
@@ -715,14 +716,18 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
         words = f"remove what a killed run left of disk {found.name}"
         actions.append(Action(words, lambda: storage.clear(place, image_uuid)))
     if desired.note is not None and desired.note != leaf.note:
-        leaf = replace(leaf, description=describe(found.name, desired.note))
+        text = describe(found.name, desired.note)
+        leaf = replace(leaf, description=text)
         leaf.to_text(found.place.version)  # raises where it does not fit
-        described = replace(found, image=replace(found.image, volumes=(leaf, *found.image.volumes[1:])))
-        actions.append(Action(f"describe disk {found.name}", lambda: storage.write_meta(found, described.image.leaf)))
-        found = after = described
+
+        def note() -> None:
+            storage.change_meta(found, lambda leaf: replace(leaf, description=text))
+
+        actions.append(Action(f"describe disk {found.name}", note))
+        after = replace(found, image=replace(found.image, volumes=(leaf, *found.image.volumes[1:])))
     if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes:
         actions.append(grow_action(storage, users, found, desired.size_bytes, force=desired.force))
-        after = replace(found, virtual_size_bytes=desired.size_bytes)
+        after = replace(after, virtual_size_bytes=desired.size_bytes)
     elif leaf.capacity_bytes != found.virtual_size_bytes or not is_padded(found.length_bytes):
         actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
     actions += export_actions(storage, users, after, desired)
@@ -772,7 +777,7 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
             f"disk {found.name!r} is in use by {', '.join(map(str, running))}; one that several VMs run on is not grown"
         )
     if not running:
-        require_closed(storage, found, "grown")
+        storage.require_closed(found, "grown")
         if not force:
             # one of them may have a managed save, which knows the size that the disk had
             require_not_noted(storage, found, "grown", "grow it there")
@@ -800,7 +805,7 @@ def plan_absent(
         words = f"delete what an interrupted run left of disk {desired.name} in storage domain {place.name}"
     else:
         require_unused(storage, users, found, leaving, force=desired.force)
-    delete = Action(words, lambda: storage.delete(place, image_uuid))
+    delete = Action(words, lambda: storage.delete(place, image_uuid, found))
     return Plan(shown(found) if found else {}, {}, (delete,))
 
 
@@ -818,23 +823,9 @@ def require_unused(
     if sharers:
         names = ", ".join(image.name or image.uuid for image in sharers)
         raise StorageError(f"disk {found.name!r} is the template of {names}; delete them first")
-    require_closed(storage, found, "deleted")
+    storage.require_closed(found, "deleted")
     if not force:
         require_not_noted(storage, found, "deleted", "undefine it there or take the disk out")
-
-
-def require_closed(storage: Storage, found: FoundImage, what: str) -> None:
-    """Raises `StorageError` while somebody whom this host's libvirt does not know has the image open."""
-    if not storage.is_open(found):
-        return
-    users = storage.other_uses(found.place).running(found.image_uuid)
-    refused = f"disk {found.name!r} cannot be {what}: "
-    if users:
-        raise StorageError(f"{refused}it is used by {users}; shut that down first")
-    raise StorageError(
-        f"{refused}its bricks have image {found.image_uuid} open, for a VM of another host or another program; stop"
-        " that first"
-    )
 
 
 def require_not_noted(storage: Storage, found: FoundImage, what: str, mend: str) -> None:
@@ -850,7 +841,12 @@ def attachment_of(
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_attach
 
     name = t.cast(str, desired.vm)
-    others = [user for user in users.of(found.image_uuid, found.volume_uuid) if user.name != name]
+    if found.image.is_template:
+        raise ValueError(
+            f"disk {found.name!r} is a template, which no VM may write to; give {name} a clone of it (clone_of)"
+        )
+    using = users.of(found.image_uuid, found.volume_uuid)
+    others = [user for user in using if user.name != name]
     if others:
         raise StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, others))}, and two would destroy it; take it out"
@@ -865,9 +861,12 @@ def attachment_of(
         return [], attachment.target
 
     def attach() -> None:
-        if users.is_local:
-            storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
-        users.attach(attachment, element)
+        with contextlib.ExitStack() as held:
+            if not any(user.running for user in using):
+                held.enter_context(storage.closed(found, f"attach disk {found.name}", "attached"))
+            if users.is_local:
+                storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
+            users.attach(attachment, element)
 
     return [Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
 
@@ -984,7 +983,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
     if desired.vm:
         actions, target = attachment_of(storage, users, disk, after, desired, before)
         if actions and found and not any(user.running for user in users.of(found.image_uuid, found.volume_uuid)):
-            require_closed(storage, found, "attached")
+            storage.require_closed(found, "attached")
         had = {"vm": desired.vm, "target": target}
         disk = replace(disk, target=target, bus=desired.bus)
         old, new = (

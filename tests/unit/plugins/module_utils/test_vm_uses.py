@@ -284,6 +284,22 @@ def test_of_two_that_start_at_one_moment_one_is_refused(cluster: Cluster) -> Non
     start.run()
 
 
+def test_no_vm_starts_on_an_image_while_a_run_works_on_its_layers(cluster: Cluster) -> None:
+    define, start = cluster.hv1.item(disks=["a"], state="running").plan.actions
+    define.run()
+    folder = Path(cluster.point, cluster.uuid, "images", cluster.image("a"))
+    (folder / "template.lease").touch()
+    (folder / "link.lease").hardlink_to(folder / "template.lease")
+    (folder / "below.lease").touch()
+    with (folder / "link.lease").open("r+b") as shared, (folder / "below.lease").open("r+b") as other:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="or another run works on it; run again"):
+            start.run()
+        fcntl.flock(other, fcntl.LOCK_UN)
+        start.run()
+
+
 def test_one_that_started_since_the_plan_is_seen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     item = cluster.hv1.item(disks=["a"], state="running")
     open_elsewhere(cluster, "a", monkeypatch)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _image_files, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -762,3 +762,74 @@ def test_a_note_that_cannot_be_read_is_in_the_way_of_what_needs_it_alone(host: H
     with pytest.raises(StorageError, match="cannot be deleted: a record of another host's use cannot be read"):
         host.items(name="web", state="absent")
     host.run(name="web", state="absent", force=True)
+
+
+# --- what came since the plan ---------------------------------------------------------------------------------------
+
+
+def test_a_template_is_given_to_no_domain(host: Host, template: Item) -> None:
+    host.users.define("web", running=True)
+    with pytest.raises(ValueError, match="disk 'base' is a template, which no VM may write to; give web a clone of it"):
+        host.items(name="base", vm="web")
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"state": "absent"}, "'web' cannot be deleted"),
+        ({"size": "2G"}, "'web' cannot be grown"),
+        ({"vm": "vm"}, "'web' cannot be attached"),
+        ({"name": "web2", "clone_of": "web", "clone_mode": "backing"}, "'web' cannot be made a template"),
+    ],
+    ids=["absent", "grow", "attach", "template"],
+)
+def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(
+    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str
+) -> None:
+    host.run(name="web", size="1G")
+    host.users.define("vm", running=True)
+    (item,) = host.items(**{"name": "web", **params})
+    path = Path(host.storage.require_image("vmstore", "web").path)
+    before = path.read_bytes(), path.with_name(f"{path.name}.meta").read_text()
+    hold_open(monkeypatch, path.name)
+    with pytest.raises(StorageError, match=f"{words}: its bricks have image"):
+        item.plan.actions[0].run()
+    assert (path.read_bytes(), path.with_name(f"{path.name}.meta").read_text()) == before
+
+
+def test_what_another_run_wrote_since_the_plan_is_kept(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (late,) = host.items(name="web", description="a note")
+    assert (late.plan.before["description"], late.plan.after["description"]) == ("", "a note")
+    host.run(name="web", size="2G")
+    late.plan.actions[0].run()
+    found = host.storage.require_image("vmstore", "web")
+    assert (found.image.leaf.note, found.image.leaf.capacity_bytes) == ("a note", 2 * GIB)
+
+
+def test_two_runs_may_delete_a_disk_at_one_moment(host: Host) -> None:
+    host.run(name="web", size="1G")
+    (late,) = host.items(name="web", state="absent")
+    host.run(name="web", state="absent")
+    late.plan.actions[0].run()
+
+
+def test_a_disk_that_a_vm_is_being_started_on_is_not_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.run(name="web", size="1G")
+    (item,) = host.items(name="web", state="absent")
+    path = host.storage.require_image("vmstore", "web").path
+    monkeypatch.setattr(_image_files, "LOCK_TIMEOUT_S", 0.1)
+    with open(f"{path}.lease", "rb") as lease:
+        fcntl.flock(lease, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="another run works on it"):
+            item.plan.actions[0].run()
+    assert Path(path).exists()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop", "dangling"])
+def test_a_dest_that_no_file_can_have_is_refused(host: Host, tmp_path: Path, name: str) -> None:
+    host.run(name="web", size="1G")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises((ValueError, StorageError), match=f"dest {tmp_path / name}"):
+        host.items(name="web", dest=str(tmp_path / name))
