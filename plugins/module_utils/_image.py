@@ -330,16 +330,24 @@ class Source:
 
 def virtual_size_in(header: bytes) -> int:
     """The virtual size in the first 32 bytes of a qcow2 file (QEMU's docs/interop/qcow2); raises `ValueError`."""
-    if len(header) < 32 or header[:4] != b"QFI\xfb":
-        raise ValueError("it is no qcow2 image: its first bytes are not those of one")
+    _require_qcow2(header)
     return int(struct.unpack(">Q", header[24:32])[0])
 
 
 def backing_file_in(head: bytes) -> str | None:
-    """The backing file that the start of a qcow2 file names, `""` if none; `None` if the name stands further behind."""
+    """The backing file that the start of a qcow2 file names, `""` if none; `None` if the name stands further behind.
+
+    Raises `ValueError` for what is no qcow2 file.
+    """
+    _require_qcow2(head)
     offset, length = struct.unpack(">QI", head[8:20])
     name = head[offset : offset + length] if offset else b""
     return name.decode(errors="replace") if len(name) == length or not offset else None
+
+
+def _require_qcow2(head: bytes) -> None:
+    if len(head) < 32 or head[:4] != b"QFI\xfb":
+        raise ValueError("it is no qcow2 image: its first bytes are not those of one")
 
 
 def is_image_directory(name: str) -> bool:

@@ -35,6 +35,8 @@ COMMIT: t.Final = "COMMIT"
 PIVOT: t.Final = "PIVOT"
 COMMITTED: t.Final = "COMMITTED"
 DISCARD: t.Final = "DISCARD"
+#: QEMU refuses an image with a longer one
+TABLE_LIMIT_BYTES: t.Final = 32 << 20
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: storage domain, image, image volume
 _IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
@@ -141,7 +143,7 @@ class State:
         """All that builds on an image volume, nearest first."""
         found = self.children(uuid)
         for volume in found:
-            found.extend(self.children(volume.uuid))
+            found.extend(child for child in self.children(volume.uuid) if child not in found)
         return found
 
     @property
@@ -496,7 +498,7 @@ def is_without_data(head: bytes, read: t.Callable[[int, int], bytes]) -> bool:
     """Whether a qcow2 layer holds no data of its own: no entry in its first table (QEMU's docs/interop/qcow2)."""
     entries = int.from_bytes(head[36:40], "big")
     offset = int.from_bytes(head[40:48], "big")
-    return not any(read(offset, entries * 8))
+    return entries * 8 <= TABLE_LIMIT_BYTES and not any(read(offset, entries * 8))
 
 
 # --- what would not work --------------------------------------------------------------------------------------------

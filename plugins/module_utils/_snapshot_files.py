@@ -59,12 +59,14 @@ class Layers:
         with self._directory("read the layers") as directory:
             names = [name for name in directory.names() if name.endswith(META) and not name.startswith(".")]
             for name in names:
-                text = directory.read(name, META_READ_BYTES).decode()
-                volume = ImageVolume.from_text(name[: -len(META)], text)
+                with _named(name):
+                    text = directory.read(name, META_READ_BYTES).decode()
+                    volume = ImageVolume.from_text(name[: -len(META)], text)
                 volumes[volume.uuid] = volume
                 if volume.format == "qcow2" and directory.is_there(volume.uuid):
                     head = directory.read(volume.uuid, HEAD_BYTES)
-                    backing[volume.uuid] = posixpath.basename(backing_file_in(head) or "")
+                    with _named(volume.uuid):
+                        backing[volume.uuid] = posixpath.basename(backing_file_in(head) or "")
                     if _snapshot.is_without_data(head, _reader(directory, volume.uuid)):
                         empty.add(volume.uuid)
         return State(self.name, volumes, backing, frozenset(empty), use)
@@ -79,15 +81,14 @@ class Layers:
         """A new empty leaf; there once its `.meta` is, and swept away by the next one otherwise."""
         volume = _snapshot.overlay_of(parent, str(uuid.uuid4()), created_at=now(), like=like)
         domain = self.place.storage_domain
-        data = self._qemu_img.empty_qcow2(
-            volume.capacity_bytes, domain.qcow2_compat, Backing(parent.uuid, parent.format)
-        )
+        below = Backing(parent.uuid, parent.format)
         with (
             explained(self._doing("make a layer")),
             self._images() as images,
             staging(images, self.image_uuid) as stage,
             images.child(self.image_uuid) as directory,
         ):
+            data = self._qemu_img.empty_qcow2(volume.capacity_bytes, domain.qcow2_compat, below)
             self._sweep(directory)
             owner = directory.owner()
             descriptor = stage.new_file(volume.uuid, DATA_MODE, owner)
@@ -109,10 +110,12 @@ class Layers:
         """Remove layers that a killed run had not made whole: empty, closed, and without a `.meta`."""
         for name in filter(is_uuid, directory.names()):
             if not directory.is_there(name + META) and not directory.is_open(name):
-                head = directory.read(name, HEAD_BYTES)
-                if backing_file_in(head) and _snapshot.is_without_data(head, _reader(directory, name)):
-                    directory.remove(name + LEASE)
-                    directory.remove(name)
+                # one that is no qcow2 file is not ours
+                with contextlib.suppress(ValueError):
+                    head = directory.read(name, HEAD_BYTES)
+                    if backing_file_in(head) and _snapshot.is_without_data(head, _reader(directory, name)):
+                        directory.remove(name + LEASE)
+                        directory.remove(name)
 
     def write(self, volume: ImageVolume) -> None:
         """Replace the `.meta` of an image volume."""
@@ -182,6 +185,14 @@ class Layers:
 
     def _doing(self, doing: str) -> str:
         return f"{doing} of disk {self.name} in storage domain {self.place.name}"
+
+
+@contextlib.contextmanager
+def _named(name: str) -> t.Iterator[None]:
+    try:
+        yield
+    except ValueError as exc:
+        raise ValueError(f"{name}: {exc}") from None
 
 
 def _reader(directory: Directory, name: str) -> t.Callable[[int, int], bytes]:

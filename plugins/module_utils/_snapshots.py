@@ -87,6 +87,7 @@ class DiskLayers:
             step = _snapshot.creation_step(self.state(), name)
             if step is None:
                 return
+            self.require_free("taken a snapshot of")
             volume = step.volume
             if volume.snapshot != name:
                 volume = _snapshot.named(volume, name, note)

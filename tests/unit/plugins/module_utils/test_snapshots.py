@@ -470,3 +470,16 @@ def test_users_on_other_hosts_are_named(monkeypatch: pytest.MonkeyPatch) -> None
             disk(migrated, force=force).require_free("reverted")
     world.live = dict(t.cast(t.Any, world.configured))
     disk(noted).require_free("reverted")
+
+
+def test_a_table_that_no_qemu_takes_is_not_read() -> None:
+    head = b"QFI\xfb" + bytes(32) + b"\xff" * 4 + bytes(8)
+    assert not _snapshot.is_without_data(head, lambda _offset, _length: pytest.fail("32 GiB were read"))
+
+
+def test_layers_in_a_circle_end() -> None:
+    ring = {
+        one: ImageVolume(one, "i", "d", "", "qcow2", 4096, 1, parent_uuid=other)
+        for one, other in (("a", "b"), ("b", "a"))
+    }
+    assert [volume.uuid for volume in State("web", ring, {}, frozenset()).above("a")] == ["b", "a"]

@@ -349,3 +349,31 @@ def test_a_disk_with_snapshots_is_what_it_was_made_as(host: Host) -> None:
     path.write_text(marked.to_text())
     with pytest.raises(StorageError, match="is not LEGAL; finish what was interrupted .gfapi.virt.gfapi_snapshot"):
         item()
+
+
+def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.make("alone")
+    item = host.plan(disks=["alone"], storage_domain="vmstore")
+    (meta,) = (host.images / image_uuid_of(host.uuid, "alone")).glob("*.meta")
+    before = meta.read_text()
+    hold_open(monkeypatch, meta.stem)
+    with pytest.raises(StorageError, match="disk 'alone' cannot be taken a snapshot of: its bricks have image"):
+        item.plan.actions[0].run()
+    assert (meta.read_text(), len(list(meta.parent.glob("*.meta")))) == (before, 1)
+
+
+def test_a_layer_without_a_header_is_named(host: Host) -> None:
+    host.make("alone")
+    (meta,) = (host.images / image_uuid_of(host.uuid, "alone")).glob("*.meta")
+    meta.with_suffix("").write_bytes(b"")
+    with pytest.raises(StorageError, match=f"disk 'alone': {meta.stem}: it is no qcow2 image"):
+        host.plan(disks=["alone"], storage_domain="vmstore")
+
+
+def test_a_file_that_somebody_had_begun_is_left_alone(host: Host) -> None:
+    host.make("alone")
+    (meta,) = (host.images / image_uuid_of(host.uuid, "alone")).glob("*.meta")
+    begun = meta.with_name("11111111-1111-1111-1111-111111111111")
+    begun.write_bytes(b"")
+    host.run(disks=["alone"], storage_domain="vmstore")
+    assert begun.exists()
