@@ -157,8 +157,9 @@ class Mounter(Mounts):
         for mount in self.table():
             folder, pid = os.path.split(mount.point)
             if folder == self._visits and not _is_alive(pid):
-                with contextlib.suppress(StorageError):
-                    self.unmount(mount.point)
+                # it may hang, and nobody looks through it any more
+                with contextlib.suppress(StorageError, CommandError):
+                    self.abandon(mount.point)
         mounted = [mount.point for mount in self.table()]
         for client, words in _processes():
             folder, pid = os.path.split(words[-1])

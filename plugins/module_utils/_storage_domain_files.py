@@ -199,11 +199,13 @@ def remove(point: str, uuid: str | None, require: t.Callable[[StorageDomain], ob
     """
     with explained(f"remove storage domain {uuid} from {point}"), Directory.open(point) as root, locked(root):
         found = read(point)
-        if found and found.uuid == uuid:
+        if found and found.uuid != uuid:
+            raise StorageError(f"{point}: another run has made storage domain {found.name} meanwhile; run again")
+        if found:
             require(as_it_is(root, found.name))
-        if uuid and not root.move(uuid, root, REMOVED + uuid):
-            root.remove(REMOVED + uuid)
-            root.move(uuid, root, REMOVED + uuid)
+            if not root.move(found.uuid, root, REMOVED + found.uuid):
+                root.remove(REMOVED + found.uuid)
+                root.move(found.uuid, root, REMOVED + found.uuid)
         root.remove(CLAIM)
         root.remove(MARK)
         root.remove(USERS)

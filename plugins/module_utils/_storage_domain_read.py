@@ -42,7 +42,7 @@ def _holds_storage_domain(root: Directory, name: str) -> bool:
     # VDSM takes any directory with a dom_md for one and makes no other beside it
     if name.startswith("."):
         return False
-    with contextlib.suppress(NotADirectoryError), root.child(name) as directory:
+    with contextlib.suppress(NotADirectoryError, FileNotFoundError), root.child(name) as directory:
         return directory.is_there("dom_md")
     return False
 

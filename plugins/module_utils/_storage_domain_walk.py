@@ -12,6 +12,7 @@ import posixpath
 import stat
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained
 from ansible_collections.gfapi.virt.plugins.module_utils._image import REMOVED_PREFIX
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES
@@ -27,7 +28,12 @@ def look(point: str, uuid: str, owner: Owner) -> tuple[tuple[Wrong, ...], tuple[
     """What can be mended of all that lies in a storage domain, and what cannot, in words."""
     with explained(f"look at the owners in {point}/{uuid}"), Directory.open(point) as root, root.child(uuid) as top:
         for name in (FOLDER, IMAGES):
-            top.child(name).close()  # without them it is no storage domain that can be used
+            # without them it is no storage domain that can be used
+            if not top.is_there(name):
+                raise StorageError(
+                    f"{top.path}/{name} is missing; put it back, or make an empty directory of that name"
+                )
+            top.child(name).close()
         wrong: list[Wrong] = []
         faults: list[str] = []
         for path, status in _walk(top):

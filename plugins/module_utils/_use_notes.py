@@ -10,11 +10,12 @@ A host writes in that one only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, take_lock
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import USERS
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost, UseRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._use_records import GONE, LIMIT_BYTES
@@ -23,6 +24,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._use_records import GON
 HOST: t.Final = "host"
 MODE: t.Final = 0o644
 FOLDER_MODE: t.Final = 0o755
+#: longer than libvirt takes to define a VM
+LOCK_TIMEOUT_S: t.Final = 60
 
 
 def _own(me: ThisHost) -> str:
@@ -70,7 +73,7 @@ def leave(point: str, me: ThisHost, vms: t.Container[str]) -> None:
     """Remove that this host has the storage domain active, and what it noted of other VMs than these."""
     doing = explained(f"remove what this host noted on {point}")
     with doing, contextlib.suppress(*GONE), Directory.open(point) as root, root.below(_own(me)) as directory:
-        fcntl.flock(directory.descriptor, fcntl.LOCK_EX)
+        _lock(directory)
         sweep(directory, vms)
 
 
@@ -89,6 +92,14 @@ def own_records(point: str, me: ThisHost) -> t.Iterator[Directory]:
             with root.below(path) as parent, contextlib.suppress(FileExistsError):
                 parent.make(name, FOLDER_MODE, root.owner()).close()
         with root.below(_own(me)) as directory:
-            # of this host alone: gluster passes no lock of a directory on
-            fcntl.flock(directory.descriptor, fcntl.LOCK_EX)
+            _lock(directory)
             yield directory
+
+
+def _lock(directory: Directory) -> None:
+    # of this host alone: gluster passes no lock of a directory on
+    if not take_lock(directory.descriptor, time.monotonic() + LOCK_TIMEOUT_S):
+        raise StorageError(
+            f"another run of this host notes what it uses in {directory.path} for {LOCK_TIMEOUT_S} s; wait for it, or"
+            " end it"
+        )

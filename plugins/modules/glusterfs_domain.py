@@ -858,13 +858,18 @@ def require_unused(host: Host, found: StorageDomain, desired: Desired, current: 
             raise StorageError(
                 f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
             )
-    if current.opened:
-        raise StorageError(
-            f"storage domain {found.name} is in use: its bricks have images open, for VMs of other hosts or other"
-            f" programs; stop those first: {', '.join(current.opened[:10])}"
-        )
+    require_closed(found, current.opened)
     if not desired.force:
         storage_domain_uses.require_no_others(found.name, current.uses)
+
+
+def require_closed(found: StorageDomain, opened: t.Sequence[str]) -> None:
+    """Raises `StorageError` naming images that somebody has open."""
+    if opened:
+        raise StorageError(
+            f"storage domain {found.name} is in use: its bricks have images open, for VMs of other hosts or other"
+            f" programs; stop those first: {', '.join(opened[:10])}"
+        )
 
 
 def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
@@ -872,7 +877,11 @@ def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
     uuid = current.storage_domain.uuid if current.storage_domain else None
 
     def remove_from(point: str) -> None:
-        storage_domain_files.remove(point, uuid, lambda found: require_free(found, desired.data_center))
+        def require(found: StorageDomain) -> None:
+            require_free(found, desired.data_center)
+            require_closed(found, _opened(point, found, current.uses))
+
+        storage_domain_files.remove(point, uuid, require)
 
     if current.is_mounted:
         remove_from(desired.mount_point)

@@ -284,3 +284,22 @@ def test_a_mount_that_does_not_return_is_not_waited_for_long(tmp_path: Path, mon
     host.table.write_text(f"gl1:/gv0 {host.point} fuse.glusterfs rw 0 0\n")
     host.answer = Completed(2, "", "no")
     host.mounts.await_return(host.point)
+
+
+def test_a_look_that_was_killed_and_hangs_keeps_nobody_from_looking(
+    host: Host, client_of: t.Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    left = f"{host.root}/visits/999999999"
+    os.makedirs(left)
+    client = client_of(left)
+    host.table.write_text(f"gl1:/old {left} fuse.glusterfs rw 0 0\n")
+
+    def run(argv: t.Sequence[str], **limits: t.Any) -> Completed:
+        if argv == ["umount", left]:
+            raise CommandError(f"umount {left}: no answer within 30 s")
+        return host.run(argv, **limits)
+
+    mounts = Mounter(run, table=str(host.table), logs=str(host.root), visits=str(host.root / "visits"))
+    with mounts.visit(SPEC) as point:
+        assert point != left
+    assert client.wait(timeout=30) == -signal.SIGKILL

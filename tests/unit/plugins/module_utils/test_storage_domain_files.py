@@ -299,3 +299,26 @@ def test_a_claim_that_is_no_uuid_is_refused(tmp_path: Path) -> None:
 def test_the_owner_of_the_root_is_read_and_set(tmp_path: Path) -> None:
     files.own(str(tmp_path), OWNER)
     assert files.read_owner(str(tmp_path)) == OWNER
+
+
+def test_one_that_another_run_removed_meanwhile_is_gone(tmp_path: Path) -> None:
+    made = lay_out(tmp_path)
+    files.remove(str(tmp_path), made.uuid, free)
+    files.remove(str(tmp_path), made.uuid, free)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seen", [None, UUID])
+def test_one_that_was_made_meanwhile_is_not_touched(tmp_path: Path, seen: str | None) -> None:
+    lay_out(tmp_path)
+    (tmp_path / ".gfapi-users").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match="another run has made storage domain vmstore meanwhile; run again"):
+        files.remove(str(tmp_path), seen, free)
+    assert sorted(path for path in tmp_path.rglob("*") if path.name != LOCK) == before
+
+
+def test_a_directory_that_goes_while_it_is_looked_for_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = lay_out(tmp_path)
+    monkeypatch.setattr(Directory, "names", lambda _directory: ["gone", made.uuid])
+    assert storage_domain_read.read(str(tmp_path)) == made

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses, ThisHost, UseRecord
 
 ME = ThisHost("hv1", "a" * 32)
@@ -100,3 +101,14 @@ def test_another_run_of_this_host_waits(tmp_path: Path) -> None:
 
 def test_this_host_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert use_records.this_host().name == os.uname().nodename
+
+
+def test_another_run_of_this_host_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, ME, "web", "image")
+    monkeypatch.setattr(use_notes, "LOCK_TIMEOUT_S", 0)
+    folder = os.open(tmp_path / ".gfapi-users" / ME.folder, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    for act in (lambda: write(tmp_path, ME, "web"), lambda: use_notes.leave(str(tmp_path), ME, ())):
+        with pytest.raises(StorageError, match=f"another run of this host notes what it uses in .*{ME.folder} for 0 s"):
+            act()
+    os.close(folder)
