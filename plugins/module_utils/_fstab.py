@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, take_lock
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import entry_in, with_entry
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import text_of
 
 FSTAB: t.Final = "/etc/fstab"
+LOCK_TIMEOUT_S: t.Final = 60
 #: there where systemd runs the host
 SYSTEMD: t.Final = "/run/systemd/system"
 
@@ -38,6 +40,9 @@ class Fstab:
         """Have this line for a mount point, or none; the file is replaced as a whole."""
         folder, name = os.path.split(self._path)
         with explained(f"write {self._path}"), Directory.open(folder) as directory:
+            # for other runs; the file itself is replaced
+            if not take_lock(directory.descriptor, time.monotonic() + LOCK_TIMEOUT_S):
+                raise StorageError(f"another run writes {self._path} for {LOCK_TIMEOUT_S} s; wait for it, or end it")
             mode, owner = 0o644, directory.owner()
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(self._path)

@@ -108,13 +108,14 @@ class Libvirt:
                 if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return None
                 raise
-        return _record(found)
+        return _record_if_there(found)
 
     def domains(self) -> tuple[DomainRecord, ...]:
         """Every domain, running or defined, by name."""
         with asking("list domains"):
             found = self.connection.listAllDomains(0)
-        return tuple(_record(domain) for domain in sorted(found, key=lambda domain: t.cast(str, domain.name())))
+        records = map(_record_if_there, sorted(found, key=lambda domain: t.cast(str, domain.name())))
+        return tuple(record for record in records if record)
 
     def uuids(self) -> set[str]:
         """The uuid of every domain, running or defined."""
@@ -249,6 +250,17 @@ def _state(domain: t.Any) -> str:
         # a transient one is gone when it stops
         if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return "shut_off"
+        raise
+
+
+def _record_if_there(domain: t.Any) -> DomainRecord | None:
+    """A domain that was there a moment ago; `None` if somebody has undefined it since."""
+    try:
+        return _record(domain)
+    except LibvirtError as exc:
+        cause = t.cast(t.Any, exc.__cause__)
+        if cause.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
         raise
 
 

@@ -110,7 +110,10 @@ def _with_both_sizes(volume: ImageVolume) -> str:
 def _rewrite(images: Directory, text_of: t.Callable[[ImageVolume], str]) -> None:
     owner = images.owner()
     for directory, volume, text in _volumes(images):
-        wanted = text_of(volume)
+        wanted = text
+        # one without room for another key stays as it is: every reader takes either size
+        with contextlib.suppress(ValueError):
+            wanted = text_of(volume)
         if wanted != text:
             write_meta(directory, volume.uuid, wanted, owner)
 

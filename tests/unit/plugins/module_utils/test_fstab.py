@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 from pathlib import Path
@@ -80,3 +81,20 @@ def test_what_cannot_be_read_is_an_error(fstab: Fstab, tmp_path: Path) -> None:
     (tmp_path / "fstab").mkdir()
     with pytest.raises(StorageError, match="cannot read .*fstab: Is a directory"):
         fstab.entry("/mnt/a")
+
+
+def test_lines_of_two_runs_at_one_moment_are_both_kept(tmp_path: Path) -> None:
+    (tmp_path / "fstab").write_text("# mine\n")
+    children = []
+    for number in range(4):
+        pid = os.fork()
+        if not pid:
+            with contextlib.suppress(BaseException):
+                one = Fstab(lambda *_words, **_limits: Completed(0, "", ""), path=str(tmp_path / "fstab"))
+                for again in range(10):
+                    one.put(f"/mnt/{number}{again}", LINE.replace("/mnt/a", f"/mnt/{number}{again}"))
+            os._exit(0)
+        children.append(pid)
+    for pid in children:
+        os.waitpid(pid, 0)
+    assert len((tmp_path / "fstab").read_text().splitlines()) == 41

@@ -144,6 +144,17 @@ def test_domains_are_listed_by_name(edge: Libvirt) -> None:
     assert [record.name for record in edge.domains()] == ["db", "test", "web"]
 
 
+def test_a_domain_that_goes_while_it_is_read_is_gone(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge.define(element("web"))
+    gone = edge.connection.lookupByName("web")
+    gone.undefine()
+    listed = [gone, edge.connection.lookupByName("test")]
+    connection = types.SimpleNamespace(listAllDomains=lambda _flags: listed, lookupByName=lambda _name: gone)
+    monkeypatch.setattr(edge, "connection", connection)
+    assert [record.name for record in edge.domains()] == ["test"]
+    assert edge.domain("web") is None
+
+
 def test_users_of_an_image_are_named_running_ones_first(edge: Libvirt) -> None:
     edge.define(element("a", IMAGE))
     edge.define(element("b", OTHER, OTHER))

@@ -109,6 +109,9 @@ def client_of() -> t.Iterator[t.Callable[[str], subprocess.Popen[bytes]]]:
     def start(point: str) -> subprocess.Popen[bytes]:
         code = "import time; time.sleep(600)"
         begun.append(subprocess.Popen(["glusterfs", "-c", code, point], executable=sys.executable))
+        # for a moment after its start a process has no command line
+        while not Path(f"/proc/{begun[-1].pid}/cmdline").read_bytes():
+            assert begun[-1].poll() is None
         return begun[-1]
 
     yield start

@@ -165,3 +165,15 @@ def test_many_at_once_upgrade_once(tmp_path: Path) -> None:
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 8
     assert texts(tmp_path).items() >= after.items()
     assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK, UUID]
+
+
+def test_an_image_whose_meta_has_room_for_one_size_only_keeps_nobody_from_upgrading(tmp_path: Path) -> None:
+    older_domain.write(tmp_path, 4)
+    image, ((volume, *_rest),) = older_domain.RAW
+    meta = tmp_path / UUID / "images" / image / f"{volume}.meta"
+    text = meta.read_text("utf-8")
+    meta.write_text(text.replace("é", "é" + "x" * (512 - len(text.encode()))), "utf-8")
+    assert meta.stat().st_size == 512
+    upgrade.bring_up(str(tmp_path), "old", 5)
+    assert storage_domain_read.require_named(str(tmp_path), "old").version == 5
+    assert sizes(tmp_path) == SIZES
