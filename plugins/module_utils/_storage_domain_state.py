@@ -140,6 +140,8 @@ def desired_from(params: Params) -> Desired:
     spec = spec_from(params)
     require_line(params["name"], "the name of storage domain")
     require_suited(params, spec)
+    if params["boot"] and "noauto" in (params["mount_options"] or ()):
+        raise ValueError("boot is asked for, and mount option noauto is for no boot; leave one of them out")
     if params["state"] == "absent" and params["confirm"] != params["name"]:
         given = f"is {params['confirm']!r}" if params["confirm"] else "is missing"
         raise ValueError(

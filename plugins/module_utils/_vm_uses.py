@@ -24,7 +24,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import D
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE
+from ansible_collections.gfapi.virt.plugins.module_utils._image import SHARED
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
@@ -171,7 +172,9 @@ class VmUses:
 
     def require_startable(self, name: str, used: t.Sequence[_xml.Element]) -> None:
         """Raises `StorageError` while another host has an image open that a VM which is to start would write to."""
-        self._require_ours(_opened(self._written(name, used)))
+        written = self._written(name, used)
+        _require_no_template(written)
+        self._require_ours(_opened(written))
 
     def start(self, name: str, used: t.Sequence[_xml.Element]) -> None:
         """Start a VM, if no other host does so meanwhile: the leases of its images are locked, on all hosts."""
@@ -179,6 +182,7 @@ class VmUses:
         with contextlib.ExitStack() as locks:
             for volume in written:
                 locks.enter_context(_starting(volume))
+            _require_no_template(written)
             self._require_ours(_opened(written))
             self._libvirt.start(name)
 
@@ -245,6 +249,20 @@ def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterato
         yield
     finally:
         os.close(lease)
+
+
+def _require_no_template(volumes: t.Sequence[ImageVolumeOf]) -> None:
+    """Raises `StorageError` for an image that clones build on, which it was not yet when the VM got it."""
+    for volume in volumes:
+        text = ""
+        doing = explained(f"look at image {volume.image_uuid}")
+        with doing, contextlib.suppress(FileNotFoundError), _directory_of(volume) as directory:
+            text = directory.read(volume.volume_uuid + META, META_READ_BYTES).decode(errors="replace")
+        if f"VOLTYPE={SHARED}" in text.split("\n"):
+            raise StorageError(
+                f"domain {volume.vm} cannot start on image {volume.image_uuid}: it is a template, and to write to it"
+                " would destroy its clones; give the domain a clone of it (gfapi.virt.gfapi_disk with clone_of)"
+            )
 
 
 def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:

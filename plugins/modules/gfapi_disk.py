@@ -574,8 +574,13 @@ def plan_new(
         words += f" on top of disk {template.name}"
     elif source:
         words += f" and fill it from {f'disk {desired.clone_of}' if origin else source.path}"
-    create = Action(words, lambda: storage.create(place, volume, source, template))
-    return Plan({}, shown(planned), (create,)), planned
+
+    def create() -> None:
+        if origin and not origin.image.is_template and not template:
+            storage.require_closed(origin, "cloned")
+        storage.create(place, volume, source, template)
+
+    return Plan({}, shown(planned), (Action(words, create),)), planned
 
 
 def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundImage | None:
@@ -633,8 +638,13 @@ def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desir
     if not found.image.is_template:
         require_still(storage, users.of(found.image_uuid, found.volume_uuid), found, "exported")
     require_room(storage.qemu_img, path, found.source)
-    words = f"export disk {found.name} to {path} ({desired.dest_format})"
-    return [Action(words, lambda: export(storage.qemu_img, found.source, path, desired.dest_format))]
+
+    def run() -> None:
+        if not found.image.is_template:
+            storage.require_closed(found, "exported")
+        export(storage.qemu_img, found.source, path, desired.dest_format)
+
+    return [Action(f"export disk {found.name} to {path} ({desired.dest_format})", run)]
 
 
 def source_of(storage: Storage, desired: Desired, origin: FoundImage | None) -> Source | None:

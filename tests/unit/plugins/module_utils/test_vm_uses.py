@@ -300,6 +300,18 @@ def test_no_vm_starts_on_an_image_while_a_run_works_on_its_layers(cluster: Clust
         start.run()
 
 
+def test_no_vm_starts_on_what_became_a_template(cluster: Cluster) -> None:
+    cluster.hv1.run(disks=["a"])
+    late = cluster.hv1.item(state="running")
+    storage = cluster.storage()
+    storage.change_meta(storage.require_image("vms", "a"), lambda leaf: leaf.shared())
+    words = "domain web cannot start on image .*: it is a template, .*; give the domain a clone of it"
+    with pytest.raises(StorageError, match=words):
+        cluster.hv1.item(state="running")
+    with pytest.raises(StorageError, match=words):
+        late.plan.actions[0].run()
+
+
 def test_one_that_started_since_the_plan_is_seen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     item = cluster.hv1.item(disks=["a"], state="running")
     open_elsewhere(cluster, "a", monkeypatch)

@@ -780,8 +780,10 @@ def test_a_template_is_given_to_no_domain(host: Host, template: Item) -> None:
         ({"size": "2G"}, "'web' cannot be grown"),
         ({"vm": "vm"}, "'web' cannot be attached"),
         ({"name": "web2", "clone_of": "web", "clone_mode": "backing"}, "'web' cannot be made a template"),
+        ({"name": "web2", "clone_of": "web"}, "'web' cannot be cloned"),
+        ({"dest": "/tmp/gfapi-virt-no-such-file.qcow2"}, "'web' cannot be exported"),
     ],
-    ids=["absent", "grow", "attach", "template"],
+    ids=["absent", "grow", "attach", "template", "clone", "export"],
 )
 def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(
     host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str

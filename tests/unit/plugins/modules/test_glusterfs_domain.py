@@ -443,6 +443,7 @@ def test_without_the_gluster_command_the_given_server_has_to_do(host: Lab) -> No
         ({"volume": "g.v", "servers": ["gl1"]}, "volume 'g.v' may hold only"),
         ({"mount_root": "mnt"}, "mount_root 'mnt' is not an absolute path"),
         ({"mount_root": "/mnt/a b"}, "mount_root '/mnt/a b' is not an absolute path without blanks"),
+        ({"boot": True, "mount_options": ["noauto"]}, "mount option noauto is for no boot; leave one of them out"),
         ({"state": "absent"}, "would be deleted with all its images; confirm is missing"),
         ({"state": "absent", "confirm": "vmstor"}, "confirm is 'vmstor'"),
     ],
