@@ -196,18 +196,30 @@ class VmUses:
         """Raises `StorageError` for an image that is open, and not by a VM of this host, which may read it."""
         if not opened:
             return
-        here = [images_in(record.live) for record in self._libvirt.domains()]
+        running = [record for record in self._libvirt.domains() if record.live is not None]
+        here = [images_in(record.live) for record in running]
         for volume in opened:
             uuid = volume.place.storage_domain.uuid
+            file = f"/{volume.image_uuid}/{volume.volume_uuid}"
+            for record in running:
+                written = written_images(t.cast(_xml.Element, record.live))
+                if record.name != volume.vm and any(key.endswith(file) for key in written):
+                    raise StorageError(
+                        f"domain {volume.vm} cannot start on image {self._name_of(volume)}: domain {record.name} of"
+                        " this host writes to it; two would destroy it; stop that first"
+                    )
             if any(volume.image_uuid in images.get(uuid, ()) for images in here):
                 continue
-            image = self._storage.listing(volume.place).images.get(volume.image_uuid)
             users = self._storage.other_uses(volume.place).running(volume.image_uuid)
             who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"
             raise StorageError(
-                f"domain {volume.vm} cannot start on image {(image and image.name) or volume.image_uuid}: it is {who};"
-                " two would destroy it; stop that first"
+                f"domain {volume.vm} cannot start on image {self._name_of(volume)}: it is {who}; two would destroy it;"
+                " stop that first"
             )
+
+    def _name_of(self, volume: ImageVolumeOf) -> str:
+        image = self._storage.listing(volume.place).images.get(volume.image_uuid)
+        return (image and image.name) or volume.image_uuid
 
 
 @contextlib.contextmanager

@@ -312,6 +312,21 @@ def test_no_vm_starts_on_what_became_a_template(cluster: Cluster) -> None:
         late.plan.actions[0].run()
 
 
+def test_two_domains_of_one_host_that_start_at_one_moment_do_not_share_an_image(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (cluster.hv1.item(name, disks=["a"], state="running") for name in ("web", "db"))
+    for action in first.plan.actions:
+        action.run()
+    open_elsewhere(cluster, "a", monkeypatch)
+    define, start = second.plan.actions
+    define.run()
+    with pytest.raises(
+        StorageError, match="domain db cannot start on image a: domain web of this host writes to it; two"
+    ):
+        start.run()
+
+
 def test_one_that_started_since_the_plan_is_seen(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     item = cluster.hv1.item(disks=["a"], state="running")
     open_elsewhere(cluster, "a", monkeypatch)
