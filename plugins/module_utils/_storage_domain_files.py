@@ -88,7 +88,9 @@ def lay_out(point: str, name: str, spec: VolumeSpec, owner: Owner) -> StorageDom
         with staging(root, "storage-domain") as stage:
             made = StorageDomain.new(uuid, name, spec, _block_size(stage))
             _build(stage, made, owner)
-            stage.move(WHOLE, root, made.uuid)
+            # VDSM knows nothing of our claim
+            if read(point) is None:
+                stage.move(WHOLE, root, made.uuid)
     return require_named(point, name)
 
 

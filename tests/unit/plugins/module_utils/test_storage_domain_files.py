@@ -322,3 +322,12 @@ def test_a_directory_that_goes_while_it_is_looked_for_is_none(tmp_path: Path, mo
     made = lay_out(tmp_path)
     monkeypatch.setattr(Directory, "names", lambda _directory: ["gone", made.uuid])
     assert storage_domain_read.read(str(tmp_path)) == made
+
+
+def test_one_that_somebody_else_made_since_the_plan_gets_no_other_beside_it(tmp_path: Path) -> None:
+    theirs = StorageDomain.new(UUID, "vmstore", SPEC)
+    _metadata(tmp_path, theirs.to_text())
+    assert lay_out(tmp_path) == theirs
+    with pytest.raises(StorageError, match="holds storage domain vmstore"):
+        lay_out(tmp_path, "other")
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [UUID]
