@@ -781,16 +781,17 @@ def test_a_template_is_given_to_no_domain(host: Host, template: Item) -> None:
         ({"vm": "vm"}, "'web' cannot be attached"),
         ({"name": "web2", "clone_of": "web", "clone_mode": "backing"}, "'web' cannot be made a template"),
         ({"name": "web2", "clone_of": "web"}, "'web' cannot be cloned"),
-        ({"dest": "/tmp/gfapi-virt-no-such-file.qcow2"}, "'web' cannot be exported"),
+        ({"dest": "web.qcow2"}, "'web' cannot be exported"),
     ],
     ids=["absent", "grow", "attach", "template", "clone", "export"],
 )
 def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(
-    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, params: dict[str, str], words: str
 ) -> None:
     host.run(name="web", size="1G")
     host.users.define("vm", running=True)
-    (item,) = host.items(**{"name": "web", **params})
+    dest = {"dest": str(tmp_path / params["dest"])} if "dest" in params else {}
+    (item,) = host.items(**{"name": "web", **params, **dest})
     path = Path(host.storage.require_image("vmstore", "web").path)
     before = path.read_bytes(), path.with_name(f"{path.name}.meta").read_text()
     hold_open(monkeypatch, path.name)
