@@ -15,9 +15,9 @@ import shutil
 import stat
 import subprocess
 import typing as t
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 from host import (
     BRICKS,

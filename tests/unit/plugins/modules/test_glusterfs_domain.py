@@ -1152,7 +1152,7 @@ def test_volume_work_has_to_suit_the_state(host: Lab, params: dict[str, t.Any], 
         host.item(**params)
 
 
-@pytest.mark.parametrize("params", [{}, {"state": "detached"}, MAINTENANCE, ABSENT], ids=lambda params: str(params))
+@pytest.mark.parametrize("params", [{}, {"state": "detached"}, MAINTENANCE, ABSENT], ids=str)
 def test_an_interrupted_removal_is_finished_by_the_next_run(host: Lab, params: dict[str, str]) -> None:
     host.run()
     removed = Path(host.point, REMOVED + DATA_CENTER)
