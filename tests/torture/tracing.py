@@ -71,7 +71,7 @@ IGNORED: t.Final = (
     "/proc/",
     "/sys/",
     "/var/log/",
-    "/tmp/gfapi-torture-",
+    "/tmp/",
     "/run/mount",
     "pipe:",
     "socket:",
