@@ -422,6 +422,8 @@ def has_owner(parent: Directory, name: str) -> bool:
         lock = directory.open_file(_LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            # the bricks hear of a close later, and whoever wants to remove it then would take us for the owner
+            fcntl.flock(lock, fcntl.LOCK_UN)
         except BlockingIOError:
             return True
         finally:

@@ -106,8 +106,12 @@ class Layers:
                 os.rename(name, name, src_dir_fd=stage.descriptor, dst_dir_fd=directory.descriptor)
                 directory.sync()
 
-    def _sweep(self, directory: Directory) -> None:
+    def sweep(self) -> None:
         """Remove layers that a killed run had not made whole: empty, closed, and without a `.meta`."""
+        with self._directory("remove what a killed run left") as directory:
+            self._sweep(directory)
+
+    def _sweep(self, directory: Directory) -> None:
         for name in filter(is_uuid, directory.names()):
             if not directory.is_there(name + META) and not directory.is_open(name):
                 # one that is no qcow2 file is not ours

@@ -99,6 +99,7 @@ class DiskLayers:
         self.layers.overlay(volume, like)
 
     def _forget(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+        self.layers.sweep()
         self.layers.write(_snapshot.unnamed(volume))
 
     def _mark_commit(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:

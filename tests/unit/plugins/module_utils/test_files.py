@@ -23,6 +23,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     lasting,
     pad,
     staging,
+    sweep,
+    unowned,
 )
 from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
 
@@ -275,6 +277,18 @@ def test_a_staging_directory_that_goes_while_it_is_looked_at_has_no_owner(
     (tmp_path / ".gfapi-virt-x-1").mkdir()
     monkeypatch.setattr(Directory, "open_file", gone)
     assert not has_owner(directory, ".gfapi-virt-x-1")
+
+
+def test_a_look_for_an_owner_does_not_keep_the_lock_until_its_close_is_through(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gfapi-virt-x-1").mkdir()
+    (tmp_path / ".gfapi-virt-x-1/~lock").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "close", lambda _descriptor: None)
+        assert unowned(directory, "x") == [".gfapi-virt-x-1"]
+    sweep(directory, "x")
+    assert directory.names() == []
 
 
 def test_staging_leaves_nothing_after_an_error(directory: Directory) -> None:

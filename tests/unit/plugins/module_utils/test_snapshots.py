@@ -127,6 +127,11 @@ class FakeLayers:
         self.backing[volume.uuid] = parent.uuid
         self.write(volume)
 
+    def sweep(self) -> None:
+        for stray in self.data.keys() - self.metas.keys():
+            self.world.change()
+            del self.data[stray]
+
     def commit(self, target: ImageVolume, child: ImageVolume, upper: ImageVolume | None) -> None:
         for block, text in self.data[child.uuid].items():
             self.world.change()

@@ -237,6 +237,15 @@ def test_a_layer_without_meta_is_swept_by_the_next(host: Host) -> None:
     assert len(host.files("a")) == 6
 
 
+def test_a_layer_without_meta_goes_when_its_snapshot_is_taken_back(host: Host) -> None:
+    before = host.files("a")
+    host.plan().plan.actions[0].run()
+    leaf = host.storage().require_image("vmstore", "a").image.leaf
+    (host.images / leaf.image_uuid / f"{leaf.uuid}.meta").unlink()
+    host.run(state="absent")
+    assert host.files("a") == before
+
+
 def test_taken_live_at_one_moment(host: Host) -> None:
     host.define("a", "b", running=True)
     item = host.run()
