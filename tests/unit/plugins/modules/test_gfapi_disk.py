@@ -225,7 +225,7 @@ def test_what_a_killed_export_left_beside_the_file_goes(host: Host, tmp_path: Pa
     host.run(name="web", size="1M", format="raw")
     path, left = tmp_path / "web.img", tmp_path / ".web.img.gfapi-virt"
     host.run(name="web", dest=str(path), dest_format="raw")
-    left.hardlink_to(path)
+    os.link(path, left)
     with left.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert host.items(name="web", dest=str(path))[0].plan.summaries == []
