@@ -86,7 +86,7 @@ def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     for name in ("db1", "db2", "probe", "web"):
         system.host.run(f"virsh destroy {name}; virsh undefine {name}")
     left = f"grep -lE '(web|app[0-9]*|db[12])-(root|data|scratch)' {MOUNT_POINT}/*/images/*/*.meta"
-    system.run("sh", "-c", f"{left} | xargs -r dirname | xargs -r rm -r")
+    system.run("sh", "-c", f"{left} | xargs -r dirname | sort -u | xargs -r rm -r")
     system.run("virsh", "net-destroy", "default")
     system.run("cp", "/run/hosts", "/etc/hosts")
     system.run("rm", "/var/lib/images/system.vmdk", "/var/lib/images", "/var/tmp/app-root.vmdk")
