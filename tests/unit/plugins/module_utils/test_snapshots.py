@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _snapshot, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _block_jobs, _disk, _snapshot, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
@@ -488,3 +488,20 @@ def test_layers_in_a_circle_end() -> None:
         for one, other in (("a", "b"), ("b", "a"))
     }
     assert [volume.uuid for volume in State("web", ring, {}, frozenset()).above("a")] == ["b", "a"]
+
+
+@pytest.mark.parametrize(("failures", "ends_well"), [(2, True), (3, False)])
+def test_a_commit_whose_names_libvirt_could_not_read_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int, ends_well: bool
+) -> None:
+    monkeypatch.setattr(_block_jobs, "POLL_S", 0)
+    asked = []
+
+    def begin() -> None:
+        asked.append(1)
+        if len(asked) <= failures:
+            raise LibvirtError("Requested operation is not valid: can't keep relative backing relationship")
+
+    with contextlib.nullcontext() if ends_well else pytest.raises(LibvirtError, match="can't keep relative"):
+        _block_jobs._begun(begin, "commit vda[3] into vda[2] of domain web")
+    assert len(asked) == 3
