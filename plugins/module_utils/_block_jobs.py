@@ -89,7 +89,7 @@ class BlockJobs(Libvirt):
                     f"the commit of disk {target} of domain {name} stands still at {now[0]} of {now[1]} bytes; run"
                     " again to wait for it, or end it with virsh blockjob --abort"
                 )
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # events of a job need a loop of their own, and would not tell of one that hangs
 
     def pivot(self, name: str, target: str) -> None:
         """Have a running disk go on with what it was committed into."""

@@ -31,7 +31,7 @@ def wait_for_line(path: str, pattern: str, *, timeout_s: float) -> str:
             raise LibvirtError(
                 f"no line matching {pattern!r} on the console ({path}) within {timeout_s:g} s; last was {last}"
             )
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # virtlogd tells nobody of a line
 
 
 def _lines(path: str) -> list[str]:

@@ -161,7 +161,7 @@ class Libvirt:
                 if time.monotonic() >= press:
                     _press_power_button(domain)
                     press = time.monotonic() + PRESS_AGAIN_S
-                time.sleep(POLL_S)
+                time.sleep(POLL_S)  # a guest powers off when it likes, and is asked again meanwhile
             if _state(domain) == "shut_off":
                 return
             if not force:
@@ -222,7 +222,7 @@ def _unplug(domain: t.Any, target: str) -> None:
         if time.monotonic() >= press:
             _ask_for(domain, disk, again=bool(press))
             press = time.monotonic() + PRESS_AGAIN_S
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # the guest lets go when it likes, and is asked again meanwhile
 
 
 def _ask_for(domain: t.Any, disk: _xml.Element, *, again: bool) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,7 +169,7 @@ def test_of_two_data_centers_at_one_moment_one_gets_it(pair: str, crowd: str, hy
     with ThreadPoolExecutor() as pool:
         runs = [pool.submit(attach, system, center) for system, center in zip(hypervisors, centers)]
         for system in hypervisors:
-            system.wait("run at the lock", lambda: waiting(system), timeout_s=50)  # noqa: B023
+            system.wait("run at the lock", partial(waiting, system), timeout_s=50)
         hypervisors[1].run("kill", holder)
         results = [run.result() for run in runs]
     (winner,) = [center for center, result in zip(centers, results) if not result["failed"]]

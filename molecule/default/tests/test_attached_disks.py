@@ -38,8 +38,8 @@ def test_a_running_vm_gets_a_disk_and_loses_it(
     assert live is not None
     assert configured is not None
     for disk in (live, configured):
-        assert disk.find("target").get("dev") == "vdc"  # type: ignore[union-attr]
-    assert live.find("address").attrib == configured.find("address").attrib  # type: ignore[union-attr]
+        assert disk.find("target").get("dev") == "vdc"
+    assert live.find("address").attrib == configured.find("address").attrib
     (vm,) = modules.done("libvirt_vm_info", names=[guest.name])["vms"]
     assert {disk["io_path"] for disk in vm["disks"]} == {"gfapi"}
     assert len(vm["disks"]) == 3
