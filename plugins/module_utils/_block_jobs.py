@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
+import posixpath
 import time
 import typing as t
 
@@ -18,25 +22,33 @@ POLL_S: t.Final = 0.5
 STANDS_STILL_S: t.Final = 120
 
 
-#: what libvirt 9.0 says where it could not read an image's header over gfapi, too; seen once, under load
+#: where distributions put libvirt's drivers, and its own reader of images on gluster among them, which it needs to keep
+#: the names that layers have for one another
+FOLDERS: t.Final = ("/usr/lib/*/libvirt", "/usr/lib*/libvirt")
+QEMU_DRIVER: t.Final = "connection-driver/libvirt_driver_qemu.so"
+READER: t.Final = "storage-file/libvirt_storage_file_gluster.so"
+READER_PACKAGE: t.Final = "libvirt-daemon-driver-storage-gluster"
+#: libvirt's words without it
 NOT_READ: t.Final = "can't keep relative backing relationship"
-READS: t.Final = 3
 
 
-def _begun(begin: t.Callable[[], object], doing: str) -> None:
-    for left in reversed(range(READS)):
-        try:
-            with asking(doing):
-                begin()
-                return
-        except LibvirtError as exc:
-            if not left or NOT_READ not in str(exc):
-                raise
-        time.sleep(POLL_S)  # nobody tells when the volume answers again
+def has_reader() -> bool:
+    """Whether libvirt here can read images on gluster; true where its files are not in a place that is known."""
+    folders = [folder for pattern in FOLDERS for folder in glob.glob(pattern)]
+    with_qemu = [folder for folder in folders if os.path.exists(posixpath.join(folder, QEMU_DRIVER))]
+    return not with_qemu or any(os.path.exists(posixpath.join(folder, READER)) for folder in with_qemu)
 
 
 class BlockJobs(Libvirt):
     """Snapshots and commits, named by libvirt's own terms."""
+
+    def require_reader(self, what: str) -> None:
+        """Raises `LibvirtError` where libvirt would refuse to commit between two layers of a running domain."""
+        if not self.is_remote and not has_reader():
+            raise LibvirtError(
+                f"{what}: libvirt cannot read the names of the layers without {READER_PACKAGE}; install it, restart"
+                " libvirtd (or virtqemud; the VM runs on), and run again"
+            )
 
     def snapshot(self, name: str, element: _xml.Element, *, quiesce: bool) -> None:
         """All disks of a `<domainsnapshot>` go on with files that are there, at one moment or none of them."""
@@ -50,7 +62,7 @@ class BlockJobs(Libvirt):
 
         A job that an earlier run began is waited for. The active layer's is then ready for `pivot`.
         """
-        with asking(f"commit {top} into {base} of domain {name}"):
+        with self._with_mend(), asking(f"commit {top} into {base} of domain {name}"):
             domain = self.connection.lookupByName(name)
             job = domain.blockJobInfo(target, 0)
             kind = "ACTIVE_COMMIT" if active else "COMMIT"
@@ -62,10 +74,21 @@ class BlockJobs(Libvirt):
             if not job:
                 # relative: what is above keeps the name of its backing file as it is on every host
                 how = flag("BLOCK_COMMIT_ACTIVE" if active else "BLOCK_COMMIT_RELATIVE")
-                _begun(
-                    lambda: domain.blockCommit(target, base, top, 0, how), f"commit {top} into {base} of domain {name}"
-                )
+                domain.blockCommit(target, base, top, 0, how)
             self._await(domain, name, target, active=active)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _with_mend() -> t.Iterator[None]:
+        try:
+            yield
+        except LibvirtError as exc:
+            if NOT_READ not in str(exc):
+                raise
+            raise LibvirtError(
+                f"{exc}; libvirt was started without {READER_PACKAGE}: see that it is installed, restart libvirtd (or"
+                " virtqemud; the VM runs on), and run again"
+            ) from exc
 
     def _await(self, domain: t.Any, name: str, target: str, *, active: bool) -> None:
         seen: tuple[int, int] | None = None

@@ -295,6 +295,14 @@ def removal_step(state: State, name: str) -> Step | None:
     return _commit_leaf(state, target, child) if upper is None else _commit_middle(state, target, child, upper)
 
 
+def is_between_layers(state: State, name: str) -> bool:
+    """Whether the removal commits one layer into another below those of a running domain."""
+    target = state.committed_into or state.snapshot(name)
+    if target is None or mark_of(target) == COMMITTED or state.use is None or state.use.live is None:
+        return False
+    return any(state.children(child.uuid) for child in state.children(target.uuid))
+
+
 def _require_committable(state: State, target: ImageVolume, child: ImageVolume) -> None:
     if target.role == SHARED:
         raise StorageError(f"disk {state.name!r}: snapshot {target.snapshot} is a template, and nothing goes into it")

@@ -70,6 +70,11 @@ class DiskLayers:
         if not self._force:
             others.require_none(self.image_uuid, doing)
 
+    def require_live_commit(self, state: State, name: str) -> None:
+        """Raises `LibvirtError` where libvirt lacks what it takes to remove a snapshot of a running domain."""
+        if _snapshot.is_between_layers(state, name):
+            self._jobs.require_reader(f"disk {self.name!r}: snapshot {name} cannot be removed live")
+
     def carry_out(self, next_step: NextStep) -> None:
         """Step by step until there is none left; what a killed run did is not done again."""
         with self.layers.locked():

@@ -28,6 +28,8 @@ requirements:
   - qemu-img
   - lxml
   - libvirt-python
+  - libvirt's reader of images on gluster (libvirt-daemon-driver-storage-gluster), to remove any but the newest snapshot
+    of a running VM
 options:
   name:
     description:
@@ -460,6 +462,7 @@ def plan_absent(params: Params, storage: Storage, pairs: list[tuple[Found, DiskL
         require_own(found, state, storage, _snapshot.changed_by_removal(state, name))
         _snapshot.require_removable(state, name, disk.layers.place.version)
         disk.require_free("committed")
+        disk.require_live_commit(state, name)
         live = " live" if state.use and state.use.live is not None else ""
         actions.append(Action(f"remove snapshot {name} of disk {disk.name}{live}", removal(disk, name)))
         kept = [one for one in after[state.name]["snapshots"] if one != name]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import typing as t
 
 import pytest
@@ -11,27 +10,28 @@ from hosts import System
 from modules import Modules
 from volumes import GLUSTER
 
-from conftest import HOST
+from conftest import HOST, MOUNT_POINT
 
 NAME = "small"
 SPEC = f"{HOST}:/{NAME}"
-IMAGE, FOLDER = f"/var/tmp/{NAME}.img", f"/bricks/{NAME}"
-BRICK = f"{FOLDER}/brick"
+FOLDERS = tuple(f"/bricks/{NAME}{number}" for number in (1, 2))
 SOURCE = f"/var/tmp/{NAME}.raw"
 MIB = 1 << 20
+#: of a brick, and of a source that is more than one brick holds and less than the volume says is free
+BRICK_MIB, SOURCE_MIB = 100, 120
 
 
 @pytest.fixture(scope="module")
 def small(system: System, modules: Modules) -> t.Iterator[str]:
-    """A storage domain on a brick of 300 MiB, and a source of 150 MiB that nothing makes smaller."""
-    system.run("truncate", "--size=300M", IMAGE)
-    system.run("mkfs.xfs", "-q", IMAGE)
-    device = system.run("losetup", "--find", "--show", IMAGE).strip()
-    system.run("mkdir", FOLDER)
-    system.run("mount", device, FOLDER)
-    system.run("dd", "if=/dev/urandom", f"of={SOURCE}", "bs=1M", "count=150", "status=none")
-    system.run(*GLUSTER, "create", NAME, f"{HOST}:{BRICK}", "force")
-    # with shards the brick would not tell of the file that grows
+    """A storage domain on two small bricks, and a source that nothing makes smaller."""
+    for folder in FOLDERS:
+        system.run("truncate", f"--size={BRICK_MIB}M", image_of(folder))
+        system.run("mkfs.ext4", "-q", "-m", "0", image_of(folder))
+        system.run("mkdir", folder)
+        system.run("mount", "-o", "loop", image_of(folder), folder)
+    system.run("dd", "if=/dev/urandom", f"of={SOURCE}", "bs=1M", f"count={SOURCE_MIB}", "status=none")
+    system.run(*GLUSTER, "create", NAME, *(f"{HOST}:{folder}/brick" for folder in FOLDERS), "force")
+    # with shards a file would be on both bricks
     system.run(*GLUSTER, "set", NAME, "features.shard", "off")
     system.run(*GLUSTER, "start", NAME)
     modules.done("glusterfs_domain", name=NAME, spec=SPEC)
@@ -39,31 +39,27 @@ def small(system: System, modules: Modules) -> t.Iterator[str]:
     modules.done("glusterfs_domain", name=NAME, spec=SPEC, state="absent", confirm=NAME)
     system.run(*GLUSTER, "stop", NAME, "force")
     system.run(*GLUSTER, "delete", NAME)
-    system.host.run(f"umount -l {FOLDER}; rmdir {FOLDER}; losetup --detach {device}; rm -f {IMAGE} {SOURCE}")
+    for folder in FOLDERS:
+        system.host.run(f"umount -l {folder}; rmdir {folder}; rm -f {image_of(folder)} {SOURCE}")
+
+
+def image_of(folder: str) -> str:
+    return f"/var/tmp/{folder.rpartition('/')[2]}.img"
 
 
 def images(system: System) -> list[str]:
-    """What the brick holds of images, hidden files too."""
-    return system.lines("find", BRICK, "-path", "*/images/*")
+    """What the bricks hold of images, hidden files too."""
+    return system.lines("find", *FOLDERS, "-path", "*/images/*")
 
 
 def free_bytes(system: System) -> int:
-    return int(system.lines("df", "-B1", "--output=avail", FOLDER)[-1])
+    return sum(map(int, system.lines("df", "-B1", "--output=avail", *FOLDERS)[1:]))
 
 
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])
-def test_a_volume_that_fills_up_meanwhile(modules: Modules, system: System, small: str, image_format: str) -> None:
+def test_a_brick_that_fills_up_meanwhile(modules: Modules, system: System, small: str, image_format: str) -> None:
     before = free_bytes(system)
-    # as soon as the image grows, somebody else takes nearly all that is left
-    take = (
-        f"until [ -n \"$(find {BRICK} -path '*/images/*' -type f -size +4M)\" ]; do sleep 0.05; done;"
-        f" fallocate -l $(($(df -B1 --output=avail {FOLDER} | tail -1) - {4 * MIB})) {FOLDER}/other"
-    )
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        other = pool.submit(system.run, "timeout", "120", "sh", "-c", take)
-        words = modules.refused("gfapi_disk", storage_domain=small, name="huge", source=SOURCE, format=image_format)
-        other.result()
-    system.run("rm", f"{FOLDER}/other")
+    words = modules.refused("gfapi_disk", storage_domain=small, name="huge", source=SOURCE, format=image_format)
     assert words.startswith(f"cannot create disk huge in storage domain {small}: qemu-img: error while writing")
     assert "No space left on device" in words
     assert words.endswith("; free space or add bricks to the volume")
@@ -72,13 +68,17 @@ def test_a_volume_that_fills_up_meanwhile(modules: Modules, system: System, smal
 
 
 def test_a_volume_with_a_quota(modules: Modules, system: System, small: str) -> None:
-    system.run(*GLUSTER, "quota", NAME, "enable")
+    quota = ("gluster", "--mode=script", "volume", "quota", NAME)
+    system.run(*quota, "enable")
     try:
-        system.run(*GLUSTER, "quota", NAME, "limit-usage", "/", "60MB")
-        for option, value in (("features.quota-deem-statfs", "off"), ("features.hard-timeout", "0")):
-            system.run(*GLUSTER, "set", NAME, option, value)
-        system.run(*GLUSTER, "set", NAME, "features.soft-timeout", "0")
-        for wanted in ({"source": SOURCE}, {"size": "100M", "format": "raw", "preallocation": "full"}):
+        system.run(*quota, "limit-usage", "/", f"{BRICK_MIB // 2}MB")
+        for option, value in (("quota-deem-statfs", "off"), ("hard-timeout", "0"), ("soft-timeout", "0")):
+            system.run(*GLUSTER, "set", NAME, f"features.{option}", value)
+        # used up beforehand: gluster accounts later than it writes, so one file may go well beyond the limit
+        filler = f"{MOUNT_POINT.rpartition(':_')[0]}:_{NAME}/filler"
+        system.host.run(f"dd if=/dev/zero of={filler} bs=1M count={BRICK_MIB // 2 + 1}")
+        system.wait("the quota is used up", lambda: "<hl_exceeded>Yes" in system.run(*quota, "list", "--xml"))
+        for wanted in ({"source": SOURCE}, {"size": "80M", "format": "raw", "preallocation": "full"}):
             words = modules.refused("gfapi_disk", storage_domain=small, name="huge", **wanted)
             assert words.startswith(f"cannot create disk huge in storage domain {small}: ")
             assert "Disk quota exceeded" in words
@@ -88,5 +88,6 @@ def test_a_volume_with_a_quota(modules: Modules, system: System, small: str) -> 
         system.run(*GLUSTER, "set", NAME, "features.quota-deem-statfs", "on")
         words = modules.refused("gfapi_disk", storage_domain=small, name="huge", source=SOURCE)
         assert f"does not fit into storage domain {small}: " in words
+        system.run("rm", filler)
     finally:
-        system.run(*GLUSTER, "quota", NAME, "disable")
+        system.run(*quota, "disable")

@@ -11,13 +11,14 @@ import copy
 import functools
 import typing as t
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _block_jobs, _disk, _snapshot, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
@@ -490,18 +491,11 @@ def test_layers_in_a_circle_end() -> None:
     assert [volume.uuid for volume in State("web", ring, {}, frozenset()).above("a")] == ["b", "a"]
 
 
-@pytest.mark.parametrize(("failures", "ends_well"), [(2, True), (3, False)])
-def test_a_commit_whose_names_libvirt_could_not_read_is_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch, failures: int, ends_well: bool
-) -> None:
-    monkeypatch.setattr(_block_jobs, "POLL_S", 0)
-    asked = []
-
-    def begin() -> None:
-        asked.append(1)
-        if len(asked) <= failures:
-            raise LibvirtError("Requested operation is not valid: can't keep relative backing relationship")
-
-    with contextlib.nullcontext() if ends_well else pytest.raises(LibvirtError, match="can't keep relative"):
-        _block_jobs._begun(begin, "commit vda[3] into vda[2] of domain web")
-    assert len(asked) == 3
+def test_libvirt_that_cannot_read_layers_is_known_by_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_block_jobs, "FOLDERS", (f"{tmp_path}/lib/*/libvirt", f"{tmp_path}/lib*/libvirt"))
+    folder = tmp_path / "lib" / "x86_64-linux-gnu" / "libvirt"
+    assert _block_jobs.has_reader(), "a libvirt somewhere else is not judged"
+    for name, expected in ((_block_jobs.QEMU_DRIVER, False), (_block_jobs.READER, True)):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+        assert _block_jobs.has_reader() is expected

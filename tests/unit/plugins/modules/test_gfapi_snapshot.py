@@ -15,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
@@ -41,6 +41,11 @@ class Jobs:
     def __init__(self) -> None:
         self.record: DomainRecord | None = None
         self.quiesced: list[bool] = []
+        self.has_reader = True
+
+    def require_reader(self, what: str) -> None:
+        if not self.has_reader:
+            raise LibvirtError(what)
 
     def domain(self, name: str) -> DomainRecord | None:
         return self.record if self.record and self.record.name == name else None
@@ -258,6 +263,18 @@ def test_taken_live_at_one_moment(host: Host) -> None:
     host.run("two")
     with pytest.raises(StorageError, match="domain web is running.*shut it down"):
         host.plan(state="reverted")
+
+
+def test_what_libvirt_lacks_is_told_before_layers_below_a_running_domain_change(host: Host) -> None:
+    host.define("a", running=True)
+    host.run("one")
+    host.run("two")
+    host.jobs.has_reader = False
+    with pytest.raises(LibvirtError, match="disk 'a': snapshot one cannot be removed live"):
+        host.plan(state="absent")
+    assert host.plan(name="two", state="absent").plan.summaries == ["remove snapshot two of disk a live"]
+    host.define("a")
+    assert host.plan(state="absent").plan.summaries == ["remove snapshot one of disk a"]
 
 
 @pytest.mark.parametrize(
