@@ -31,6 +31,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     LEASE_MODE,
     META_MODE,
     REMOVED_PREFIX,
+    SHARED,
     Image,
     ImageVolume,
     Sizes,
@@ -131,7 +132,7 @@ class ImageFiles:
         A template is only read, and its bricks tell of the VMs of all clones.
         """
         with images.child(uuid) as directory:
-            return any(map(directory.is_open, _own_data_names(directory)))
+            return any(map(directory.is_open, own_layers(directory)))
 
     def open_images(self, images: Directory) -> dict[str, str]:
         """The images that anybody on any host has open: directory → name, or the directory's where there is none."""
@@ -298,13 +299,23 @@ def _lengthen(descriptor: int, size_bytes: int, *, preallocated: bool) -> bool:
     return True
 
 
-def _own_data_names(directory: Directory) -> list[str]:
-    """The layers in the open directory of an image that are no links to a template's."""
+def own_layers(directory: Directory) -> list[str]:
+    """The layers in the open directory of an image that are no links to a template's, by name."""
     return [
         name
         for name, status in directory.statuses().items()
-        if status.st_nlink == 1 and not name.startswith(".") and not name.endswith((META, LEASE))
+        if not name.startswith(".")
+        and not name.endswith((META, LEASE))
+        # a backup may have made links, too
+        and not (status.st_nlink > 1 and _is_shared(directory, name))
     ]
+
+
+def _is_shared(directory: Directory, name: str) -> bool:
+    try:
+        return _volume(directory, name + META).role == SHARED
+    except (ValueError, OSError):
+        return False
 
 
 def _link_template(images: Directory, template: Image, directory: Directory) -> None:

@@ -31,6 +31,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
     META_READ_BYTES,
     make_lease,
     now,
+    own_layers,
     write_meta,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
@@ -74,7 +75,7 @@ class Layers:
     def is_open(self) -> bool:
         """Whether anybody on any host has a layer open, but for a template's, which all clones have."""
         with self._directory("look for users") as directory:
-            names = [name for name, found in directory.statuses().items() if is_uuid(name) and found.st_nlink == 1]
+            names = own_layers(directory)
             return lasting(lambda: any(map(directory.is_open, names)))
 
     def overlay(self, parent: ImageVolume, like: ImageVolume | None = None) -> None:

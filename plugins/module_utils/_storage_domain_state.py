@@ -71,6 +71,8 @@ class Desired:
     purge_data: bool
     #: mounts and domains of other hosts that are gone before the volume is stopped
     leaving: tuple[int, int]
+    #: hosts that will have the storage domain active no more
+    leaving_hosts: frozenset[str] = frozenset()
     #: whether what other hosts noted is disregarded
     force: bool = False
 
@@ -167,16 +169,18 @@ def desired_from(params: Params) -> Desired:
         params["volume_policy"],
         params["purge_data"],
         leaving_from(params["leaving_clients"] or {}),
+        frozenset((params["leaving_clients"] or {}).get("hosts") or ()),
         params["force"],
     )
 
 
 def leaving_from(clients: Params) -> tuple[int, int]:
     """How many mounts and domains; raises `ValueError` for less than none."""
-    for kind, count in clients.items():
-        if count is not None and count < 0:
+    mounts, domains = clients.get("mounts") or 0, clients.get("domains") or 0
+    for kind, count in (("mounts", mounts), ("domains", domains)):
+        if count < 0:
             raise ValueError(f"leaving_clients: {count} {kind} cannot leave; give 0 or more")
-    return clients.get("mounts") or 0, clients.get("domains") or 0
+    return mounts, domains
 
 
 def require_suited(params: Params, spec: VolumeSpec) -> None:

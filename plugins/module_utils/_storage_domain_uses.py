@@ -26,6 +26,11 @@ def is_noted(point: str) -> bool:
     return bool(use_notes.read_own(point, use_records.this_host(), use_notes.HOST))
 
 
+def name_of_notes() -> str:
+    """What this host is called in the notes, for others to know it by."""
+    return use_records.this_host().folder
+
+
 def read_others(point: str) -> OtherUses:
     return use_records.read_others(point, use_records.this_host())
 

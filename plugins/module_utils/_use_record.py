@@ -78,6 +78,10 @@ class OtherUses:
         """But for the records of one VM, which came from there to this host."""
         return replace(self, records=tuple(record for record in self.records if record.uuid != vm_uuid))
 
+    def staying(self, leaving: t.Container[str]) -> OtherUses:
+        """But for hosts, by `ThisHost.folder`, that will have left it, and are asked for their VMs themselves."""
+        return replace(self, records=tuple(record for record in self.records if record.host.folder not in leaving))
+
     @property
     def vms(self) -> tuple[UseRecord, ...]:
         return tuple(record for record in self.records if record.vm is not None)

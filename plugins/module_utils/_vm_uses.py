@@ -25,7 +25,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiErr
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import SHARED
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES, own_layers
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
@@ -239,10 +239,9 @@ def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
     with explained(doing), contextlib.ExitStack() as opened:
         with contextlib.suppress(FileNotFoundError):
             directory = opened.enter_context(_directory_of(volume))
-            leases = {name: found for name, found in directory.statuses().items() if name.endswith(LEASE)}
-            for name in [name for name, found in leases.items() if found.st_nlink == 1]:
+            for name in own_layers(directory):
                 with contextlib.suppress(FileNotFoundError):
-                    opened.enter_context(_locked(directory, name, volume))
+                    opened.enter_context(_locked(directory, name + LEASE, volume))
         yield
 
 

@@ -484,43 +484,66 @@ class Desired:
     force: bool
 
 
+#: what cannot be asked for: when, and the words about it
+CONTRADICTIONS: tuple[tuple[t.Callable[[Params], t.Any], str], ...] = (
+    (
+        lambda disk: disk["source"] and disk["clone_of"],
+        "cannot be filled from source and as clone_of at once; leave one of them out",
+    ),
+    (
+        lambda disk: disk["source_format"] and not disk["source"],
+        "has no source, of which source_format speaks; give source, or leave it out",
+    ),
+    (
+        lambda disk: disk["checksum"] and not disk["source"],
+        "has no source, of which checksum speaks; give source, or leave it out",
+    ),
+    (
+        lambda disk: is_backed(disk) and not disk["clone_of"],
+        "is no clone, of which clone_mode speaks; give clone_of, or leave it out",
+    ),
+    (
+        lambda disk: is_backed(disk) and (disk["format"] == "raw" or disk["preallocation"] == "full"),
+        "would hold only what differs from disk {clone_of}, which is sparse qcow2; leave format and preallocation out,"
+        " or make a full copy (clone_mode: copy)",
+    ),
+    (
+        lambda disk: disk["dest"] and disk["state"] != "present",
+        "cannot be exported to dest with state {state}; export it first",
+    ),
+    (
+        lambda disk: (disk["target"] or disk["bus"]) and (disk["state"] != "present" or not disk["vm"]),
+        "has no vm, for which target and bus are; give vm and state present, or leave them out",
+    ),
+    (
+        lambda disk: disk["state"] == "detached" and not disk["vm"],
+        "cannot be detached from nowhere; name the vm",
+    ),
+    (
+        lambda disk: disk["state"] == "absent" and disk["vm"],
+        "cannot be deleted and kept in vm {vm}; take it out first (state: detached), or leave vm out",
+    ),
+    (
+        lambda disk: disk["target"] and not re.fullmatch(r"[a-z]{3,8}", disk["target"]),
+        "cannot have target {target!r}; a target is as in vdb",
+    ),
+)
+
+
+def is_backed(disk: Params) -> bool:
+    """Whether a new disk is a layer on top of another one."""
+    return bool(disk["clone_mode"] == "backing")
+
+
 def desired_from(disk: Params, storage_domain: str | None) -> Desired:
-    """One disk's parameters in normal form; raises `ValueError` for a name that does not fit."""
+    """One disk's parameters in normal form; raises `ValueError` for what does not fit together."""
     name, place = disk["name"], disk["storage_domain"] or storage_domain
     if not place:
         raise ValueError(f"disk {name!r}: name the storage domain that it belongs in (storage_domain)")
     describe(name, disk["description"] or "")
-    if disk["source"] and disk["clone_of"]:
-        raise ValueError(f"disk {name!r} cannot be filled from source and as clone_of at once; leave one of them out")
-    for option in ("source_format", "checksum"):
-        if disk[option] and not disk["source"]:
-            raise ValueError(
-                f"disk {name!r}: {option} speaks of a source, and there is none; give source, or leave it out"
-            )
-    backed = disk["clone_mode"] == "backing"
-    if backed and not disk["clone_of"]:
-        raise ValueError(
-            f"disk {name!r}: clone_mode speaks of a clone, and there is none; give clone_of, or leave it out"
-        )
-    if backed and (disk["format"] == "raw" or disk["preallocation"] == "full"):
-        raise ValueError(
-            f"disk {name!r} would hold only what differs from disk {disk['clone_of']}, which is sparse qcow2; leave"
-            " format and preallocation out, or make a full copy (clone_mode: copy)"
-        )
-    state = disk["state"]
-    if disk["dest"] and state != "present":
-        raise ValueError(f"disk {name!r} cannot be exported to dest with state {state}; export it first")
-    if (disk["target"] or disk["bus"]) and (state != "present" or not disk["vm"]):
-        raise ValueError(
-            f"disk {name!r}: target and bus say how a vm has it; give vm and state present, or leave them out"
-        )
-    if bool(disk["vm"]) != (state == "detached") and state != "present":
-        mend = (
-            "name the vm" if state == "detached" else "take it out of the vm first (state: detached), or leave vm out"
-        )
-        raise ValueError(f"disk {name!r} with state {state}: {mend}")
-    if disk["target"] and not re.fullmatch(r"[a-z]{3,8}", disk["target"]):
-        raise ValueError(f"disk {name!r}: target {disk['target']!r} is not a target, as in vdb")
+    for is_asked, words in CONTRADICTIONS:
+        if is_asked(disk):
+            raise ValueError(f"disk {name!r} {words.format(**disk)}")
     return Desired(
         storage_domain=place,
         name=name,
@@ -533,7 +556,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         source_format=disk["source_format"],
         checksum=disk["checksum"],
         clone_of=disk["clone_of"],
-        backed=backed,
+        backed=is_backed(disk),
         **{key: disk[key] for key in ("dest", "dest_format", "vm", "target", "bus")},
         force=disk["force"],
     )

@@ -183,7 +183,7 @@ options:
     description:
       - What other hosts have of the volume and will have given up when it is stopped, so that a check can be asked
         whether others are in the way before anything is changed. Each host's RV(storage_domain.clients), added up.
-      - When the volume is really stopped, nobody may use it any more.
+      - When the volume is really stopped, or the storage domain deleted, nobody may use it any more.
     type: dict
     suboptions:
       mounts:
@@ -196,6 +196,13 @@ options:
           - Number of running domains.
         type: int
         default: 0
+      hosts:
+        description:
+          - Hosts that have the storage domain active and will have left it, by RV(storage_domain.clients.host). Their
+            VMs are for them to tell of.
+        type: list
+        elements: str
+        default: []
     version_added: 0.2.0
   volume_policy:
     description:
@@ -386,6 +393,11 @@ storage_domain:
           type: int
           returned: success
           sample: 1
+        host:
+          description: What this host is called in its note that it has the storage domain active.
+          type: str
+          returned: success
+          sample: hv1.0f1d4c1ba9d34d4c8a2d4b0a7a0f5e11
         domains:
           description: Number of libvirt domains that ran on it.
           type: int
@@ -498,7 +510,11 @@ ARGUMENT_SPEC = {
     "stop_volume": {"type": "bool", "default": False},
     "leaving_clients": {
         "type": "dict",
-        "options": {"mounts": {"type": "int", "default": 0}, "domains": {"type": "int", "default": 0}},
+        "options": {
+            "mounts": {"type": "int", "default": 0},
+            "domains": {"type": "int", "default": 0},
+            "hosts": {"type": "list", "elements": "str", "default": []},
+        },
     },
     "volume_policy": {"type": "str", "choices": ["keep", "stop", "delete"], "default": "keep"},
     "purge_data": {"type": "bool", "default": False},
@@ -793,7 +809,8 @@ def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Ite
         status = "Started" if desired.start_volume else "Stopped" if desired.stop_volume else volume.status
         before, after = {**before, "volume": volume.status}, {**after, "volume": status}
     # the client of a dead mount is gone
-    clients = {"mounts": int(condition in (Condition.WORKS, Condition.HUNG)), "domains": len(names)}
+    mounts = int(condition in (Condition.WORKS, Condition.HUNG))
+    clients = {"mounts": mounts, "domains": len(names), "host": storage_domain_uses.name_of_notes()}
     result = {**facts(None, desired, None), "clients": clients}
     return Item(desired.name, Plan(before, after, actions), result, warnings=tuple(warnings))
 
@@ -860,7 +877,7 @@ def require_unused(host: Host, found: StorageDomain, desired: Desired, current: 
             )
     require_closed(found, current.opened)
     if not desired.force:
-        storage_domain_uses.require_no_others(found.name, current.uses)
+        storage_domain_uses.require_no_others(found.name, current.uses.staying(desired.leaving_hosts))
 
 
 def require_closed(found: StorageDomain, opened: t.Sequence[str]) -> None:
@@ -879,7 +896,10 @@ def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
     def remove_from(point: str) -> None:
         def require(found: StorageDomain) -> None:
             require_free(found, desired.data_center)
-            require_closed(found, _opened(point, found, current.uses))
+            uses = storage_domain_uses.read_others(point)
+            require_closed(found, _opened(point, found, uses))
+            if not desired.force:
+                storage_domain_uses.require_no_others(found.name, uses)
 
         storage_domain_files.remove(point, uuid, require)
 

@@ -102,6 +102,7 @@ def run(
     check: bool,
     playbook: str = "site",
     skip_tags: str = "",
+    limit: str = "",
 ) -> Job:
     """One run of a playbook in a folder of its own. The answers are marked as AWX marks them."""
     (folder / "env").mkdir(parents=True)
@@ -110,6 +111,7 @@ def run(
         private_data_dir=str(folder),
         inventory=str(inventory),
         playbook=str(ROOT / f"playbooks/{playbook}.yml"),
+        limit=limit or None,
         cmdline=" ".join(["--diff", *["--check"] * check, *[f"--skip-tags={skip_tags}"] * bool(skip_tags)]),
         envvars=environment(),
         quiet=True,

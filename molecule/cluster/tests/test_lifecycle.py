@@ -51,12 +51,13 @@ def run(tmp_path: Path, nodes: list[System], volume: str) -> Run:
     """`run("stop_volume", check=True)` runs one playbook once, with the answers and what else is given."""
     count = iter(range(1000))
 
-    def run_playbook(playbook: str, *, check: bool = False, **answers: object) -> job.Job:
+    def run_playbook(playbook: str, *, check: bool = False, limit: str = "", **answers: object) -> job.Job:
         which = {"name": NAME, "volume": volume, "servers": [node.name for node in nodes], **answers}
         asked = {f"gluster_storage_domain_{name}": value for name, value in which.items()}
         text = job.survey(asked, playbook=playbook, roles=["gluster_storage_domain"])
         assert all(isinstance(answer, str) for answer in text.values())
-        return job.run(tmp_path / str(next(count)), LAB.inventory, text, check=check, playbook=playbook)
+        folder = tmp_path / str(next(count))
+        return job.run(folder, LAB.inventory, text, check=check, playbook=playbook, limit=limit)
 
     return run_playbook
 
@@ -214,6 +215,11 @@ def test_life_of_a_storage_domain(
         assert "cannot be stopped: clients are connected: 1 fuse" in refused("delete_volume", **ending)
     assert (mounted(hypervisors), status(nodes[0])) == ([True, True], "Started")
     assert "purge_data needs volume_policy" in refused("destroy_storage_domain", confirm=NAME, purge_data=True)
+
+    # active on a host that is not in the play
+    told = refused("destroy_storage_domain", confirm=NAME, limit=f"gluster_nodes:{first.name}")
+    assert f"it is active on host {second.name}" in told
+    assert mounted(hypervisors) == [True, True]
 
     assert step("destroy_storage_domain", confirm=NAME).planned == set()
     assert (mounted(hypervisors), status(nodes[0])) == ([False, False], "Started")

@@ -288,10 +288,14 @@ def test_no_vm_starts_on_an_image_while_a_run_works_on_its_layers(cluster: Clust
     define, start = cluster.hv1.item(disks=["a"], state="running").plan.actions
     define.run()
     folder = Path(cluster.point, cluster.uuid, "images", cluster.image("a"))
-    (folder / "template.lease").touch()
-    os.link(folder / "template.lease", folder / "link.lease")
-    (folder / "below.lease").touch()
-    with (folder / "link.lease").open("r+b") as shared, (folder / "below.lease").open("r+b") as other:
+    (meta,) = folder.glob("*.meta")
+    for name, role in (("template", "SHARED"), ("below", "INTERNAL")):
+        for path in (folder / name, folder / f"{name}.lease"):
+            path.touch()
+            # a clone has links to its template, and a backup may have made some
+            os.link(path, f"{cluster.point}/{path.name}")
+        (folder / f"{name}.meta").write_text(meta.read_text().replace("VOLTYPE=LEAF", f"VOLTYPE={role}"))
+    with (folder / "template.lease").open("r+b") as shared, (folder / "below.lease").open("r+b") as other:
         fcntl.flock(shared, fcntl.LOCK_EX)
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(StorageError, match="or another run works on it; run again"):

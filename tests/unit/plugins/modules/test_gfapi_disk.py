@@ -7,6 +7,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import posixpath
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -141,14 +143,14 @@ def test_a_disk_smaller_than_its_source_is_refused(host: Host, source: Path) -> 
     ("params", "words"),
     [
         ({"source": "/x", "clone_of": "y"}, "cannot be filled from source and as clone_of at once"),
-        ({"checksum": "md5:00"}, "checksum speaks of a source, and there is none"),
-        ({"source_format": "raw", "clone_of": "y"}, "source_format speaks of a source"),
-        ({"target": "vdb"}, "target and bus say how a vm has it; give vm and state present"),
-        ({"bus": "scsi", "vm": "web", "state": "detached"}, "target and bus say how a vm has it"),
-        ({"state": "detached"}, "disk 'web' with state detached: name the vm"),
-        ({"vm": "web", "state": "absent"}, "disk 'web' with state absent: take it out of the vm first"),
-        ({"vm": "web", "target": "VDA"}, "target 'VDA' is not a target, as in vdb"),
-        ({"clone_mode": "backing"}, "clone_mode speaks of a clone, and there is none"),
+        ({"checksum": "md5:00"}, "has no source, of which checksum speaks; give source"),
+        ({"source_format": "raw", "clone_of": "y"}, "has no source, of which source_format speaks"),
+        ({"target": "vdb"}, "has no vm, for which target and bus are; give vm and state present"),
+        ({"bus": "scsi", "vm": "web", "state": "detached"}, "has no vm, for which target and bus are"),
+        ({"state": "detached"}, "disk 'web' cannot be detached from nowhere; name the vm"),
+        ({"vm": "web", "state": "absent"}, "disk 'web' cannot be deleted and kept in vm web; take it out first"),
+        ({"vm": "web", "target": "VDA"}, "cannot have target 'VDA'; a target is as in vdb"),
+        ({"clone_mode": "backing"}, "is no clone, of which clone_mode speaks"),
         ({"clone_mode": "backing", "clone_of": "y", "format": "raw"}, "which is sparse qcow2; leave format"),
         ({"clone_mode": "backing", "clone_of": "y", "preallocation": "full"}, "which is sparse qcow2; leave format"),
         ({}, "give the size to make it with, or a source"),
@@ -692,14 +694,17 @@ def test_a_disk_in_use_is_not_deleted(host: Host, running: bool, saved: bool, wo
         host.items(name="web", state="absent")
 
 
+@pytest.mark.parametrize("is_linked", [False, True], ids=["plain", "backup by hard links"])
 @pytest.mark.parametrize(
     ("params", "words"), [({"state": "absent"}, "deleted"), ({"size": "2G"}, "grown")], ids=["absent", "grow"]
 )
 def test_a_disk_that_another_host_has_open_is_left_alone(
-    host: Host, monkeypatch: pytest.MonkeyPatch, params: dict[str, str], words: str
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, params: dict[str, str], words: str, is_linked: bool
 ) -> None:
     host.run(name="web", size="1G")
     (found,) = host.run(name="web")
+    if is_linked:
+        shutil.copytree(posixpath.dirname(found.predicted["path"]), tmp_path / "backup", copy_function=os.link)
     hold_open(monkeypatch, found.predicted["volume_uuid"])
     with pytest.raises(StorageError, match=f"disk 'web' cannot be {words}: its bricks have image .* open, for a VM of"):
         host.items(name="web", **params)

@@ -800,6 +800,19 @@ def test_one_that_other_hosts_use_is_not_deleted_by_name(host: Lab) -> None:
     assert os.listdir(host.point) == []
 
 
+def test_hosts_that_will_leave_are_left_out_before_they_do(host: Lab) -> None:
+    host.run()
+    note_elsewhere(host.point, None)
+    leaving = {"leaving_clients": {"hosts": [f"hv2.{'2' * 32}"]}}
+    note_elsewhere(host.point, "db", "image")
+    item = host.item(**ABSENT, **leaving)
+    # it is really deleted only when they are gone
+    with pytest.raises(StorageError, match="it is used by VM db on host hv2"):
+        item.plan.actions[0].run()
+    with pytest.raises(StorageError, match="it is used by VM db on host hv2"):
+        host.item(**ABSENT, leaving_clients={"hosts": ["hv3.0"]})
+
+
 def test_who_has_images_open_is_named_and_not_forced(host: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     host.run()
     found = storage_domain_read.read(host.point)
@@ -1039,7 +1052,7 @@ def test_only_as_many_machines_as_are_stopped_are_left_out(host: Lab) -> None:
 def test_clients_of_other_hosts_that_leave_are_left_out_before_they_do(host: Lab, params: dict[str, t.Any]) -> None:
     host.run()
     found = host.item(state="maintenance").predicted["clients"]
-    assert found == {"mounts": 1, "domains": 0}
+    assert found == {"mounts": 1, "domains": 0, "host": use_records.this_host().folder}
     leaving = {"leaving_clients": {"mounts": 2, "domains": 1}}
     host.gluster.connected = Clients({"fuse": 3, "gfapi.qemu-system-x86": 1}, ("10.0.0.2",))
     item = host.item(**params, **leaving)
@@ -1063,11 +1076,12 @@ def test_clients_are_counted_before_they_go(host: Lab) -> None:
         ImageUser("off", False, "vda"),
     ]
     item = host.run(state="maintenance", running_vms="shutdown")
-    assert item.predicted["clients"] == {"mounts": 1, "domains": 1}
-    assert host.item(state="maintenance").predicted["clients"] == {"mounts": 0, "domains": 0}
+    me = {"host": use_records.this_host().folder}
+    assert item.predicted["clients"] == {**me, "mounts": 1, "domains": 1}
+    assert host.item(state="maintenance").predicted["clients"] == {**me, "mounts": 0, "domains": 0}
     host.run()
     host.mounts.dead.add(host.point)
-    assert host.item(state="maintenance").predicted["clients"] == {"mounts": 0, "domains": 0}
+    assert host.item(state="maintenance").predicted["clients"] == {**me, "mounts": 0, "domains": 0}
 
 
 def test_a_volume_is_not_started_for_what_cannot_be_there(host: Lab) -> None:
