@@ -82,12 +82,22 @@ def to_detach(record: DomainRecord, image_uuid: str) -> Attachment | None:
     return Attachment(record.name, next(filter(None, there.values())) or "", places)
 
 
-def with_address(element: _xml.Element, live: _xml.Element, inactive: _xml.Element) -> _xml.Element:
-    """The disk for the configuration, at the address that the running domain gave it unless that one is taken there."""
-    target = _disk.from_element(element).target
-    running = disk_at(live, target)
+def devices_for(disk: _xml.Element, configuration: _xml.Element) -> list[_xml.Element]:
+    """What a domain gets for a disk: before it the SCSI controller that it lacks.
+
+    libvirt 9.0 would add an LSI one, which few guests can drive and a running q35 machine has no slot for.
+    """
+    if disk.find("target[@bus='scsi']") is None or _controller_in(configuration) is not None:
+        return [disk]
+    return [_xml.element("controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"}), disk]
+
+
+def with_address(device: _xml.Element, live: _xml.Element, inactive: _xml.Element) -> _xml.Element:
+    """A device for the configuration, at the address that it has in the running domain unless that is taken there."""
+    is_disk = device.tag == "disk"
+    running = disk_at(live, _disk.from_element(device).target) if is_disk else _controller_in(live)
     address = None if running is None else running.find("address")
-    placed = copy.deepcopy(element)
+    placed = copy.deepcopy(device)
     if address is not None and address.items() not in [one.items() for one in inactive.iterfind(".//address")]:
         placed.append(copy.deepcopy(address))
     return placed
@@ -97,6 +107,10 @@ def disk_at(configuration: _xml.Element, target: str) -> _xml.Element | None:
     """The `<disk>` with a target."""
     disks = configuration.iterfind("devices/disk")
     return next((disk for disk in disks if _disk.from_element(disk).target == target), None)
+
+
+def _controller_in(configuration: _xml.Element) -> _xml.Element | None:
+    return configuration.find("devices/controller[@type='scsi']")
 
 
 def _disks(record: DomainRecord) -> list[_xml.Element]:

@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     LIVE,
     NEXT,
     Attachment,
+    devices_for,
     disk_at,
     with_address,
 )
@@ -181,12 +182,13 @@ class Libvirt:
         with asking(f"attach disk {wanted.target} to domain {wanted.domain}"):
             domain = self.connection.lookupByName(wanted.domain)
             if LIVE in wanted.places:
-                domain.attachDeviceFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+                for device in devices_for(element, _xml.parse(domain.XMLDesc(0))):
+                    domain.attachDeviceFlags(_xml.to_text(device), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             if NEXT in wanted.places:
                 record = _record(domain)
-                if record.live is not None:
-                    element = with_address(element, record.live, record.inactive)
-                domain.attachDeviceFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+                for device in devices_for(element, record.inactive):
+                    placed = device if record.live is None else with_address(device, record.live, record.inactive)
+                    domain.attachDeviceFlags(_xml.to_text(placed), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
     def detach_disk(self, wanted: Attachment) -> None:
         """Take a disk out of a domain. The guest of a running one is asked for it, and has to let it go."""

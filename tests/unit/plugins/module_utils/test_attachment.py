@@ -11,6 +11,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     LIVE,
     NEXT,
     Attachment,
+    devices_for,
     targets,
     to_attach,
     to_detach,
@@ -79,3 +80,16 @@ def test_the_address_of_the_running_domain_goes_into_the_configuration_if_it_is_
     placed = with_address(element, live, inactive)
     assert len(placed.findall("address")) == (0 if is_taken else 1)
     assert element.find("address") is None
+
+
+def test_a_scsi_disk_comes_with_the_controller_that_the_domain_lacks() -> None:
+    element = _disk.to_element(_disk.Disk(SOURCE, "sda", bus="scsi"))
+    controller, disk = devices_for(element, domain("<controller type='usb'/>"))
+    assert dict(controller.items()) == {"type": "scsi", "index": "0", "model": "virtio-scsi"}
+    assert disk is element
+    assert devices_for(element, domain("<controller type='scsi' model='lsilogic'/>")) == [element]
+    address = "<address type='pci' domain='0x0000' bus='0x09' slot='0x00' function='0x0'/>"
+    live = domain(f"<controller type='scsi'>{address}</controller>")
+    assert [one.get("bus") for one in with_address(controller, live, domain("")).iter("address")] == ["0x09"]
+    virtio = _disk.to_element(_disk.Disk(SOURCE, "vdb"))
+    assert devices_for(virtio, domain("")) == [virtio]
