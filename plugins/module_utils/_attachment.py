@@ -24,6 +24,7 @@ class Attachment:
     """A disk of a domain, and where it is lacking or to be taken out: `LIVE`, `NEXT` (its configuration)."""
 
     domain: str
+    image_uuid: str
     target: str
     places: tuple[str, ...]
 
@@ -69,7 +70,7 @@ def to_attach(
     if places:
         _require_fit(record)
     placed = replace(disk, target=target, bus=disk.bus or _disk.bus_of(target))
-    return Attachment(name, target, places), _disk.to_element(placed)
+    return Attachment(name, image_uuid, target, places), _disk.to_element(placed)
 
 
 def to_detach(record: DomainRecord, image_uuid: str) -> Attachment | None:
@@ -79,7 +80,7 @@ def to_detach(record: DomainRecord, image_uuid: str) -> Attachment | None:
     if not places:
         return None
     _require_unsaved(record)
-    return Attachment(record.name, next(filter(None, there.values())) or "", places)
+    return Attachment(record.name, image_uuid, next(filter(None, there.values())) or "", places)
 
 
 def devices_for(disk: _xml.Element, configuration: _xml.Element) -> list[_xml.Element]:
@@ -95,7 +96,7 @@ def devices_for(disk: _xml.Element, configuration: _xml.Element) -> list[_xml.El
 def with_address(device: _xml.Element, live: _xml.Element, inactive: _xml.Element) -> _xml.Element:
     """A device for the configuration, at the address that it has in the running domain unless that is taken there."""
     is_disk = device.tag == "disk"
-    running = disk_at(live, _disk.from_element(device).target) if is_disk else _controller_in(live)
+    running = _disk_at(live, _disk.from_element(device).target) if is_disk else _controller_in(live)
     address = None if running is None else running.find("address")
     placed = copy.deepcopy(device)
     if address is not None and address.items() not in [one.items() for one in inactive.iterfind(".//address")]:
@@ -103,8 +104,16 @@ def with_address(device: _xml.Element, live: _xml.Element, inactive: _xml.Elemen
     return placed
 
 
-def disk_at(configuration: _xml.Element, target: str) -> _xml.Element | None:
-    """The `<disk>` with a target."""
+def disk_of(configuration: _xml.Element, image_uuid: str) -> _xml.Element | None:
+    """The `<disk>` with a layer of an image; its target may be another one in the running domain."""
+    part = f"/images/{image_uuid}/"
+    for disk in configuration.iterfind("devices/disk"):
+        if any(part in (source.get("name") or source.get("file") or "") for source in disk.iter("source")):
+            return disk
+    return None
+
+
+def _disk_at(configuration: _xml.Element, target: str) -> _xml.Element | None:
     disks = configuration.iterfind("devices/disk")
     return next((disk for disk in disks if _disk.from_element(disk).target == target), None)
 
@@ -119,11 +128,8 @@ def _disks(record: DomainRecord) -> list[_xml.Element]:
 
 
 def _target_in(configuration: _xml.Element, image_uuid: str) -> str | None:
-    part = f"/images/{image_uuid}/"
-    for disk in configuration.iterfind("devices/disk"):
-        if any(part in (source.get("name") or source.get("file") or "") for source in disk.iter("source")):
-            return _disk.from_element(disk).target
-    return None
+    disk = disk_of(configuration, image_uuid)
+    return None if disk is None else _disk.from_element(disk).target
 
 
 def _require_unsaved(record: DomainRecord) -> None:

@@ -20,7 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     NEXT,
     Attachment,
     devices_for,
-    disk_at,
+    disk_of,
     with_address,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
@@ -195,8 +195,8 @@ class Libvirt:
         with asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
             domain = self.connection.lookupByName(wanted.domain)
             if LIVE in wanted.places:
-                _unplug(domain, wanted.target)
-            disk = disk_at(_record(domain).inactive, wanted.target) if NEXT in wanted.places else None
+                _unplug(domain, wanted.image_uuid)
+            disk = disk_of(_record(domain).inactive, wanted.image_uuid) if NEXT in wanted.places else None
             if disk is not None:
                 domain.detachDeviceFlags(_xml.to_text(disk), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
@@ -212,13 +212,13 @@ class Libvirt:
         return answer["return"]
 
 
-def _unplug(domain: t.Any, target: str) -> None:
+def _unplug(domain: t.Any, image_uuid: str) -> None:
     end = time.monotonic() + UNPLUG_TIMEOUT_S
     press = 0.0
-    while (disk := disk_at(_xml.parse(domain.XMLDesc(0)), target)) is not None:
+    while (disk := disk_of(_xml.parse(domain.XMLDesc(0)), image_uuid)) is not None:
         if time.monotonic() >= end:
             raise LibvirtError(
-                f"cannot detach disk {target} from domain {domain.name()}: the guest did not let go of it within"
+                f"cannot detach image {image_uuid} from domain {domain.name()}: the guest did not let go of it within"
                 f" {UNPLUG_TIMEOUT_S} s; see that its system is up and does not use the disk, and run again"
             )
         if time.monotonic() >= press:

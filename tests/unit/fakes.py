@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _files, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
-from ansible_collections.gfapi.virt.plugins.module_utils._attachment import LIVE, NEXT, Attachment, disk_at
+from ansible_collections.gfapi.virt.plugins.module_utils._attachment import LIVE, NEXT, Attachment, disk_of
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     CommandError,
@@ -253,7 +253,7 @@ class FakeImageUsers:
 
     def detach(self, attachment: Attachment) -> None:
         for configuration in self._configurations(attachment):
-            disk = disk_at(configuration, attachment.target)
+            disk = disk_of(configuration, attachment.image_uuid)
             disk.getparent().remove(disk)
 
     def _configurations(self, attachment: Attachment) -> list[t.Any]:

@@ -12,6 +12,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     NEXT,
     Attachment,
     devices_for,
+    disk_of,
     targets,
     to_attach,
     to_detach,
@@ -40,9 +41,9 @@ def test_what_half_a_run_did_is_finished() -> None:
     half = record(domain(), domain(SNAPSHOT))
     assert targets(half, IMAGE) == {LIVE: "vda", NEXT: None}
     attachment, element = to_attach(half, DISK, IMAGE)
-    assert attachment == Attachment("web", "vda", (NEXT,))
+    assert attachment == Attachment("web", IMAGE, "vda", (NEXT,))
     assert _disk.from_element(element).target == "vda"
-    assert to_detach(half, IMAGE) == Attachment("web", "vda", (LIVE,))
+    assert to_detach(half, IMAGE) == Attachment("web", IMAGE, "vda", (LIVE,))
     whole = record(domain(SNAPSHOT), domain(SNAPSHOT))
     assert to_attach(whole, DISK, IMAGE)[0].places == ()
 
@@ -93,3 +94,13 @@ def test_a_scsi_disk_comes_with_the_controller_that_the_domain_lacks() -> None:
     assert [one.get("bus") for one in with_address(controller, live, domain("")).iter("address")] == ["0x09"]
     virtio = _disk.to_element(_disk.Disk(SOURCE, "vdb"))
     assert devices_for(virtio, domain("")) == [virtio]
+
+
+def test_a_disk_is_found_by_its_image_where_its_target_is_another_ones() -> None:
+    moved = SNAPSHOT.replace('dev="vda"', 'dev="vdb"')
+    found = record(domain(OTHER.format("disk", "vda"), moved), domain(SNAPSHOT, OTHER.format("disk", "vdb")))
+    attachment = to_detach(found, IMAGE)
+    assert attachment
+    for configuration, target in ((found.inactive, "vdb"), (found.live, "vda")):
+        disk = disk_of(configuration, attachment.image_uuid)
+        assert _disk.from_element(disk).target == target
