@@ -319,7 +319,8 @@ def prefix_of(bus: str | None) -> str:
 
 def is_relabelled(domain: _xml.Element) -> bool:
     """Whether libvirt gives the images of a `<domain>` to QEMU's user at its start, and to root at its end."""
-    return not any(label.get("model") == "dac" and label.get("type") == "none" for label in domain.findall("seclabel"))
+    labels = [label for label in domain.findall("seclabel") if label.get("model") == "dac"]
+    return not any(label.get("type") == "none" or label.get("relabel") == "no" for label in labels)
 
 
 def target_name(prefix: str, index: int) -> str:

@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+import host
 from host import (
     BACK_DOOR,
     BRICKS,
@@ -88,7 +89,7 @@ def template(content: str) -> Path:
     return HERE / "templates" / content
 
 
-class Scene:
+class Scene(host.Scene):
     """The volume, and the way back to each state."""
 
     operations: t.ClassVar[tuple[Operation, ...]] = OPERATIONS

@@ -62,6 +62,8 @@ class Scene(t.Protocol):
     """A volume with all that its operations need, and the way back to how each starts; gone at the end."""
 
     operations: t.ClassVar[tuple[Operation, ...]]
+    #: the calls at which runs are killed; none: at all
+    calls: t.ClassVar[frozenset[str]] = frozenset()
 
     def __enter__(self) -> t.Any: ...
 
@@ -69,6 +71,9 @@ class Scene(t.Protocol):
 
     def reset(self, operation: Operation) -> None:
         """Whatever is there, the host and the volume as a run is to find them."""
+
+    def go_on(self) -> None:
+        """What others do with the volume, from time to time."""
 
     def loss_faults(self, operation: Operation) -> list[str]:
         """What a kill has cost."""
@@ -103,7 +108,7 @@ def module_command(operation: Operation) -> list[str]:
     file = HERE / "params.json"
     file.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": operation.params}))
     module = f"ansible_collections.gfapi.virt.plugins.modules.{operation.module}"
-    return [sys.executable, "-m", module, str(file)]
+    return [sys.executable, str(HERE / "libvirt_calls.py"), module, str(file)]
 
 
 def run_module(operation: Operation) -> dict[str, t.Any]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import host
 from host import (
     BRICKS,
     HERE,
@@ -44,6 +45,8 @@ TEMPLATE: t.Final = HERE / "templates" / "images"
 SCRATCH: t.Final = Path("/tmp/gfapi-torture-scratch")
 NONE: t.Final = "00000000-0000-0000-0000-000000000000"
 VM: t.Final = NAME
+#: its definition, which it has again before each run
+DEFINITION: t.Final = HERE / "vm.xml"
 UUID: t.Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 GONE: t.Final = "DISCARD"
 
@@ -87,6 +90,13 @@ def snapshot(operation: str, end: End, **params: t.Any) -> Operation:
     return Operation(f"snapshot-{operation}", "gfapi_snapshot", {**place, **params}, None, end)
 
 
+def absent(place: str, name: str) -> Operation:
+    def end(disks: Disks) -> t.Mapping[str, Disk | None]:
+        return {"chain": disks["chain"].without(name)}
+
+    return snapshot(f"absent-{place}", end, disks=["chain"], name=name, state="absent")
+
+
 def of_vm(change: t.Callable[[Disk], Disk]) -> End:
     return lambda disks: {name: change(disks[name]) for name in ("vm-root", "vm-data")}
 
@@ -126,27 +136,7 @@ OPERATIONS: t.Final = (
     disk("delete", lambda _disks: {"flat": None}, name="flat", state="absent"),
     disk("delete-clone", lambda _disks: {"child": None}, name="child", state="absent"),
     snapshot("present", lambda disks: {"plain": disks["plain"].taken("new")}, disks=["plain"], name="new"),
-    snapshot(
-        "absent-top",
-        lambda disks: {"chain": disks["chain"].without("three")},
-        disks=["chain"],
-        name="three",
-        state="absent",
-    ),
-    snapshot(
-        "absent-middle",
-        lambda disks: {"chain": disks["chain"].without("two")},
-        disks=["chain"],
-        name="two",
-        state="absent",
-    ),
-    snapshot(
-        "absent-base",
-        lambda disks: {"chain": disks["chain"].without("one")},
-        disks=["chain"],
-        name="one",
-        state="absent",
-    ),
+    *(absent(place, name) for place, name in (("top", "three"), ("middle", "two"), ("base", "one"))),
     snapshot(
         "reverted",
         lambda disks: {"chain": disks["chain"].reverted("one").without("two", "three")},
@@ -378,7 +368,7 @@ def shared_faults(image: Image, folder: Path) -> list[str]:
 # --- the scene ------------------------------------------------------------------------------------
 
 
-class Scene:
+class Scene(host.Scene):
     """The storage domain, and the way back to its first state."""
 
     operations: t.ClassVar[tuple[Operation, ...]] = OPERATIONS
@@ -418,7 +408,18 @@ class Scene:
 
     def _make_disks(self) -> None:
         """All formats, a template with a clone, and disks with snapshots; each holds other bytes."""
-        sizes = {"plain": 4, "flat": 2, "golden": 4, "chain": 2, "vm-root": 4, "vm-data": 2}
+        self._fill_disks({"plain": 4, "flat": 2, "golden": 4, "chain": 2, "vm-root": 4, "vm-data": 2})
+        run_module(disk("child", dict, name="child", clone_of="golden", clone_mode="backing"))
+        self.disks["child"] = self.disks["golden"]
+        self.disks["golden"] = replace(self.disks["golden"], is_template=True)
+        self._write("child", MIB // 4)
+        for number, name in enumerate(("one", "two", "three")):
+            run_module(snapshot(name, dict, disks=["chain"], name=name))
+            self.disks["chain"] = self.disks["chain"].taken(name)
+            self._write("chain", number * MIB // 8)
+
+    def _fill_disks(self, sizes: t.Mapping[str, int]) -> None:
+        """Disks of so many MiB."""
         wanted = []
         for name, size in sizes.items():
             # with a hole in it
@@ -436,14 +437,6 @@ class Scene:
                 }
             )
         run_module(Operation("disks", "gfapi_disk", {"storage_domain": NAME, "disks": wanted}, None, None))
-        run_module(disk("child", dict, name="child", clone_of="golden", clone_mode="backing"))
-        self.disks["child"] = self.disks["golden"]
-        self.disks["golden"] = replace(self.disks["golden"], is_template=True)
-        self._write("child", MIB // 4)
-        for number, name in enumerate(("one", "two", "three")):
-            run_module(snapshot(name, dict, disks=["chain"], name=name))
-            self.disks["chain"] = self.disks["chain"].taken(name)
-            self._write("chain", number * MIB // 8)
 
     def _write(self, name: str, offset: int) -> None:
         """What a guest writes."""
@@ -455,21 +448,28 @@ class Scene:
 
     def _define(self) -> None:
         """A VM that is shut off, whose disks have a snapshot and were written to since."""
-        elements = ""
-        for name, target in (("vm-root", "vda"), ("vm-data", "vdb")):
-            text = run_module(disk(name, dict, name=name))["disk"]["disk_xml"]
-            elements += re.sub("'vda'|\"vda\"", f"'{target}'", text)
-        file = HERE / "vm.xml"
-        file.write_text(
-            f"<domain type='qemu'><name>{VM}</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>"
-            f"<devices>{elements}</devices></domain>"
-        )
-        command("virsh", "define", file)
+        self._define_vm({"vm-root": "vda", "vm-data": "vdb"})
         run_module(snapshot("first", dict, vm=VM, name="first"))
         for name in ("vm-root", "vm-data"):
             self.disks[name] = self.disks[name].taken("first")
             self._write(name, MIB // 8)
-        file.write_text(command("virsh", "dumpxml", "--inactive", VM))
+        self._keep_definition()
+
+    def _define_vm(self, disks: t.Mapping[str, str]) -> None:
+        elements = ""
+        for name, target in disks.items():
+            text = run_module(disk(name, dict, name=name))["disk"]["disk_xml"]
+            elements += re.sub("'vda'|\"vda\"", f"'{target}'", text)
+        DEFINITION.write_text(
+            f"<domain type='qemu'><name>{VM}</name><memory unit='MiB'>64</memory><os><type>hvm</type></os>"
+            f"<devices>{elements}</devices>"
+            # QEMU's own user may not be in group 36 here
+            "<seclabel type='static' model='dac' relabel='no'><label>+0:+36</label></seclabel></domain>"
+        )
+        command("virsh", "define", DEFINITION)
+
+    def _keep_definition(self) -> None:
+        DEFINITION.write_text(command("virsh", "dumpxml", "--inactive", VM))
 
     def reset(self, operation: Operation) -> None:
         """Whatever is there, the host and the volume as a run is to find them."""
@@ -488,11 +488,16 @@ class Scene:
                 command("cp", "--archive", "--sparse=always", *copies, images)
         for path in (*EXPORTS.iterdir(), *left_on_host()):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        command("virsh", "define", HERE / "vm.xml")
+        command("virsh", "define", DEFINITION)
+
+    def _end(self, operation: Operation) -> t.Mapping[str, Disk | None]:
+        """What an operation is to make of disks."""
+        end: End = operation.end
+        return end(self.disks)
 
     def loss_faults(self, operation: Operation) -> list[str]:
         """What a kill has cost: whatever has an image's name is one, and reads as before or as wanted."""
-        end = operation.end(self.disks)
+        end = self._end(operation)
         faults = []
         for brick in BRICKS:
             found, broken = self._look(brick, end)
@@ -509,7 +514,7 @@ class Scene:
 
     def end_faults(self, operation: Operation) -> list[str]:
         """What is not as it should be after all is done."""
-        end = operation.end(self.disks)
+        end = self._end(operation)
         faults = [f"{path} is left" for path in left_on_host()]
         for brick in BRICKS:
             found, broken = self._look(brick, end)
@@ -556,18 +561,25 @@ class Scene:
     ) -> list[str]:
         """What the VM would start on."""
         faults = []
-        root = ElementTree.fromstring(command("virsh", "dumpxml", "--inactive", VM))
-        for name, element in zip(("vm-root", "vm-data"), root.iterfind("devices/disk")):
+        for name, uuids in zip(("vm-root", "vm-data"), layers_of_vm("--inactive")):
             image, wanted = found.get(name), end.get(name)
             if image is None or wanted is None:
                 continue
-            uuids = [source.get("name", "").rpartition("/")[2] for source in element.iter("source")]
             first = image.layers.get(uuids[0])
             if first is None or first.data not in (wanted.data, self.disks[name].data):
                 faults.append(f"{VM} would start on {uuids[0]} of {name}, which is not what it holds")
             elif is_end and uuids != chain(image, image.leaves[0]):
                 faults.append(f"{VM} has {name} as {uuids}, not {chain(image, image.leaves[0])}")
         return faults
+
+
+def layers_of_vm(*flags: str) -> list[list[str]]:
+    """What libvirt has for each of its disks: the disk's own layer first."""
+    root = ElementTree.fromstring(command("virsh", "dumpxml", *flags, VM))
+    return [
+        [source.get("name", "").rpartition("/")[2] for source in element.iter("source")]
+        for element in root.iterfind("devices/disk")
+    ]
 
 
 def unknown(count: int) -> bytes:

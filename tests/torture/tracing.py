@@ -78,6 +78,10 @@ IGNORED: t.Final = (
     "anon_inode:",
     "/memfd:",
 )
+#: what `libvirt_calls` puts before the name of a libvirt call
+LIBVIRT: t.Final = "/gfapi-torture-libvirt/"
+#: what it puts behind the name of one that the daemon works on
+SENT: t.Final = "-sent"
 #: of the programs that shell scripts start, those that change something
 EXECUTED: t.Final = ("mount", "umount", "gluster", "fusermount", "systemctl")
 WRITING: t.Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -107,6 +111,11 @@ class Point:
 
     #: the run alone is killed there, and the program that it has started, which makes the call, lives on
     alone: bool = False
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing that a run has begun goes on after the kill."""
+        return not self.what.endswith(SENT)
 
     def __str__(self) -> str:
         return f"{self.program}:{self.call}:{self.number}{':alone' if self.alone else ''}"
@@ -205,7 +214,7 @@ class _Tracer:
         with contextlib.suppress(OSError):
             what = _what(pid, CALLS[name][2], arguments)
             if what is not None and not what.startswith(IGNORED) and (name != "execve" or _is_of_interest(what)):
-                self._count(pid, name, what)
+                self._count(pid, "libvirt" if what.startswith(LIBVIRT) else name, what.replace(LIBVIRT, ""))
 
     def _count(self, pid: int, name: str, what: str) -> None:
         program = "module" if pid == self._main or _program(pid) == _program(self._main) else _program(pid)

@@ -271,6 +271,14 @@ def test_domain_with_a_gluster_disk_is_not_relabelled(labels: str) -> None:
     assert differing_fields(after, edited(after, Domain("web"))) == []
 
 
+def test_a_user_for_qemu_stays_where_nothing_is_relabelled() -> None:
+    label = "<seclabel type='static' model='dac' relabel='no'><label>+0:+36</label></seclabel>"
+    before = _xml.parse(THEIRS.replace('<seclabel type="none" model="dac"/>', label))
+    after = edited(before, Domain("web"))
+    assert [one.findtext("label") for one in after.findall("seclabel[@model='dac']")] == ["+0:+36"]
+    assert differing_fields(before, after) == []
+
+
 def test_domain_without_a_gluster_disk_keeps_its_labels() -> None:
     element = new_element(replace(FULL, disks=(Disk(DiskSource(file="/a"), "vda"),)))
     assert element.find("seclabel") is None
