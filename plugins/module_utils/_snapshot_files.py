@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import posixpath
 import typing as t
@@ -38,6 +39,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backin
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, is_uuid
 
+#: what direct I/O may have to be aligned to
+DIRECT_BYTES: t.Final = 4096
 #: the header of a qcow2 file and the name of its backing file
 HEAD_BYTES: t.Final = 4096
 
@@ -65,7 +68,7 @@ class Layers:
                     volume = ImageVolume.from_text(name[: -len(META)], text)
                 volumes[volume.uuid] = volume
                 if volume.format == "qcow2" and directory.is_there(volume.uuid):
-                    head = directory.read(volume.uuid, HEAD_BYTES)
+                    head = _read_direct(directory, volume.uuid, 0, HEAD_BYTES)
                     with _named(volume.uuid):
                         backing[volume.uuid] = posixpath.basename(backing_file_in(head) or "")
                     if _snapshot.is_without_data(head, _reader(directory, volume.uuid)):
@@ -117,7 +120,7 @@ class Layers:
             if not directory.is_there(name + META) and not directory.is_open(name):
                 # one that is no qcow2 file is not ours
                 with contextlib.suppress(ValueError):
-                    head = directory.read(name, HEAD_BYTES)
+                    head = _read_direct(directory, name, 0, HEAD_BYTES)
                     if backing_file_in(head) and _snapshot.is_without_data(head, _reader(directory, name)):
                         directory.remove(name + LEASE)
                         directory.remove(name)
@@ -201,4 +204,17 @@ def _named(name: str) -> t.Iterator[None]:
 
 
 def _reader(directory: Directory, name: str) -> t.Callable[[int, int], bytes]:
-    return lambda offset, length: directory.read(name, length, offset)
+    return lambda offset, length: _read_direct(directory, name, offset, length)
+
+
+def _read_direct(directory: Directory, name: str, offset: int, length: int) -> bytes:
+    """Part of a file past all caches, those of the bricks too: QEMU writes directly, and through another client."""
+    skipped = offset % DIRECT_BYTES
+    blocks = -(-(skipped + length) // DIRECT_BYTES) or 1
+    descriptor = directory.open_file(name, os.O_RDONLY | os.O_DIRECT)
+    try:
+        with mmap.mmap(-1, blocks * DIRECT_BYTES) as aligned:
+            read_bytes = os.preadv(descriptor, [aligned], offset - skipped)
+            return aligned[skipped : min(skipped + length, read_bytes)]
+    finally:
+        os.close(descriptor)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _block_jobs, _disk, _snapshot, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _block_jobs, _disk, _snapshot, _snapshot_files, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
@@ -499,3 +500,11 @@ def test_libvirt_that_cannot_read_layers_is_known_by_its_files(monkeypatch: pyte
         (folder / name).parent.mkdir(parents=True)
         (folder / name).touch()
         assert _block_jobs.has_reader() is expected
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 0), (0, 4096), (4095, 2), (5000, 3192), (8190, 100), (9000, 5)])
+def test_direct_reads_need_not_be_aligned(tmp_path: Path, offset: int, length: int) -> None:
+    data = bytes(range(256)) * 32
+    (tmp_path / "layer").write_bytes(data)
+    with Directory.open(str(tmp_path)) as directory:
+        assert _snapshot_files._read_direct(directory, "layer", offset, length) == data[offset : offset + length]
