@@ -20,7 +20,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 POLL_S: t.Final = 0.5
 #: a job that copies nothing for so long is not waited for any longer; it goes on, and the next run looks for it
 STANDS_STILL_S: t.Final = 120
-
+#: how long a guest agent may take to answer at all, and how long to freeze and to thaw, which writes what is cached
+ANSWER_S: t.Final = 5
+FREEZE_S: t.Final = 120
+#: libvirt's own way with an agent: it waits for ever (VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
+WITHOUT_END: t.Final = -2
+#: libvirt's number of the error that an agent does not answer (VIR_ERR_AGENT_UNRESPONSIVE)
+UNRESPONSIVE: t.Final = 86
 
 #: where distributions put libvirt's drivers, and its own reader of images on gluster among them, which it needs to keep
 #: the names that layers have for one another
@@ -54,8 +60,61 @@ class BlockJobs(Libvirt):
         """All disks of a `<domainsnapshot>` go on with files that are there, at one moment or none of them."""
         words = ["DISK_ONLY", "ATOMIC", "REUSE_EXT", "NO_METADATA", *(["QUIESCE"] if quiesce else [])]
         flags = sum(flag(f"SNAPSHOT_CREATE_{word}") for word in words)
-        with asking(f"take a snapshot of domain {name}"):
-            self.connection.lookupByName(name).snapshotCreateXML(_xml.to_text(element), flags)
+        waiting = self._agent_within(name, FREEZE_S) if quiesce else contextlib.nullcontext()
+        with waiting:
+            try:
+                with asking(f"take a snapshot of domain {name}"):
+                    self.connection.lookupByName(name).snapshotCreateXML(_xml.to_text(element), flags)
+            except LibvirtError as exc:
+                if quiesce and _is_unresponsive(exc):
+                    raise LibvirtError(f"{exc}; {self._thaw(name)}; or set quiesce to false") from exc
+                raise
+
+    def agent_answers(self, name: str) -> bool:
+        """Whether the guest agent of a running domain does, in a few seconds; a hung one counts as connected too."""
+        with self._agent_within(name, ANSWER_S):
+            try:
+                with asking(f"ask the guest agent of domain {name}"):
+                    self.connection.lookupByName(name).getTime()
+            except LibvirtError as exc:
+                # one may have its reasons to tell no time
+                return not _is_unresponsive(exc)
+        return True
+
+    def _thaw(self, name: str) -> str:
+        """Undo a freezing that came to no end; what is to be done then."""
+        end = time.monotonic() + FREEZE_S
+        while True:
+            try:
+                # an agent that was late has frozen after all, and takes this up next
+                with asking(f"thaw domain {name}"):
+                    self.connection.lookupByName(name).fsThaw()
+            except LibvirtError as exc:
+                # libvirt asks for 5 s whether it is there
+                if _is_unresponsive(exc) and time.monotonic() < end:
+                    time.sleep(POLL_S)
+                    continue
+                return (
+                    f"{exc}; its file systems may freeze once the agent goes on: thaw them then (virsh domfsthaw"
+                    f" {name}), and run again"
+                )
+            break
+        return "the guest is thawed; see what keeps its agent, and run again"
+
+    @contextlib.contextmanager
+    def _agent_within(self, name: str, timeout_s: int) -> t.Iterator[None]:
+        """libvirt waits so long for each answer of a running domain's guest agent."""
+        self._set_agent_timeout(name, timeout_s)
+        try:
+            yield
+        finally:
+            # the domain may have ended meanwhile, and this with it
+            with contextlib.suppress(LibvirtError):
+                self._set_agent_timeout(name, WITHOUT_END)
+
+    def _set_agent_timeout(self, name: str, timeout_s: int) -> None:
+        with asking(f"limit the time of domain {name}'s guest agent"):
+            self.connection.lookupByName(name).agentSetResponseTimeout(timeout_s, 0)
 
     def commit(self, name: str, target: str, base: str, top: str, *, active: bool) -> None:
         """Write one layer of a running disk into another, as in `vda[3]`; returns when the data are there.
@@ -124,3 +183,8 @@ def _is_ready(domain: t.Any, target: str) -> bool:
     root = _xml.parse(domain.XMLDesc(0))
     disks = (disk for disk in root.iterfind("devices/disk") if disk.find(f"target[@dev='{target}']") is not None)
     return any(mirror.get("ready") == "yes" for disk in disks for mirror in disk.iterfind("mirror"))
+
+
+def _is_unresponsive(exc: LibvirtError) -> bool:
+    code: t.Callable[[], int | None] = getattr(exc.__cause__, "get_error_code", lambda: None)
+    return code() == UNRESPONSIVE

@@ -495,7 +495,7 @@ def index_of(live: _xml.Element, target: str, volume_uuid: str) -> str:
 
 
 def has_agent(live: _xml.Element) -> bool:
-    """Whether the guest agent answers."""
+    """Whether the guest agent has its channel open; one that hangs has too."""
     targets = live.iterfind("devices/channel/target")
     return any(
         target.get("name") == "org.qemu.guest_agent.0" and target.get("state") == "connected" for target in targets

@@ -81,9 +81,11 @@ options:
   quiesce:
     description:
       - Whether the guest's file systems are frozen while a snapshot of a running VM is taken. V(auto) does so where the
-        guest agent answers. Without it the disks are as after a power cut.
+        guest agent answers within 5 s. Without it the disks are as after a power cut.
       - libvirt opens each disk once meanwhile, which takes 10 s a disk on gluster, and the guest cannot write for so
         long. Without freezing the guest goes on.
+      - A guest agent that has not frozen or thawed within 120 s fails the task; the guest is thawed then, and the
+        snapshot taken back.
     type: str
     choices: [auto, 'true', 'false']
     default: auto
@@ -401,7 +403,7 @@ def plan_present(params: Params, jobs: BlockJobs, record: DomainRecord | None, d
         actions.append(Action(f"create snapshot {name} of disk {disk.name}", creation(disk, name, note), undo=remove))
     if record and (missing or behind):
         switched = [disk for disk in disks if disk in missing or disk in behind]
-        quiesce = is_quiesced(params["quiesce"], record)
+        quiesce = is_quiesced(params["quiesce"], jobs, record)
         how = " live" if record.is_active else " at its next start"
         how += ", its file systems frozen meanwhile" if quiesce else ""
         words = f"have domain {record.name} go on with the new layer of disk {', '.join(d.name for d in switched)}{how}"
@@ -438,15 +440,17 @@ def revert(disk: DiskLayers, name: str) -> t.Callable[[], None]:
     return lambda: disk.carry_out(lambda state: _snapshot.revert_step(state, name))
 
 
-def is_quiesced(word: str, record: DomainRecord) -> bool:
+def is_quiesced(word: str, jobs: BlockJobs, record: DomainRecord) -> bool:
     """Whether to freeze; raises `ValueError` where it must be and nobody would do it."""
-    answers = record.live is not None and _snapshot.has_agent(record.live)
-    if word == "true" and record.is_active and not answers:
+    if word == "false" or record.live is None:
+        return False
+    answers = _snapshot.has_agent(record.live) and jobs.agent_answers(record.name)
+    if word == "true" and not answers:
         raise ValueError(
             f"domain {record.name}: quiesce is true, and no guest agent answers; start qemu-guest-agent in the guest,"
             " or leave quiesce out"
         )
-    return answers and word != "false"
+    return answers
 
 
 def plan_absent(params: Params, storage: Storage, pairs: list[tuple[Found, DiskLayers]]) -> Plan:

@@ -42,6 +42,10 @@ class Jobs:
         self.record: DomainRecord | None = None
         self.quiesced: list[bool] = []
         self.has_reader = True
+        self.agent_hangs = False
+
+    def agent_answers(self, _name: str) -> bool:
+        return not self.agent_hangs
 
     def require_reader(self, what: str) -> None:
         if not self.has_reader:
@@ -287,8 +291,11 @@ def test_file_systems_are_frozen_where_the_agent_answers(host: Host, word: str, 
     assert host.jobs.quiesced == [frozen]
 
 
-def test_without_an_agent_nothing_is_frozen(host: Host) -> None:
-    host.define("a", running=True)
+@pytest.mark.parametrize("hangs", [False, True])
+def test_without_an_agent_nothing_is_frozen(host: Host, hangs: bool) -> None:
+    host.define("a", running=True, devices=AGENT if hangs else "")
+    host.jobs.agent_hangs = hangs
+    assert host.plan().plan.summaries[-1].endswith(" live")
     with pytest.raises(ValueError, match="quiesce is true, and no guest agent answers"):
         host.plan(quiesce="true")
 
