@@ -14,6 +14,7 @@ from modules import ROOT, Modules
 FOLDER = "/var/tmp/gfapi-sources"
 #: no multiple of anything that QEMU or gluster likes
 SIZE = 5 * (1 << 20) + 512
+GROWN = 17 * (1 << 20) + 1
 #: file → how qemu-img makes it of the raw one
 KINDS = {
     "s.qcow2": ("-O", "qcow2"),
@@ -76,8 +77,8 @@ def assert_opens(system: System, disks: t.Sequence[t.Mapping[str, t.Any]]) -> No
     quietly = '"$@" >/run/gfapi-opens.log 2>&1 || { cat /run/gfapi-opens.log; exit 1; }'
     system.run("sh", "-c", quietly, "sh", "qemu-system-x86_64", *machine, *words)
     number = system.run("cat", pid).strip()
-    system.run("kill", number)
-    # libgfapi takes 10 s to close, and until then the bricks have the images open
+    # at once: nothing was written, and libgfapi would take 10 s to close each image
+    system.run("kill", "-KILL", number)
     system.wait("QEMU ended", lambda: not system.host.file(f"/proc/{number}").exists)
 
 
@@ -87,12 +88,24 @@ def test_disks_are_filled_from_files_of_every_format(
     wanted = [{"name": name, "source": path} for name, path in sources.items()]
     wanted.append({"name": "filled-raw", "source": f"{FOLDER}/s.vmdk", "format": "raw", "size": "16M"})
     wanted.append({"name": "filled-full", "source": f"{FOLDER}/s.qcow2", "preallocation": "full", "size": "16M"})
+    wanted += [{**disk, "name": f"grown-{disk['name']}"} for disk in (wanted[0], *wanted[-2:])]
+    wanted.append({"name": "grown-large", "size": SIZE})
     disks += [disk["name"] for disk in wanted]
     made = modules.as_promised("gfapi_disk", storage_domain="vms", disks=wanted)["disks"]
-    assert len(made) == len(KINDS) + 3
-    for disk in made:
+    assert len(made) == len(KINDS) + 7
+    large = ("-f", "raw", "-O", "qcow2", "-o", "cluster_size=2M")
+    # as other programs may have made it
+    system.run("qemu-img", "convert", *large, RAW, made[-1]["path"])
+    for disk in made[:-1]:
         assert_holds(system, disk)
-    assert [disk["virtual_size_bytes"] for disk in made[-2:]] == [16 << 20] * 2
+    assert [disk["virtual_size_bytes"] for disk in made[-6:-4]] == [16 << 20] * 2
+    grown = [{"name": disk["name"], "size": GROWN} for disk in made[-4:]]
+    made[-4:] = modules.as_promised("gfapi_disk", storage_domain="vms", disks=grown)["disks"]
+    for disk in made[-4:]:
+        assert_holds(system, disk)
+        assert disk["virtual_size_bytes"] - GROWN in range(4096)
+    info = json.loads(system.run("qemu-img", "info", "--output=json", "-f", "qcow2", made[-1]["path"]))
+    assert (info["cluster-size"], info["virtual-size"]) == (2 << 20, made[-1]["virtual_size_bytes"])
     assert_opens(system, made)
 
 
@@ -147,6 +160,8 @@ def test_clones_on_top_of_a_template(
     for disk in there[:2]:
         assert_holds(system, disk)
     assert there[2]["virtual_size_bytes"] == 16 << 20
+    there[1] = modules.done("gfapi_disk", **vms, name="clone2", size=GROWN)["disk"]
+    assert_holds(system, there[1])
     digest = system.run("sha256sum", made["path"])
     assert_opens(system, there)
     # a template is open for its clones, and may be read meanwhile
@@ -171,7 +186,7 @@ def test_clones_on_top_of_a_template(
     assert "is in use by domain on-clone (running" in modules.refused(
         "gfapi_disk", **vms, name="clone1", state="absent"
     )
-    modules.done("libvirt_vm", name="on-clone", state="absent", force_stop=True)
+    modules.done("libvirt_vm", name="on-clone", state="absent", force_stop=True, shutdown_timeout=1)
 
 
 #: lengthens a file as the module does, for as long as there is a file GO; prints how often
