@@ -52,6 +52,8 @@ WHOLE: t.Final = "whole"
 META_READ_BYTES: t.Final = 4096
 #: how long a run waits for another that grows the same image
 LOCK_TIMEOUT_S: t.Final = 60
+#: how long it waits until this host sees what QEMU, another client of the volume, has made longer
+SEEN_TIMEOUT_S: t.Final = 10
 #: what opening a link, a directory, a pipe or a socket in place of a file says
 NO_FILE: t.Final = (errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
@@ -232,8 +234,28 @@ class ImageFiles:
                 raise StorageError("another run has put a layer on it meanwhile; run again")
             yield fresh
 
+    def allocate(self, images: Directory, image: Image, size_bytes: int) -> None:
+        """The part of a preallocated raw image that is new since its `.meta`, once this host sees the file's length.
+
+        Raises `StorageError` where it does not see it soon.
+        """
+        start = image.leaf.capacity_bytes
+        if image.format != "raw" or not image.leaf.preallocated or start >= size_bytes:
+            return
+        with _leaf(images, image) as descriptor:
+            end = time.monotonic() + SEEN_TIMEOUT_S
+            while os.fstat(descriptor).st_size < size_bytes:
+                if time.monotonic() > end:
+                    raise StorageError(
+                        f"{image.leaf.uuid} of {size_bytes} bytes is not seen by the mount, so what is new of it is"
+                        " not allocated yet; run again"
+                    )
+                time.sleep(0.1)  # the kernel asks for a length again after a second
+            os.posix_fallocate(descriptor, start, size_bytes - start)
+            os.fsync(descriptor)
+
     def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
-        """Make a raw image's file at least that long; safe while a VM uses it."""
+        """Make the file of a raw image that no VM uses at least that long."""
         with _leaf(images, image) as descriptor:
             if _lengthen(descriptor, size_bytes, preallocated=image.leaf.preallocated):
                 os.fsync(descriptor)

@@ -173,9 +173,12 @@ class Libvirt:
             domain.destroy()
 
     def block_resize(self, name: str, target: str, size_bytes: int) -> None:
-        """Grow a running domain's disk, image and all."""
+        """Grow a running domain's disk, image and all; one that is as large already stays."""
         with asking(f"grow disk {target} of domain {name}"):
-            self.connection.lookupByName(name).blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+            domain = self.connection.lookupByName(name)
+            # of the mount, which may tell an old length, nobody can be sure that this does not shrink it
+            if domain.blockInfo(target)[0] < size_bytes:
+                domain.blockResize(target, size_bytes, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
 
     def attach_disk(self, wanted: Attachment, element: _xml.Element) -> None:
         """Give a domain a disk: the running one first, and its configuration the address that it got there."""

@@ -168,12 +168,14 @@ class Storage:
             if resize_live is None:
                 self.require_closed(found, "grown")
             there_bytes = self._files.sizes(images, image).virtual_bytes
-            if there_bytes < size_bytes and image.format == "raw":
-                self._files.lengthen(images, image, size_bytes)
-            elif there_bytes < size_bytes and resize_live is None:
-                self._files.resize_qcow2(images, image, size_bytes)
             if there_bytes < size_bytes and resize_live is not None:
+                # with shards each client adds to the length that it saw last, so one alone must change it
                 resize_live()
+                self._files.allocate(images, image, size_bytes)
+            elif there_bytes < size_bytes and image.format == "raw":
+                self._files.lengthen(images, image, size_bytes)
+            elif there_bytes < size_bytes:
+                self._files.resize_qcow2(images, image, size_bytes)
             self._files.pad(images, image)
             leaf = image.leaf.resized(max(there_bytes, size_bytes))
             self._files.write_meta(images, image, leaf, found.place.version)
@@ -182,7 +184,9 @@ class Storage:
         """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
         with self._changing_layers(found, f"finish growing disk {found.name}") as (images, image):
             self._files.pad(images, image)
-            leaf = image.leaf.resized(self._files.sizes(images, image).virtual_bytes)
+            virtual_bytes = self._files.sizes(images, image).virtual_bytes
+            self._files.allocate(images, image, virtual_bytes)
+            leaf = image.leaf.resized(virtual_bytes)
             self._files.write_meta(images, image, leaf, found.place.version)
 
     def change_meta(self, found: FoundImage, changed_from: t.Callable[[ImageVolume], ImageVolume]) -> None:

@@ -281,8 +281,12 @@ class FakeImageUsers:
         for image, users in self.users.items():
             self.users[image] = [replace(user, running=user.running and user.name not in names) for user in users]
 
+    def lengthen(self, size_bytes: int) -> None:
+        """What QEMU does to the file; a test puts there what it needs."""
+
     def block_resize(self, user: ImageUser, size_bytes: int) -> None:
         self.resized.append((user.name, user.target, size_bytes))
+        self.lengthen(size_bytes)
 
 
 class FakeServers:

@@ -20,6 +20,8 @@ INITRD = "/var/tmp/gfapi-counter.img"
 COUNTER = 1 * MIB
 BLOCKS = 4 * MIB
 TURN = 64
+#: a megabyte that it writes once
+AREA = 8
 INIT = f"""#!/bin/busybox sh
 /bin/busybox mkdir -p /etc/acpi/PWRF /tmp /var/run
 /bin/busybox --install -s /bin
@@ -36,6 +38,19 @@ until [ -b /dev/vda ] && [ -b /dev/vdb ]; do sleep 0.1; done
 n=$(dd if=/dev/vda bs=512 skip={COUNTER // 512} count=1 2> /dev/null | tr -d '\\0 ')
 n=${{n:-0}}
 report start "$n"
+sums() {{
+    for disk in /dev/vda /dev/vdb; do
+        dd if=$disk bs=1M skip={AREA} count=1 iflag=direct 2> /dev/null | sha256sum | cut -c 1-16
+    done
+}}
+if [ "$n" = 0 ]; then
+    for disk in /dev/vda /dev/vdb; do
+        dd if=/dev/urandom of=$disk bs=1M seek={AREA} count=1 oflag=direct conv=notrunc 2> /tmp/error ||
+            report error writing $disk: $(tail -n 1 /tmp/error)
+    done
+fi
+whole=$(sums)
+report sums $whole
 while [ ! -e /tmp/stop ]; do
     n=$((n + 1))
     printf '%-4096s' "$n" > /tmp/n
@@ -47,7 +62,9 @@ while [ ! -e /tmp/stop ]; do
                 report error reading $disk
         done
     done
-    [ $((n % 10)) = 0 ] && report count $n
+    [ $((n % 10)) = 0 ] || continue
+    [ "$(sums)" = "$whole" ] || report error: the area has changed
+    report count $n
 done
 report stopped $n
 poweroff -f
@@ -68,6 +85,9 @@ def archive(name: str, data: bytes) -> bytes:
 class Counter(Guest):
     """A VM that counts on both of its disks."""
 
+    #: the checksums that it found of its areas, at each of its starts
+    sums: t.ClassVar[set[str]] = set()
+
     @property
     def counts(self) -> list[int]:
         return [int(line.split()[1]) for line in self.says() if line.startswith("count ")]
@@ -85,6 +105,7 @@ class Counter(Guest):
         self.system.run("truncate", "--size=0", self.log)
         self.system.run("virsh", "start", self.name)
         self.go_on()
+        self.sums.update(line for line in self.says() if line.startswith("sums "))
 
     def go_on(self) -> None:
         """Wait until it has counted on from here."""
@@ -233,6 +254,10 @@ def test_snapshots_of_a_running_vm(modules: Modules, system: System, running: Co
         disk.assert_whole()
     a, b = of(system, modules.as_promised("gfapi_snapshot", **vm, name="second", state="absent"))
     running.go_on()
+    larger = [{"name": "counter-a", "size": "80MiB"}, {"name": "counter-b", "size": "40MiB"}]
+    grown = modules.as_promised("gfapi_disk", storage_domain="vms", disks=larger)
+    assert ["live in domain counter" in words for words in grown["actions"]] == [True, True]
+    running.go_on()
     running.shut_down()
     assert running.errors == []
     for disk, target in ((a, "vda"), (b, "vdb")):
@@ -289,6 +314,7 @@ def test_snapshots_of_a_stopped_vm(modules: Modules, system: System, counter: Co
     counter.start()
     counter.shut_down()
     assert counter.errors == []
+    assert len(counter.sums) == 1
 
     modules.as_promised("gfapi_disk", storage_domain="vms", disks=grown)
     held = [disk.digest() for disk in disks]

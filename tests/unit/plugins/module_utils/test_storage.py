@@ -309,6 +309,20 @@ def test_growing_live_leaves_the_image_to_qemu(host: Host) -> None:
     assert (calls, host.qemu_img.runs) == (["live"], ["create"])
 
 
+def test_what_qemu_made_longer_is_allocated_once_it_is_seen(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = host.create(image_format="raw", preallocated=True)
+    found = host.storage.require_image("vmstore", "web")
+    monkeypatch.setattr(_image_files, "SEEN_TIMEOUT_S", 0)
+    with pytest.raises(StorageError, match="is not seen by the mount, so what is new of it is not allocated yet"):
+        host.storage.grow(found, found.virtual_size_bytes + 4096, resize_live=lambda: None)
+    assert host.storage.require_image("vmstore", "web").image.leaf.capacity_bytes == volume.capacity_bytes
+    size_bytes = volume.capacity_bytes + (1 << 20)
+    # QEMU makes it longer, and no shorter run of ours does
+    host.storage.grow(found, size_bytes, resize_live=lambda: os.truncate(found.path, size_bytes))
+    assert os.stat(found.path).st_blocks * 512 >= size_bytes
+    assert host.storage.require_image("vmstore", "web").image.leaf.capacity_bytes == size_bytes
+
+
 def test_deleting_goes_by_the_name_that_vdsm_removes(host: Host) -> None:
     volume = host.create()
     point = 0

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import posixpath
@@ -502,9 +503,11 @@ def test_a_disk_grows(host: Host, image_format: str) -> None:
     assert host.users.resized == []
 
 
-def test_a_disk_of_a_running_domain_grows_live(host: Host) -> None:
+def test_a_disk_of_a_running_domain_grows_live(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.run(name="web", size="1G", format="raw")
     host.uses("web", ImageUser("web", True, "vdb"))
+    path = host.storage.require_image("vmstore", "web").path
+    monkeypatch.setattr(host.users, "lengthen", functools.partial(os.truncate, path))
     (item,) = host.run(name="web", size="2G")
     assert item.plan.summaries == ["grow disk web from 1 GiB to 2 GiB live in domain web"]
     assert host.users.resized == [("web", "vdb", 2 * GIB)]
