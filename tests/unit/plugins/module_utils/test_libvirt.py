@@ -277,3 +277,33 @@ def test_missing_library_is_told_to_the_glue(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(MissingLibraryError) as caught:
         Libvirt(URI)
     assert caught.value.library == "libvirt"
+
+
+@pytest.mark.parametrize(("size_bytes", "resized"), [(3 << 30, [("vdb", 3 << 30)]), (2 << 30, []), (1 << 30, [])])
+def test_a_disk_that_is_as_large_already_is_not_resized(size_bytes: int, resized: list[tuple[str, int]]) -> None:
+    asked = []
+
+    class Domain:
+        def blockResize(self, target: str, size: int, _flags: int) -> None:
+            asked.append((target, size))
+
+    class Connection:
+        def lookupByName(self, _name: str) -> Domain:
+            return Domain()
+
+        def domainListGetStats(
+            self, domains: list[Domain], _stats: int, _flags: int
+        ) -> list[tuple[Domain, dict[str, t.Any]]]:
+            # as libvirt 9.0 tells it
+            disks = {
+                "block.0.name": "vda",
+                "block.0.capacity": 1 << 30,
+                "block.1.name": "vdb",
+                "block.1.capacity": 2 << 30,
+            }
+            return [(domains[0], {"block.count": 2, **disks})]
+
+    edge = Libvirt()
+    edge.__dict__["connection"] = Connection()
+    edge.block_resize("web", "vdb", size_bytes)
+    assert asked == resized
