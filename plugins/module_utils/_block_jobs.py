@@ -92,7 +92,7 @@ class BlockJobs(Libvirt):
             except LibvirtError as exc:
                 # libvirt asks for 5 s whether it is there
                 if _is_unresponsive(exc) and time.monotonic() < end:
-                    time.sleep(POLL_S)
+                    time.sleep(POLL_S)  # an agent that goes on tells libvirt only, when it is asked
                     continue
                 return (
                     f"{exc}; its file systems may freeze once the agent goes on: thaw them then (virsh domfsthaw"

@@ -241,8 +241,7 @@ class Gluster:
                 break
             if left_s < pause_s:
                 raise GlusterError(f"cannot {doing}: {busy[0]} (waited {timeout_s:g} s for the lock)", busy=True)
-            # glusterd tells nobody when it lets go of a lock
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # glusterd tells nobody when it lets go of a lock
             pause_s = min(pause_s * 2, 5)
         answers = iter(documents)
         return [_status_of(doing, [next(answers) for _command in several]) for several in commands]
@@ -284,8 +283,7 @@ class Gluster:
                 if not exc.busy or waited_s + pause_s > self._lock_timeout_s:
                     suffix = f"{_lock_holder(str(exc))} (waited {waited_s:.0f} s for the lock)" if exc.busy else ""
                     raise GlusterError(f"{exc}{suffix}", busy=exc.busy, partial=exc.partial) from exc
-            # glusterd tells nobody when it lets go of a lock
-            time.sleep(pause_s)
+            time.sleep(pause_s)  # glusterd tells nobody when it lets go of a lock
             pause_s = min(pause_s * 2, 5)
 
     def _call(self, doing: str, *words: str) -> _xml.Element:

@@ -131,8 +131,7 @@ def require_idle(
             return
         if use != HostUse() or time.monotonic() > deadline:
             raise StorageError(f"volume {volume.name} cannot be stopped: {'; '.join(reasons)}; end that use first")
-        # a brick tells nobody that a client went away
-        time.sleep(0.5)
+        time.sleep(0.5)  # a brick tells nobody that a client went away
 
 
 def _without(clients: Clients, *, fuse: int, qemu: int) -> Clients:

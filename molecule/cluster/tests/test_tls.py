@@ -70,6 +70,7 @@ def switched(refusal: str, guests: list[Guest], mount_point: str) -> None:
 
 def test_a_volume_in_use_is_not_switched(refusal: str, nodes: list[System], guests: list[Guest]) -> None:
     if not refusal:
+        # only a verification that is run again: the gate's hosts are fresh, and nothing there takes TLS away again
         pytest.skip("the pool has TLS from an earlier verification")
     assert f"volume {VOLUME} has to be stopped to switch TLS on, and has clients on " in refusal
     assert [guest.state for guest in guests] == ["running", "running"]
