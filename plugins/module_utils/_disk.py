@@ -156,6 +156,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class ImageSource:
+    """An image as a disk needs it."""
+
+    source: DiskSource
+    format: str
+    image_uuid: str
+    backing: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
 class Disk:
     """The part of a `<disk>` that we manage; the rest of the element stays as it is.
 

@@ -9,24 +9,13 @@ from __future__ import annotations
 import os
 import posixpath
 import typing as t
-from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 
 GRAPH: t.Final = ".meta/graphs/active"
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """An image as a disk needs it."""
-
-    source: DiskSource
-    format: str
-    image_uuid: str
-    backing: tuple[Layer, ...]
 
 
 class Servers:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
-from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSource
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
-from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, INTERFACE_SPEC, VM_SPEC, make_items
+from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, INTERFACE_SPEC, VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 
 SERVERS = ("gluster1", "gluster2", "gluster3")
