@@ -157,9 +157,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """An image as a disk needs it."""
+    """An image as a disk needs it; `path` is that of its file on the mount."""
 
     source: DiskSource
+    path: str
     format: str
     image_uuid: str
     backing: tuple[Layer, ...]
@@ -184,9 +185,13 @@ class Disk:
     discard: str | None = None
     error_policy: str | None = None
     serial: str | None = None
-    boot_order: str | None = None
+    boot_order: int | None = None
     readonly: bool | None = None
     shareable: bool | None = None
+    queues: int | None = None
+    iothread: int | None = None
+    #: libvirt's names of limits → bytes, or operations, a second; none in an empty one
+    iotune: tuple[tuple[str, int], ...] | None = None
     backing: tuple[Layer, ...] | None = None
 
 
@@ -200,9 +205,11 @@ FIELDS: t.Final = (
     Field("target", "target/@dev"),
     Field("bus", "target/@bus"),
     Field("serial", "serial"),
-    Field("boot_order", "boot/@order"),
+    Field("boot_order", "boot/@order", kind=int),
     Field("readonly", "readonly", flag=True),
     Field("shareable", "shareable", flag=True),
+    Field("queues", "driver/@queues", kind=int),
+    Field("iothread", "driver/@iothread", kind=int),
 )
 
 
@@ -214,12 +221,19 @@ def from_element(element: _xml.Element) -> Disk:
     if values["cache"] == "default":
         values["cache"] = None
     backing = _backing_from(element.find("backingStore"))
-    return Disk(source=source_from(element.find("source")), backing=backing, **values)
+    return Disk(
+        source=source_from(element.find("source")),
+        backing=backing,
+        iotune=_iotune_from(element.find("iotune")),
+        **values,
+    )
 
 
 def write_into(element: _xml.Element, disk: Disk) -> None:
     """Change a `<disk>` to agree with the model, at the fields that differ only."""
     current = from_element(element)
+    if all(value in (None, getattr(current, name)) for name, value in vars(disk).items()):
+        return
     if element.find("driver") is None:
         element.insert(0, _xml.element("driver", {"name": "qemu"}))
     bus = disk.bus or bus_of(disk.target)
@@ -228,9 +242,10 @@ def write_into(element: _xml.Element, disk: Disk) -> None:
         for address in element.findall("address"):
             element.remove(address)
     _xml.write_fields(FIELDS, element, {**vars(disk), "bus": bus})
+    if disk.iotune is not None and disk.iotune != (current.iotune or ()):
+        _write_iotune(element, disk.iotune or ())
     if disk.source != current.source:
-        _replace_child(element, "source", source_element(disk.source))
-        element.set("type", disk.source.type or "file")
+        _write_source(element, disk.source)
     if disk.backing is not None and disk.backing != current.backing:
         _replace_child(element, "backingStore", _backing_element(disk.backing))
 
@@ -241,7 +256,7 @@ def to_element(disk: Disk) -> _xml.Element:
     element.extend(
         (
             _xml.element("driver", {"name": "qemu", "type": disk.format}),
-            source_element(disk.source),
+            *([source_element(disk.source)] if disk.source.type else []),
             *([] if disk.backing is None else [_backing_element(disk.backing)]),
         )
     )
@@ -284,6 +299,37 @@ def _replace_child(element: _xml.Element, tag: str, new: _xml.Element) -> None:
         element.append(new)
     else:
         element.replace(old, new)
+
+
+def _iotune_from(element: _xml.Element | None) -> tuple[tuple[str, int], ...] | None:
+    if element is None:
+        return None
+    limits = [(node.tag, (node.text or "").strip()) for node in element.iterchildren("*")]
+    return tuple(sorted((name, int(text)) for name, text in limits if text.isdigit() and int(text))) or None
+
+
+def _write_iotune(element: _xml.Element, limits: t.Sequence[tuple[str, int]]) -> None:
+    iotune = element.find("iotune")
+    if iotune is None:
+        iotune = _xml.element("iotune")
+        element.append(iotune)
+    for node in list(iotune):
+        # the rest is the name of a group
+        if (node.text or "").strip().isdigit():
+            iotune.remove(node)
+    iotune.extend([_xml.element(name, text=str(number)) for name, number in limits])
+    if not limits:
+        element.remove(iotune)
+
+
+def _write_source(element: _xml.Element, source: DiskSource) -> None:
+    """Another source, or none, as of an empty CD-ROM drive."""
+    if source.type:
+        _replace_child(element, "source", source_element(source))
+        element.set("type", source.type)
+        return
+    for old in element.findall("source"):
+        element.remove(old)
 
 
 def _backing_from(element: _xml.Element | None) -> tuple[Layer, ...] | None:

@@ -10,62 +10,64 @@ becomes `pc-q35-7.2`, a serial device is doubled as a console.
 
 from __future__ import annotations
 
-import hashlib
+import math
 import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _devices, _disk, _machine, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphics, Interface
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
 from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
 
 #: the machine types that name the newest of their kind
 MACHINE_ALIASES: t.Final = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
 DEFAULT_MACHINES: t.Final = {"x86_64": "q35", "aarch64": "virt"}
-_UNIT_KIB: t.Final = {
-    "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
-    "GB": 1e9 / 1024, "G": 1024**2, "GiB": 1024**2, "TB": 1e12 / 1024, "T": 1024**3, "TiB": 1024**3,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Interface:
-    """A network interface; `source` is the network's or the bridge's name, `None` for type user."""
-
-    type: str
-    source: str | None = None
-    mac: str | None = None
-    model: str | None = None
-
-
-INTERFACE_FIELDS: t.Final = (
-    Field("mac", "mac/@address"),
-    Field("model", "model/@type"),
-)
 
 
 @dataclass(frozen=True)
 class Domain:
     """What we manage of a domain. Writing leaves what is `None` here as it stands.
 
-    `disks` are those of device disk and lun; cdrom and floppy drives are nobody's business but the administrator's.
+    `memory_kib` and `vcpus` are what the guest has, `memory_max_kib` and `vcpus_max` what it can be given while it
+    runs; where only the first are asked for, room that the domain has is kept and none is made.
+    `disks` are those of device disk and lun, all of them; `drives` are CD-ROM drives, of which others may be there.
+    `topology` is sockets, cores and threads.
     """
 
     name: str
     uuid: str | None = None
     type: str | None = None
+    title: str | None = None
+    description: str | None = None
+    metadata: tuple[tuple[str, str], ...] | None = None
     memory_kib: int | None = None
+    memory_max_kib: int | None = None
     vcpus: int | None = None
+    vcpus_max: int | None = None
+    iothreads: int | None = None
     arch: str | None = None
     machine: str | None = None
+    firmware: str | None = None
+    secure_boot: bool | None = None
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str | None = None
     boot: tuple[str, ...] | None = None
     cpu_mode: str | None = None
+    cpu_model: str | None = None
+    topology: tuple[int, int, int] | None = None
     disks: tuple[Disk, ...] | None = None
+    drives: tuple[Disk, ...] | None = None
+    scsi_queues: int | None = None
     interfaces: tuple[Interface, ...] | None = None
+    graphics: tuple[Graphics, ...] | None = None
     serial_log: str | None = None
+    rng: bool | None = None
+    guest_agent: bool | None = None
+    tpm: str | None = None
+    watchdog: str | None = None
+    balloon: bool | None = None
 
     @property
     def has_gluster_disk(self) -> bool:
@@ -76,7 +78,9 @@ FIELDS: t.Final = (
     Field("type", "@type"),
     Field("name", "name"),
     Field("uuid", "uuid"),
-    Field("vcpus", "vcpu", kind=int),
+    Field("title", "title"),
+    Field("description", "description"),
+    Field("iothreads", "iothreads", kind=int),
     Field("arch", "os/type/@arch"),
     Field("machine", "os/type/@machine"),
     Field("kernel", "os/kernel"),
@@ -84,17 +88,22 @@ FIELDS: t.Final = (
     Field("cmdline", "os/cmdline"),
     Field("serial_log", "devices/serial/log/@file"),
 )
+#: a q35 machine has one free slot for hot-plug otherwise; as many as virt-install makes
+ROOT_PORTS: t.Final = 14
 
 
 def from_element(element: _xml.Element) -> Domain:
     """The model of a `<domain>`."""
     return Domain(
         **_xml.read_fields(FIELDS, element),
-        memory_kib=_memory_kib(element.find("memory")),
-        boot=tuple(boot.get("dev", "") for boot in element.iterfind("os/boot")),
-        cpu_mode=next((cpu.get("mode", "custom") for cpu in element.iterfind("cpu")), None),
+        **_machine.read(element),
         disks=tuple(_disk.from_element(disk) for disk in _disk_elements(element)),
-        interfaces=tuple(_interface_from(interface) for interface in element.iterfind("devices/interface")),
+        drives=tuple(_disk.from_element(drive) for drive in _drive_elements(element)),
+        scsi_queues=_scsi_queues(element),
+        interfaces=_devices.interfaces_from(element),
+        graphics=_devices.graphics_from(element),
+        watchdog=_devices.WATCHDOG.read(element),
+        **{single.name: single.read(element) for single in _devices.SINGLES},
     )
 
 
@@ -105,28 +114,26 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
         domain = replace(domain, machine=current.machine)
     if domain.boot and element.find("devices/*/boot") is not None:
         raise ValueError(f"domain {domain.name} has a boot order of its devices; take it out, or leave boot out")
-    if domain.vcpus not in (None, current.vcpus):
-        # fewer plugged in at the start than there can be: a number of its own, that may not exceed the new one
-        for vcpu in element.findall("vcpu"):
-            if "current" in vcpu.attrib:
-                del vcpu.attrib["current"]
     _xml.write_fields(FIELDS, element, vars(domain))
     for serial in element.iterfind("devices/serial"):
         serial.set("type", serial.get("type", "pty"))
-    if domain.memory_kib not in (None, current.memory_kib):
-        # libvirt fills a missing currentMemory in
-        for tag in ("memory", *(node.tag for node in element.findall("currentMemory"))):
-            _replace(element, _xml.element(tag, {"unit": "KiB"}, text=str(domain.memory_kib)))
-    if domain.cpu_mode not in (None, current.cpu_mode):
-        _replace(element, _xml.element("cpu", {"mode": domain.cpu_mode}))
-    if domain.boot not in (None, current.boot):
-        _write_boot(element, domain.boot or ())
+    _machine.write(element, current, domain)
     if domain.disks is not None:
         _write_disks(element, domain.disks)
+    for drive in domain.drives or ():
+        _write_drive(element, drive)
+    _write_scsi(element, domain.scsi_queues)
     if domain.interfaces is not None:
-        _write_interfaces(element, domain.interfaces)
-    if from_element(element).has_gluster_disk:
-        _refuse_relabelling(element)
+        _devices.write_interfaces(element, domain.interfaces)
+    if domain.graphics is not None:
+        _devices.write_graphics(element, domain.graphics)
+    for single in _devices.SINGLES:
+        single.write(element, getattr(domain, single.name))
+    _devices.write_watchdog(element, domain.watchdog)
+    written = from_element(element)
+    _machine.require_consistent(element, written, domain)
+    if written.has_gluster_disk:
+        refuse_relabelling(element)
 
 
 def new_element(domain: Domain) -> _xml.Element:
@@ -149,10 +156,15 @@ def new_element(domain: Domain) -> _xml.Element:
             None,
             _xml.element("serial", {"type": "pty"}),
             _xml.element("console", {"type": "pty"}),
-            _xml.element("rng", {"model": "virtio"}, _xml.element("backend", {"model": "random"}, text="/dev/urandom")),
         ),
     )
-    write_into(element, domain)
+    if str(domain.machine).startswith(("q35", "pc-q35", "virt")):
+        port = {"type": "pci", "model": "pcie-root-port"}
+        _xml.child(element, "devices").extend([_xml.element("controller", port) for _number in range(ROOT_PORTS)])
+    write_into(element, replace(domain, rng=domain.rng is not False))
+    if not domain.disks and not any(drive.source.type for drive in domain.drives or ()):
+        # so that a gluster disk can be attached while it runs
+        refuse_relabelling(element)
     return element
 
 
@@ -165,29 +177,21 @@ def edited(element: _xml.Element, domain: Domain) -> _xml.Element:
 
 def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     """The names of what differs between two `<domain>`s, in the model's order; `relabelling` for the seclabel."""
-    left, right = vars(from_element(before)), vars(from_element(after))
-    names = [name for name in left if left[name] != right[name]]
-    names = [name.removesuffix("_kib") for name in names]
+    names = named(before, after, [field.name for field in fields(Domain)])
     return names + (["relabelling"] if _disk.is_relabelled(before) != _disk.is_relabelled(after) else [])
 
 
-def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
-    """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
-    running, wanted = from_element(live), from_element(configured)
-    names = ("memory_kib", "vcpus", "machine", "kernel", "initrd", "cmdline", "boot", "serial_log")
-    fields = [name for name in names if getattr(running, name) != getattr(wanted, name)]
-    # a running domain shows host-model as the custom model that it became
-    if len({"custom" if mode in (None, "host-model") else mode for mode in (running.cpu_mode, wanted.cpu_mode)}) > 1:
-        fields.append("cpu_mode")
-    if [_guest_view(disk) for disk in running.disks or ()] != [_guest_view(disk) for disk in wanted.disks or ()]:
-        fields.append("disks")
-    if running.interfaces != wanted.interfaces:
-        fields.append("interfaces")
-    return fields
-
-
-def _guest_view(disk: Disk) -> tuple[object, ...]:
-    return (disk.target, disk.bus, disk.format, disk.cache, disk.discard, replace(disk.source, hosts=()))
+def named(before: _xml.Element, after: _xml.Element, among: t.Iterable[str]) -> list[str]:
+    """Those of the model's fields that differ, without what only follows another."""
+    left, right = from_element(before), from_element(after)
+    found = [name for name in among if getattr(left, name) != getattr(right, name)]
+    for name, leader in (("memory_max_kib", "memory_kib"), ("vcpus_max", "vcpus")):
+        # without room for more the limit is the figure itself
+        if leader in found and all(getattr(one, name) == getattr(one, leader) for one in (left, right)):
+            found.remove(name)
+    if "cpu_mode" in found and "cpu_model" in found:
+        found.remove("cpu_model")
+    return [name.removesuffix("_kib") for name in found]
 
 
 def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
@@ -198,7 +202,7 @@ def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
     return replace(
         domain,
         type=kind,
-        vcpus=domain.vcpus or 1,
+        vcpus=domain.vcpus or domain.vcpus_max or math.prod(domain.topology or (1,)),
         arch=domain.arch or arch,
         machine=domain.machine or DEFAULT_MACHINES.get(domain.arch or arch),
         # QEMU's own default CPU lacks what today's distributions ask for
@@ -230,16 +234,35 @@ def place_disks(
     return tuple(placed)
 
 
+def place_drives(
+    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, taken: t.Collection[str] = ()
+) -> tuple[Disk, ...]:
+    """The wanted CD-ROM drives, each with a target: its own, else of the drive with that medium, else of the next.
+
+    `taken` are the targets of disks.
+    """
+    named = {drive.target for drive in wanted if drive.target}
+    free = [drive for drive in current if drive.target not in named]
+    placed: list[Disk] = []
+    for drive in wanted:
+        target = drive.target
+        if not target:
+            alike = [other for other in free if image_key(other.source) == image_key(drive.source)]
+            found = next(iter(alike or free), None)
+            if found:
+                free.remove(found)
+            used = {*taken, *named, *(other.target for other in current), *(other.target for other in placed)}
+            target = found.target if found else _disk.free_target(used, _disk.prefix_of(drive.bus or "sata"))
+        there = next((other.bus for other in current if other.target == target), None)
+        placed.append(replace(drive, target=target, bus=drive.bus or there or "sata"))
+    _refuse_doubles("target", [*(drive.target for drive in placed), *taken])
+    return tuple(placed)
+
+
 def _refuse_doubles(what: str, names: t.Sequence[str]) -> None:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise ValueError(f"{what} {', '.join(doubled)} is given to two disks; give each disk its own")
-
-
-def stable_mac(domain_name: str, index: int) -> str:
-    """A MAC address that a domain's interface keeps when it is made again, in QEMU's range 52:54:00."""
-    digest = hashlib.sha256(f"{domain_name}/{index}".encode()).hexdigest()
-    return "52:54:00:" + ":".join(digest[position : position + 2] for position in (0, 2, 4))
 
 
 def _is_same_image(left: Disk, right: Disk) -> bool:
@@ -267,43 +290,44 @@ def written_images(element: _xml.Element) -> set[str]:
     return {image_key(disk.source) for disk in disks if not disk.readonly and not disk.shareable} - {""}
 
 
-def _memory_kib(element: _xml.Element | None) -> int | None:
-    text = "" if element is None else (element.text or "").strip()
-    if element is None or not text:
-        return None
-    return round(int(text) * _UNIT_KIB.get(element.get("unit", "KiB"), 1))
-
-
-def _replace(element: _xml.Element, new: _xml.Element) -> None:
-    old = element.find(new.tag)
-    if old is None:
-        element.append(new)
-    else:
-        element.replace(old, new)
-
-
-def _write_boot(element: _xml.Element, devices: t.Sequence[str]) -> None:
-    for node in element.findall("os"):
-        for boot in node.findall("boot"):
-            node.remove(boot)
-        node.extend([_xml.element("boot", {"dev": device}) for device in devices])
-
-
 def _disk_elements(element: _xml.Element) -> list[_xml.Element]:
     return [disk for disk in element.iterfind("devices/disk") if disk.get("device", "disk") in _disk.DISK_DEVICES]
 
 
-def _devices(element: _xml.Element) -> _xml.Element:
-    devices = element.find("devices")
-    if devices is None:
-        devices = _xml.element("devices")
-        element.append(devices)
-    return devices
+def _drive_elements(element: _xml.Element) -> list[_xml.Element]:
+    return [disk for disk in element.iterfind("devices/disk") if disk.get("device") == "cdrom"]
+
+
+def _write_drive(element: _xml.Element, drive: Disk) -> None:
+    for node in _drive_elements(element):
+        if _disk.from_element(node).target == drive.target:
+            _disk.write_into(node, drive)
+            return
+    _xml.child(element, "devices").append(_disk.to_element(drive))
+
+
+def _scsi_controllers(element: _xml.Element) -> list[_xml.Element]:
+    return element.findall("devices/controller[@type='scsi']")
+
+
+def _scsi_queues(element: _xml.Element) -> int | None:
+    found = [driver.get("queues") for node in _scsi_controllers(element)[:1] for driver in node.findall("driver")]
+    return int(found[0]) if found and found[0] else None
+
+
+def _write_scsi(element: _xml.Element, queues: int | None) -> None:
+    """A virtio-scsi controller for disks that need one: libvirt 9.0 would take an LSI one, which few guests drive."""
+    controllers = _scsi_controllers(element)
+    if not controllers and element.find("devices/disk/target[@bus='scsi']") is not None:
+        controllers = [_xml.element("controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})]
+        _xml.child(element, "devices").extend(controllers)
+    if queues is not None and controllers and queues != _scsi_queues(element):
+        _xml.child(controllers[0], "driver").set("queues", str(queues))
 
 
 def _write_disks(element: _xml.Element, disks: t.Sequence[Disk]) -> None:
     """The domain's disks become these: edited where the target is there, added, or taken out."""
-    devices = _devices(element)
+    devices = _xml.child(element, "devices")
     present = {_disk.from_element(disk).target: disk for disk in _disk_elements(element)}
     for target in present.keys() - {disk.target for disk in disks}:
         devices.remove(present[target])
@@ -314,63 +338,7 @@ def _write_disks(element: _xml.Element, disks: t.Sequence[Disk]) -> None:
             devices.append(_disk.to_element(disk))
 
 
-def _interface_from(element: _xml.Element) -> Interface:
-    kind = element.get("type", "")
-    source = element.find("source")
-    return Interface(
-        type=kind,
-        source=None if source is None else source.get(kind),
-        **_xml.read_fields(INTERFACE_FIELDS, element),
-    )
-
-
-def _write_interfaces(element: _xml.Element, interfaces: t.Sequence[Interface]) -> None:
-    """The domain's interfaces become these, matched by MAC address, else by where they lead, else by position."""
-    devices = _devices(element)
-    present = {(_interface_from(node).mac or "").lower(): node for node in devices.findall("interface")}
-    wanted = {(interface.mac or "").lower() for interface in interfaces}
-    # an interface that is asked for by its address is nobody else's
-    free = [node for node in devices.findall("interface") if (_interface_from(node).mac or "").lower() not in wanted]
-    for index, interface in enumerate(interfaces):
-        node = present.get(interface.mac.lower()) if interface.mac else None
-        if node is None and free:
-            alike = [other for other in free if _leads_alike(_interface_from(other), interface)]
-            node = (alike or free)[0]
-            free.remove(node)
-        if node is None:
-            node = _xml.element("interface", {"type": interface.type})
-            devices.append(node)
-            mac = interface.mac or _free_mac(element.findtext("name", ""), index, {*present, *wanted})
-            interface = replace(interface, mac=mac, model=interface.model or "virtio")
-        _write_interface(node, interface)
-    for node in free:
-        devices.remove(node)
-
-
-def _leads_alike(left: Interface, right: Interface) -> bool:
-    return (left.type, left.source) == (right.type, right.source)
-
-
-def _free_mac(domain_name: str, index: int, taken: t.Container[str]) -> str:
-    while stable_mac(domain_name, index) in taken:
-        index += 1
-    return stable_mac(domain_name, index)
-
-
-def _write_interface(node: _xml.Element, interface: Interface) -> None:
-    current = _interface_from(node)
-    if (interface.type, interface.source) != (current.type, current.source):
-        node.set("type", interface.type)
-        for source in node.findall("source"):
-            node.remove(source)
-        if interface.source:
-            node.append(_xml.element("source", {interface.type: interface.source}))
-    if interface.mac and interface.mac.lower() == (current.mac or "").lower():
-        interface = replace(interface, mac=None)
-    _xml.write_fields(INTERFACE_FIELDS, node, vars(interface))
-
-
-def _refuse_relabelling(element: _xml.Element) -> None:
+def refuse_relabelling(element: _xml.Element) -> None:
     """Keep libvirt from opening gluster images to chown them, which costs 10 s a start and loses 36:36 at the stop.
 
     Only a label of the whole domain lasts: one inside a network source is parsed and never written back.
@@ -381,48 +349,3 @@ def _refuse_relabelling(element: _xml.Element) -> None:
         if label.get("model") == "dac":
             element.remove(label)
     element.append(_xml.element("seclabel", {"type": "none", "model": "dac"}))
-
-
-def parse_memory_kib(value: str | int) -> int:
-    """Memory as users write it, in KiB: `2GiB`, `512M`, `524288KiB`; a bare number is MiB, as in virt-install."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT])?(?:i?B)?\s*", str(value), re.IGNORECASE)
-    if match is None:
-        raise ValueError(f"memory {value!r} is not a size; write 2GiB, 512MiB or a number of MiB")
-    kib = float(match[1]) * 1024.0 ** "KMGT".index((match[2] or "M").upper())
-    if kib < 1:
-        raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
-    return round(kib)
-
-
-def masked(element: _xml.Element) -> _xml.Element:
-    """A copy with the passwords of graphics and of TLS secrets hidden, for people's eyes."""
-    copy = _xml.clone(element)
-    for node in copy.iter("graphics"):
-        if node.get("passwd") is not None:
-            node.set("passwd", "********")
-    return copy
-
-
-def facts(configured: _xml.Element | None, live: _xml.Element | None) -> dict[str, t.Any]:
-    """Disks, interfaces and what a restart would bring, as modules return them."""
-    domain = Domain("") if configured is None else from_element(configured)
-    pending = [] if live is None or configured is None else pending_fields(live, configured)
-    return {
-        "disks": [disk_facts(disk) for disk in domain.disks or ()],
-        "interfaces": [vars(interface) for interface in domain.interfaces or ()],
-        "restart_required": [f"{field.removesuffix('_kib')}: takes effect at the next start" for field in pending],
-    }
-
-
-def disk_facts(disk: Disk) -> dict[str, t.Any]:
-    """A disk as modules return it."""
-    source = disk.source
-    uris = list(source.uris)
-    return {
-        "target": disk.target,
-        "source": source.name or source.file or source.dev,
-        "uri": uris[0] if uris else None,
-        "uris": uris,
-        "format": disk.format,
-        "serial": disk.serial,
-    }

@@ -87,4 +87,4 @@ class ImageSources:
             return DiskSource.gluster(found.volume, path, servers)
 
         backing = tuple(Layer(source(layer.volume_path), layer.format) for layer in found.backing)
-        return ImageSource(source(found.volume_path), found.format, found.image_uuid, backing)
+        return ImageSource(source(found.volume_path), found.path, found.format, found.image_uuid, backing)

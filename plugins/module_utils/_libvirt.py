@@ -144,9 +144,14 @@ class Libvirt:
         with asking(f"set autostart of domain {name}"):
             self.connection.lookupByName(name).setAutostart(int(autostart))
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, *, paused: bool = False) -> None:
         with asking(f"start domain {name}"):
-            self.connection.lookupByName(name).create()
+            flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+            self.connection.lookupByName(name).createWithFlags(flags)
+
+    def suspend(self, name: str) -> None:
+        with asking(f"pause domain {name}"):
+            self.connection.lookupByName(name).suspend()
 
     def resume(self, name: str) -> None:
         with asking(f"resume domain {name}"):
@@ -205,7 +210,8 @@ class Libvirt:
         with asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
             domain = self.connection.lookupByName(wanted.domain)
             if LIVE in wanted.places:
-                _unplug(domain, wanted.image_uuid)
+                image = wanted.image_uuid
+                unplug(domain, f"image {image}", lambda live: disk_of(live, image))
             disk = disk_of(_record(domain).inactive, wanted.image_uuid) if NEXT in wanted.places else None
             if disk is not None:
                 domain.detachDeviceFlags(_xml.to_text(disk), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
@@ -222,17 +228,18 @@ class Libvirt:
         return answer["return"]
 
 
-def _unplug(domain: t.Any, image_uuid: str) -> None:
+def unplug(domain: t.Any, what: str, find: t.Callable[[_xml.Element], _xml.Element | None]) -> None:
+    """Take the device out of a running domain that `find` finds in its XML, if it is there."""
     end = time.monotonic() + UNPLUG_TIMEOUT_S
     press = 0.0
-    while (disk := disk_of(_xml.parse(domain.XMLDesc(0)), image_uuid)) is not None:
+    while (device := find(_xml.parse(domain.XMLDesc(0)))) is not None:
         if time.monotonic() >= end:
             raise LibvirtError(
-                f"cannot detach image {image_uuid} from domain {domain.name()}: the guest did not let go of it within"
-                f" {UNPLUG_TIMEOUT_S} s; see that its system is up and does not use the disk, and run again"
+                f"cannot detach {what} from domain {domain.name()}: the guest did not let go of it within"
+                f" {UNPLUG_TIMEOUT_S} s; see that its system is up and does not use it, and run again"
             )
         if time.monotonic() >= press:
-            _ask_for(domain, disk, again=bool(press))
+            _ask_for(domain, device, again=bool(press))
             press = time.monotonic() + PRESS_AGAIN_S
         time.sleep(POLL_S)  # the guest lets go when it likes, and is asked again meanwhile
 
@@ -284,7 +291,7 @@ def _record(domain: t.Any) -> DomainRecord:
             uuid=domain.UUIDString(),
             state=_state(domain),
             inactive=_xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | secure)),
-            live=_xml.parse(domain.XMLDesc(0)) if domain.isActive() else None,
+            live=_xml.parse(domain.XMLDesc(secure)) if domain.isActive() else None,
             autostart=bool(domain.isPersistent() and domain.autostart()),
             saved=_xml.parse(domain.managedSaveGetXMLDesc(0)) if domain.hasManagedSaveImage(0) else None,
             persistent=bool(domain.isPersistent()),

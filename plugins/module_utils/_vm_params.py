@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain
+from ansible_collections.gfapi.virt.plugins.module_utils import _machine, _overrides
+from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphics, Interface
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, ImageSource, gluster_disk
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, Interface
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
+from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_size
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 
 Params = t.Mapping[str, t.Any]
@@ -26,11 +28,18 @@ class Images(t.Protocol):
 
 @dataclass(frozen=True)
 class Desired:
-    """What is asked of one domain. `console` is the pattern to wait for after a start, with its time limit."""
+    """What is asked of one domain. `console` is the pattern to wait for after a start, with its time limit.
+
+    `live` is whether a running domain gets at once what it can, and `restarts` whether it is stopped and started for
+    the rest.
+    """
 
     domain: Domain
+    overrides: tuple[_overrides.Override, ...]
     state: str
     autostart: bool | None
+    live: bool
+    restarts: bool
     shutdown_timeout_s: int
     force_stop: bool
     console: tuple[str, int] | None
@@ -38,61 +47,160 @@ class Desired:
 
 def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk:
     """One entry of `disks`, its image looked up."""
-    target, bus, cache, discard = (entry[key] for key in ("target", "bus", "cache", "discard"))
+    target = entry["target"] or ""
     if target and not re.fullmatch(r"[a-z]{3,8}", target):
         raise ValueError(f"target {target!r} is not a target, as in vda")
-    if entry["name"]:
-        place = entry["storage_domain"] or storage_domain
-        if not place:
-            raise ValueError(f"disk {entry['name']}: name the storage domain that the image is in (storage_domain)")
-        image = images.find(place, entry["name"])
-        return gluster_disk(
-            image.source,
-            image.format,
-            target=target or "",
-            bus=bus,
-            serial=image.image_uuid,
-            backing=image.backing,
-            cache=cache,
-            discard=discard,
+    is_drive = entry["device"] == "cdrom"
+    place = entry["storage_domain"] or storage_domain
+    where = entry["name"] or entry["uri"] or entry["file"]
+    if not where and not is_drive:
+        raise ValueError(
+            "a disk needs one of name (of an image of a storage domain), uri and file; only a cdrom may lack it"
         )
-    where = entry["uri"] or entry["file"]
+    if entry["name"] and not place:
+        raise ValueError(f"disk {where}: name the storage domain that the image is in (storage_domain)")
+    common = {key: entry[key] for key in ("bus", "queues", "iothread", "boot_order", "serial", "shareable")}
+    common["iotune"] = None if entry["iotune"] is None else iotune_from(entry["iotune"], where)
+    if is_drive:
+        return _drive_from(entry, images, place, common)
+    if entry["iothread"] and entry["bus"] not in (None, "virtio"):
+        raise ValueError(f"disk {where}: only a disk on the virtio bus has an iothread of its own; leave iothread out")
+    modes = {"cache": entry["cache"], "discard": entry["discard"]}
+    if entry["name"]:
+        image = images.find(place or "", where)
+        common["serial"] = common["serial"] or image.image_uuid
+        return replace(
+            gluster_disk(image.source, image.format, target=target, backing=image.backing, **modes), **_given(common)
+        )
     if not entry["format"]:
         raise ValueError(f"disk {where}: name its format (raw or qcow2); a guest can forge what would be guessed")
     if entry["uri"]:
         source = DiskSource.from_uri(GlusterURI.parse(where))
-        return gluster_disk(source, entry["format"], target=target or "", bus=bus, cache=cache, discard=discard)
-    return Disk(DiskSource(file=where), target or "", entry["format"], bus, cache=cache, discard=discard)
+        return replace(gluster_disk(source, entry["format"], target=target, **modes), **_given(common))
+    return Disk(DiskSource(file=where), target, entry["format"], **modes, **common)
+
+
+def _given(values: Params) -> dict[str, t.Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _drive_from(entry: Params, images: Images, place: str | None, common: dict[str, t.Any]) -> Disk:
+    """A CD-ROM drive: its medium is reached through the mount, for libvirt opens it each time it is changed."""
+    if entry["uri"]:
+        raise ValueError(f"cdrom {entry['uri']}: a CD-ROM's medium is a file, or an image of a storage domain (name)")
+    image = images.find(place or "", entry["name"]) if entry["name"] else None
+    path, image_format = (image.path, image.format) if image else (entry["file"], entry["format"] or "raw")
+    return Disk(DiskSource(file=path), entry["target"] or "", image_format, device="cdrom", readonly=True, **common)
+
+
+def iotune_from(limits: Params, disk: str) -> tuple[tuple[str, int], ...]:
+    """Limits by libvirt's names, sorted as the model has them. Bytes may be sizes, as in 100MiB."""
+    found = []
+    for name, value in limits.items():
+        if not re.fullmatch(r"(total|read|write)_(bytes|iops)_sec(_max(_length)?)?|size_iops_sec", name):
+            raise ValueError(
+                f"disk {disk}: iotune {name!r} is no limit of libvirt, as in total_iops_sec, read_bytes_sec"
+            )
+        is_size = "bytes" in name and not name.endswith("length")
+        number = parse_size(str(value)) if is_size else int(value) if str(value).isdigit() else -1
+        if number < 0:
+            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number")
+        if number:
+            found.append((name, number))
+    return tuple(sorted(found))
 
 
 def interface_from(entry: Params) -> Interface:
     """One entry of `interfaces`."""
     if (entry["type"] == "user") == bool(entry["source"]):
-        need = "takes no source" if entry["type"] == "user" else f"needs the name of a {entry['type']} as its source"
+        what = {"direct": "device of the host"}.get(entry["type"], entry["type"])
+        need = "takes no source" if entry["type"] == "user" else f"needs the name of a {what} as its source"
         raise ValueError(f"interface of type {entry['type']} {need}")
+    if entry["mode"] and entry["type"] != "direct":
+        raise ValueError(f"interface of type {entry['type']} has no mode; only a direct one has")
     if entry["mac"] and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", entry["mac"]):
         raise ValueError(f"interface: mac {entry['mac']!r} is not a MAC address, as in 52:54:00:12:34:56")
-    return Interface(**{key: entry[key] for key in ("type", "source", "mac", "model")})
+    names = ("type", "source", "mac", "model", "mode", "queues", "boot_order")
+    mode = "bridge" if entry["type"] == "direct" else None
+    return Interface(**{**{key: entry[key] for key in names}, "mode": entry["mode"] or mode})
+
+
+def graphics_from(entry: Params) -> Graphics:
+    """One entry of `graphics`."""
+    port, password = entry["port"], entry["password"]
+    if port is not None and port and not 1 <= port <= 65535:
+        raise ValueError(f"{entry['type']} display: port {port} is no port; 0 is one that libvirt chooses")
+    if password and len(password) > 8 and entry["type"] == "vnc":
+        # the protocol's own limit; QEMU cuts the rest off without a word
+        raise ValueError("vnc display: its password has more than 8 characters, and VNC knows no longer one")
+    return Graphics(entry["type"], entry["listen"], port, password)
+
+
+def topology_from(entry: Params) -> tuple[int, int, int]:
+    """The option `cpu_topology`."""
+    sockets, cores, threads = (entry[key] for key in ("sockets", "cores", "threads"))
+    if min(sockets, cores, threads) < 1:
+        raise ValueError("cpu_topology: sockets, cores and threads are 1 or more")
+    return sockets, cores, threads
+
+
+def _memory(vm: Params, key: str) -> int | None:
+    return None if vm[key] is None else _machine.parse_memory_kib(vm[key])
 
 
 def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desired:
     """One domain's parameters in normal form."""
-    disks, interfaces = vm["disks"], vm["interfaces"]
-    if vm["vcpus"] is not None and vm["vcpus"] < 1:
-        raise ValueError(f"domain {vm['name']}: vcpus {vm['vcpus']} is less than 1")
-    keep_disks = disks is None or vm["state"] == "absent"
+    for key in ("vcpus", "vcpus_max"):
+        if vm[key] is not None and vm[key] < 1:
+            raise ValueError(f"domain {vm['name']}: {key} {vm[key]} is less than 1")
+    if vm["cpu_model"] and vm["cpu_mode"] not in (None, "custom"):
+        raise ValueError(f"domain {vm['name']}: cpu_model is for cpu_mode custom; leave one of the two out")
+    if vm["cpu_mode"] == "custom" and not vm["cpu_model"]:
+        raise ValueError(f"domain {vm['name']}: cpu_mode custom needs the model (cpu_model)")
+    if vm["secure_boot"] and vm["firmware"] == "bios":
+        raise ValueError(f"domain {vm['name']}: secure_boot needs firmware uefi")
+    is_kept = vm["state"] == "absent"
+    entries = [] if is_kept else [disk_from(entry, images, storage_domain) for entry in vm["disks"] or ()]
+    drives = tuple(disk for disk in entries if disk.device == "cdrom")
+    plain = (
+        "title", "description", "vcpus", "vcpus_max", "iothreads", "machine", "firmware", "kernel", "initrd", "cmdline",
+        "cpu_model", "scsi_queues", "serial_log", "rng", "guest_agent", "tpm", "watchdog", "balloon",
+    )  # fmt: skip
     domain = Domain(
         name=require_domain_name(vm["name"]),
         type=None if vm["virt_type"] == "auto" else vm["virt_type"],
-        memory_kib=None if vm["memory"] is None else _domain.parse_memory_kib(vm["memory"]),
+        memory_kib=_memory(vm, "memory"),
+        memory_max_kib=_memory(vm, "memory_max"),
+        secure_boot=vm["secure_boot"],
+        cpu_mode="custom" if vm["cpu_model"] else vm["cpu_mode"],
+        topology=None if vm["cpu_topology"] is None else topology_from(vm["cpu_topology"]),
+        metadata=None if vm["metadata"] is None else tuple(sorted((k, str(v)) for k, v in vm["metadata"].items())),
         boot=None if vm["boot"] is None else tuple(vm["boot"]),
-        disks=None if keep_disks else tuple(disk_from(entry, images, storage_domain) for entry in disks),
-        interfaces=None if interfaces is None else tuple(interface_from(entry) for entry in interfaces),
-        **{key: vm[key] for key in ("vcpus", "machine", "kernel", "initrd", "cmdline", "cpu_mode", "serial_log")},
+        disks=None if is_kept or vm["disks"] is None else tuple(disk for disk in entries if disk not in drives),
+        drives=drives or None,
+        interfaces=None if vm["interfaces"] is None else tuple(interface_from(entry) for entry in vm["interfaces"]),
+        graphics=None if vm["graphics"] is None else tuple(graphics_from(entry) for entry in vm["graphics"]),
+        **{key: vm[key] for key in plain},
     )
     wait_for = vm["wait_for"]
-    console = (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None
-    return Desired(domain, vm["state"], vm["autostart"], vm["shutdown_timeout"], vm["force_stop"], console)
+    return Desired(
+        domain,
+        tuple(override_from(entry) for entry in vm["xml_overrides"] or ()),
+        vm["state"],
+        vm["autostart"],
+        vm["live"],
+        vm["restart"] == "if_required",
+        vm["shutdown_timeout"],
+        vm["force_stop"],
+        (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None,
+    )
+
+
+def override_from(entry: Params) -> _overrides.Override:
+    """One entry of `xml_overrides`."""
+    return _overrides.parse_override(
+        entry["path"], value=entry["value"], xml=entry["xml"], absent=entry["state"] == "absent"
+    )
 
 
 def require_pattern(text: str) -> str:

@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _domain_facts, _overrides, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, applied, live_changes, pending_fields
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, Params, desired_from
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
@@ -28,10 +31,27 @@ def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain
     if wanted.disks is not None:
         drives = _domain.drive_targets(current.inactive) if current else ()
         wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, old or (), drives=drives))
+    if wanted.drives:
+        taken = {disk.target for disk in (old if wanted.disks is None else wanted.disks) or ()}
+        has = _domain.from_element(current.inactive).drives if current else ()
+        wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, has or (), taken=taken))
     if current:
         return _domain.edited(current.inactive, wanted)
     arch = libvirt.host_architecture()
     return _domain.new_element(_domain.with_defaults(wanted, arch=arch, has_kvm=libvirt.has_kvm(arch)))
+
+
+def overridden(element: _xml.Element, desired: Desired) -> _xml.Element:
+    """The configuration with what is asked for beyond the model."""
+    copy = _xml.clone(element)
+    _overrides.apply(copy, desired.overrides)
+    return copy
+
+
+def differing_fields(before: _xml.Element, modelled: _xml.Element, after: _xml.Element) -> list[str]:
+    """What a change is about: fields of the model, and `xml_overrides` for what is beyond them."""
+    fields = _domain.differing_fields(before, modelled)
+    return fields + (["xml_overrides"] if _xml.to_text(modelled) != _xml.to_text(after) else [])
 
 
 def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) -> Plan:
@@ -56,12 +76,15 @@ def plan_vm(
     if desired.state == "absent":
         return plan_absent(libvirt, current, desired), None
     name = desired.domain.name
-    after = configuration(libvirt, current, desired.domain)
-    actions = []
+    modelled = configuration(libvirt, current, desired.domain)
+    after = overridden(modelled, desired)
+    changes = changes_for(current, desired, after)
+    gains = [change for change in changes if change.kind == "attach"]
+    actions = change_actions(libvirt, name, gains, after)
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
-        fields = _domain.differing_fields(current.inactive, after)
+        fields = differing_fields(current.inactive, modelled, after)
         if fields and current.saved is not None:
             raise ValueError(
                 f"domain {name} would change ({', '.join(fields)}) but has a managed save, which goes on as it was;"
@@ -76,24 +99,74 @@ def plan_vm(
         actions.append(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
-    actions.extend(power_actions(libvirt, current, desired, after, uses))
+    actions += change_actions(libvirt, name, [change for change in changes if change not in gains], after)
+    actions += power_actions(libvirt, current, desired, after, uses)
     before = shown(current.inactive, current.state) if current else ""
     return Plan(before, shown(after, state_after(current, desired)), tuple(actions)), after
+
+
+def changes_for(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> tuple[Change, ...]:
+    """What a running domain gets at once; nothing when it is to stop, or to be left alone."""
+    if current is None or current.live is None or not desired.live or desired.state == "shut_off":
+        return ()
+    return live_changes(current.live, current.inactive, after)
+
+
+def change_actions(libvirt: Libvirt, name: str, changes: t.Iterable[Change], after: _xml.Element) -> list[Action]:
+    """The actions of changes to a running domain; those wait in which the guest has a say."""
+    running = RunningDomain(libvirt, name)
+    return [
+        Action(
+            change.words(name),
+            functools.partial(running.carry_out, change, after),
+            waits=change.kind in ("detach", "memory", "vcpus"),
+        )
+        for change in changes
+    ]
+
+
+def live_after(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> _xml.Element | None:
+    """The running domain as the live changes leave it; none where nothing runs."""
+    if current is None or current.live is None:
+        return None
+    return applied(current.live, changes_for(current, desired, after))
+
+
+def is_restarted(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> bool:
+    """Whether a running domain is stopped and started for what it cannot get otherwise."""
+    live = live_after(current, desired, after)
+    return desired.restarts and desired.state != "shut_off" and live is not None and bool(pending_fields(live, after))
+
+
+def running_after(current: DomainRecord | None, desired: Desired, after: _xml.Element | None) -> _xml.Element | None:
+    """The running domain when all is done; none where it does not run, or did not before."""
+    if after is None or desired.state == "shut_off":
+        return None
+    return after if is_restarted(current, desired, after) else live_after(current, desired, after)
 
 
 def power_actions(
     libvirt: Libvirt, current: DomainRecord | None, desired: Desired, after: _xml.Element, uses: VmUses
 ) -> list[Action]:
-    """From the power state that is to the one asked for."""
-    name = desired.domain.name
-    if desired.state == "shut_off" and current:
+    """From the power state that is to the one asked for, by way of a stop where that is needed and allowed."""
+    name, state = desired.domain.name, desired.state
+    if state == "shut_off" and current:
         return stop_actions(libvirt, current, desired)
-    if desired.state != "running" or (current and current.state == "running"):
-        return []
-    if current and current.state == "paused":
+    before = current.state if current else "shut_off"
+    stops = []
+    if current and is_restarted(current, desired, after):
+        stops = stop_actions(libvirt, current, desired)
+        before, state = "shut_off", before if state == "present" else state
+    if state not in ("running", "paused") or before == state:
+        return stops
+    if before == "paused":
         return [Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
-    used = next_used(current, after)
-    return [Action(f"start domain {name}", lambda: uses.start(name, used), waits=True), *wait_actions(desired, after)]
+    if before == "running":
+        return [Action(f"pause domain {name}", lambda: libvirt.suspend(name))]
+    used, paused = next_used(current, after), state == "paused"
+    words = f"start domain {name}, paused" if paused else f"start domain {name}"
+    start = Action(words, lambda: uses.start(name, used, paused=paused), waits=True)
+    return [*stops, start, *([] if paused else wait_actions(desired, after))]
 
 
 def next_used(current: DomainRecord | None, after: _xml.Element) -> tuple[_xml.Element, ...]:
@@ -138,21 +211,26 @@ def state_after(current: DomainRecord | None, desired: Desired) -> str:
 
 def shown(configured: _xml.Element, state: str) -> str:
     """A domain for the diff: its power state and its XML, secrets masked."""
-    return f"state: {state}\n{_xml.to_text(_domain.masked(configured))}"
+    return f"state: {state}\n{_xml.to_text(_domain_facts.masked(configured))}"
 
 
-def facts(name: str, state: str, record: DomainRecord | None, configured: _xml.Element | None) -> dict[str, t.Any]:
-    """What the module returns about a domain."""
-    if configured is None:
-        return {"name": name, "uuid": None, "state": "absent", "autostart": False, **_domain.facts(None, None)}
-    live = record.live if record and state in ("running", "paused") else None
-    return {
-        "name": name,
-        "uuid": record.uuid if record else None,
-        "state": state,
-        "autostart": bool(record and record.autostart),
-        **_domain.facts(configured, live),
-    }
+def facts(name: str, record: DomainRecord | None) -> dict[str, t.Any]:
+    """What the module returns about a domain as it is."""
+    if record is None:
+        return {"name": name, "uuid": None, "state": "absent", "autostart": False, **_domain_facts.facts(None, None)}
+    known = {"name": name, "uuid": record.uuid, "state": record.state, "autostart": record.autostart}
+    return {**known, **_domain_facts.facts(record.inactive, record.live)}
+
+
+def predicted(current: DomainRecord | None, desired: Desired, after: _xml.Element | None) -> dict[str, t.Any]:
+    """What it will return when the plan is carried out."""
+    name = desired.domain.name
+    if after is None:
+        return facts(name, None)
+    state = state_after(current, desired)
+    autostart = bool(current and current.autostart) if desired.autostart is None else desired.autostart
+    known = {"name": name, "uuid": current.uuid if current else None, "state": state, "autostart": autostart}
+    return {**known, **_domain_facts.facts(after, running_after(current, desired, after))}
 
 
 class RunningImages:
@@ -205,19 +283,18 @@ def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages, uses: V
     name = desired.domain.name
     current = libvirt.domain(name)
     plan, configured = plan_vm(libvirt, current, desired, uses)
-    if desired.state == "running" and configured is not None and not (current and current.is_active):
+    if desired.state in ("running", "paused") and configured is not None and not (current and current.is_active):
         running.claim(name, configured)
         uses.require_startable(name, next_used(current, configured))
-    plan = uses.noting(plan, current, configured, stops=desired.state in ("shut_off", "absent"))
+    plan = uses.noting(plan, current, configured, running_after(current, desired, configured))
 
-    def read() -> dict[str, t.Any]:
-        now = libvirt.domain(name)
-        return facts(name, now.state if now else "absent", now, now.inactive if now else None)
-
-    predicted = facts(name, state_after(current, desired), current, configured)
-    if configured is not None and desired.autostart is not None:
-        predicted["autostart"] = desired.autostart
-    return Item(name, plan, predicted, read, warnings_for(current, configured))
+    return Item(
+        name,
+        plan,
+        predicted(current, desired, configured),
+        lambda: facts(name, libvirt.domain(name)),
+        warnings_for(current, configured),
+    )
 
 
 def require_driver(host: Host, items: t.Sequence[Item]) -> None:

@@ -56,17 +56,19 @@ class VmUses:
         self._places: dict[str, MountedStorageDomain | None] = {}
         self._swept: set[str] = set()
 
-    def noting(self, plan: Plan, current: DomainRecord | None, after: _xml.Element | None, *, stops: bool) -> Plan:
+    def noting(
+        self, plan: Plan, current: DomainRecord | None, after: _xml.Element | None, running: _xml.Element | None
+    ) -> Plan:
         """The plan with the notes: what a VM is to use before its first action, what it uses after its last.
 
         A VM without a note gets one, also where nothing else is to be done. `after` is the configuration in the end,
-        and `stops` whether the VM does not run then.
+        and `running` the running domain then.
         """
         if not self._libvirt.uri.endswith("///system"):
             return plan
         live, saved, inactive = (current.live, current.saved, current.inactive) if current else (None, None, None)
         # undefining takes the managed save along
-        last = self._images(None if stops else live, None if after is None else saved, after)
+        last = self._images(running, None if after is None else saved, after)
         first = _union(last, self._images(live, saved, inactive))
         if not first:
             return plan
@@ -176,7 +178,7 @@ class VmUses:
         _require_no_template(written)
         self._require_ours(_opened(written))
 
-    def start(self, name: str, used: t.Sequence[_xml.Element]) -> None:
+    def start(self, name: str, used: t.Sequence[_xml.Element], *, paused: bool = False) -> None:
         """Start a VM, if no other host does so meanwhile: the leases of its images are locked, on all hosts."""
         written = self._written(name, used)
         with contextlib.ExitStack() as locks:
@@ -184,7 +186,7 @@ class VmUses:
                 locks.enter_context(_starting(volume))
             _require_no_template(written)
             self._require_ours(_opened(written))
-            self._libvirt.start(name)
+            self._libvirt.start(name, paused=paused)
 
     def _written(self, name: str, used: t.Sequence[_xml.Element]) -> list[ImageVolumeOf]:
         keys = sorted({key for configuration in used for key in written_images(configuration)})

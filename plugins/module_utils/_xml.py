@@ -80,6 +80,12 @@ def require_printable(text: str) -> str:
     return text
 
 
+def child(root: Element, tag: str) -> Element:
+    """The first child with a tag, made where there is none."""
+    found = root.find(tag)
+    return etree.SubElement(root, tag) if found is None else found
+
+
 def child_text(root: Element, path: str) -> str | None:
     """The text of the first element at a path; `None` if there is no such element."""
     found = root.find(path)

@@ -15,6 +15,8 @@ description:
     owned by 36:36.
   - An existing domain is changed only at the places named here. What an administrator added by hand stays, and so do
     uuid, MAC and PCI addresses.
+  - A running domain gets at once what it can have without a restart, as disks, interfaces, media, limits, passwords of
+    displays, and memory and processors where there is room for more. The rest is named in RV(vm.restart_required).
   - Takes one domain, or a list of them in O(vms). Those of a list start and stop side by side.
   - A domain is noted as a user of its images in their storage domain, so that M(gfapi.virt.gfapi_disk) and
     M(gfapi.virt.glusterfs_domain) leave them alone on other hosts, and name it.
@@ -46,25 +48,76 @@ options:
             - V(present) defines the domain and leaves its power state alone.
             - V(running) starts it too, or resumes it when it is paused. A domain is not started while another host has
               an image open that it would write to.
+            - V(paused) starts it with its processors stopped, or stops those of a running one.
             - V(shut_off) asks the guest to power off and waits for it.
             - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).
           type: str
-          choices: [present, running, shut_off, absent]
+          choices: [present, running, paused, shut_off, absent]
           default: present
+        title:
+          description:
+            - Title of the domain, one line.
+          type: str
+        description:
+          description:
+            - Description of the domain.
+          type: str
+        metadata:
+          description:
+            - Names and values that are kept with the domain, in a namespace of their own, C(urn:gfapi.virt:vm:1).
+              Metadata of other programs stay as they are.
+          type: dict
         memory:
           description:
-            - Memory, as in V(2GiB) or V(512MiB). A bare number is MiB.
+            - Memory that the guest has, as in V(2GiB) or V(512MiB). A bare number is MiB.
             - Needed when the domain is first defined.
+          type: str
+        memory_max:
+          description:
+            - Memory that the guest can be given while it runs. Without it a domain keeps what room it has.
           type: str
         vcpus:
           description:
-            - Number of virtual CPUs. A new domain gets one if none is given.
+            - Number of virtual CPUs that the guest has. A new domain gets one if none is given.
+          type: int
+        vcpus_max:
+          description:
+            - Number of virtual CPUs that the guest can be given while it runs. Without it a domain keeps what room it
+              has.
           type: int
         cpu_mode:
           description:
             - CPU mode. A new KVM domain gets V(host-model) if none is given.
           type: str
-          choices: [host-model, host-passthrough, maximum]
+          choices: [host-model, host-passthrough, maximum, custom]
+        cpu_model:
+          description:
+            - CPU model by libvirt's name, for O(vms[].cpu_mode=custom), as in V(Haswell).
+          type: str
+        cpu_topology:
+          description:
+            - What the guest sees of the processors. Their product is O(vms[].vcpus_max), or else O(vms[].vcpus).
+          type: dict
+          suboptions:
+            sockets:
+              description:
+                - Number of sockets.
+              type: int
+              default: 1
+            cores:
+              description:
+                - Cores in a socket.
+              type: int
+              default: 1
+            threads:
+              description:
+                - Threads of a core.
+              type: int
+              default: 1
+        iothreads:
+          description:
+            - Number of threads of QEMU that serve disks, see O(vms[].disks[].iothread).
+          type: int
         machine:
           description:
             - Machine type. V(q35) and V(pc) mean the newest of their kind and leave a versioned one of that kind be.
@@ -76,6 +129,16 @@ options:
           type: str
           choices: [auto, kvm, qemu]
           default: auto
+        firmware:
+          description:
+            - Kind of firmware. libvirt chooses the file. The one that an existing domain names goes when the kind
+              changes.
+          type: str
+          choices: [bios, uefi]
+        secure_boot:
+          description:
+            - Whether a domain with O(vms[].firmware=uefi) starts signed systems only, by keys that the firmware has.
+          type: bool
         kernel:
           description:
             - Kernel file on the hypervisor, for direct boot.
@@ -97,11 +160,19 @@ options:
         disks:
           description:
             - All disks of the domain. A disk that is not listed is taken out of the configuration, its image stays.
-            - Leave it out to leave the disks alone. CD-ROM and floppy drives are never touched.
+            - Leave it out to leave the disks alone. CD-ROM drives that are not listed, and floppy drives, are never
+              touched.
             - Each disk is named by O(vms[].disks[].name), O(vms[].disks[].uri) or O(vms[].disks[].file).
           type: list
           elements: dict
           suboptions:
+            device:
+              description:
+                - V(cdrom) is a CD-ROM drive, whose medium is reached through the mount. Without a name or a file it is
+                  empty.
+              type: str
+              choices: [disk, cdrom]
+              default: disk
             storage_domain:
               description:
                 - Storage domain of the image, by name, uuid or mount point; else the one of the whole task.
@@ -145,6 +216,35 @@ options:
               type: str
               choices: [unmap, ignore]
               default: unmap
+            serial:
+              description:
+                - Serial number that the guest sees. An image of a storage domain has its uuid for one.
+              type: str
+            boot_order:
+              description:
+                - Place in the order of devices to boot from, 1 first. It excludes O(vms[].boot).
+              type: int
+            queues:
+              description:
+                - Number of queues of a disk on the V(virtio) bus. For the V(scsi) bus see O(vms[].scsi_queues).
+              type: int
+            iothread:
+              description:
+                - Which of O(vms[].iothreads) serves a disk on the V(virtio) bus, 1 for the first.
+              type: int
+            iotune:
+              description:
+                - Limits by libvirt's names, as in C(total_iops_sec) or C(read_bytes_sec), of which bytes may be sizes
+                  (V(100MiB)). An empty one takes them away.
+              type: dict
+            shareable:
+              description:
+                - Whether several domains may write to it at once. Only a cluster file system survives that.
+              type: bool
+        scsi_queues:
+          description:
+            - Number of queues of the virtio-scsi controller.
+          type: int
         interfaces:
           description:
             - All network interfaces of the domain, matched by MAC address where given, else by position.
@@ -156,12 +256,17 @@ options:
               description:
                 - Kind of interface.
               type: str
-              choices: [network, bridge, user]
+              choices: [network, bridge, direct, user]
               default: network
             source:
               description:
-                - Name of the libvirt network or of the bridge. V(user) takes none.
+                - Name of the libvirt network, of the bridge, or of the host's device for V(direct). V(user) takes none.
               type: str
+            mode:
+              description:
+                - Mode of a V(direct) one; V(bridge) if none is given.
+              type: str
+              choices: [bridge, vepa, private, passthrough]
             mac:
               description:
                 - MAC address. A new interface without one gets one made from the domain's name and its position.
@@ -170,15 +275,109 @@ options:
               description:
                 - Model. A new interface gets V(virtio) if none is given.
               type: str
+            queues:
+              description:
+                - Number of queues.
+              type: int
+            boot_order:
+              description:
+                - Place in the order of devices to boot from, 1 first. It excludes O(vms[].boot).
+              type: int
+        graphics:
+          description:
+            - All displays of the domain. Leave it out to leave them alone. A domain's first one brings a video card.
+          type: list
+          elements: dict
+          suboptions:
+            type:
+              description:
+                - Kind of display.
+              type: str
+              choices: [vnc, spice]
+              default: vnc
+            listen:
+              description:
+                - Address of the host to listen at. libvirt's own default is C(127.0.0.1).
+              type: str
+            port:
+              description:
+                - Port, or V(0) for one that libvirt chooses at each start.
+              type: int
+            password:
+              description:
+                - Password, at most 8 characters for VNC. It is shown nowhere. An empty one takes it away.
+              type: str
         serial_log:
           description:
             - File on the hypervisor that the serial console is logged to, from each start anew.
             - Below C(/var/log/libvirt/qemu) it is rotated with libvirt's own logs.
           type: path
+        guest_agent:
+          description:
+            - Whether there is a channel for the guest agent of QEMU.
+          type: bool
+        rng:
+          description:
+            - Whether the guest gets entropy from the host. A new domain does if nothing is said.
+          type: bool
+        balloon:
+          description:
+            - Whether memory can be taken from the guest and given back. A new domain has that if nothing is said.
+          type: bool
+        tpm:
+          description:
+            - Version of an emulated TPM.
+            - With disks on gfapi, swtpm must run as QEMU's user, which C(swtpm_user) and C(swtpm_group) of
+              C(/etc/libvirt/qemu.conf) say.
+          type: str
+          choices: [none, "1.2", "2.0"]
+        watchdog:
+          description:
+            - What is done with a guest that does not answer its watchdog.
+          type: str
+          choices: [none, reset, poweroff, shutdown, pause, dump, inject-nmi]
+        xml_overrides:
+          description:
+            - What no option of this module says, at places of the domain's XML below C(<domain>).
+            - Values are compared as libvirt prints them, so write them as C(virsh dumpxml --inactive) shows them.
+          type: list
+          elements: dict
+          suboptions:
+            path:
+              description:
+                - Names of elements with what attributes they have, and of an attribute in the end, as in
+                  V(features/hyperv/relaxed/@state) or V(devices/controller[@type='usb']/@model). What lacks is made.
+              type: str
+              required: true
+            value:
+              description:
+                - Value of the attribute, or text of the element.
+              type: str
+            xml:
+              description:
+                - An element that is to be below the path. One that says all of it already, and more, is left as it is.
+              type: str
+            state:
+              description:
+                - V(absent) takes out what the path finds.
+              type: str
+              choices: [present, absent]
+              default: present
         autostart:
           description:
             - Whether the domain starts with its host.
           type: bool
+        live:
+          description:
+            - Whether a running domain gets at once what it can. The rest waits for its next start.
+          type: bool
+          default: true
+        restart:
+          description:
+            - Whether a running domain is shut down and started for what it cannot get otherwise.
+          type: str
+          choices: [never, if_required]
+          default: never
         shutdown_timeout:
           description:
             - Seconds to wait for the guest to power off.
@@ -274,6 +473,47 @@ EXAMPLES = r"""
       console: "login:|ready"
       timeout: 90
 
+- name: VM web has a second disk with limits at once, and more processors after its next start
+  gfapi.virt.libvirt_vm:
+    name: web
+    vcpus: 4
+    storage_domain: vms
+    disks:
+      - name: web-root
+      - name: web-data
+        iotune: {total_iops_sec: 500}
+  register: web
+
+- name: What of VM web waits for its next start
+  ansible.builtin.debug:
+    var: web.vm.restart_required
+
+- name: VM app1 boots with secure boot from a CD-ROM, has a TPM and a display with a password
+  gfapi.virt.libvirt_vm:
+    name: app1
+    memory: 4GiB
+    firmware: uefi
+    secure_boot: true
+    tpm: "2.0"
+    guest_agent: true
+    storage_domain: vms
+    disks:
+      - name: app1-root
+        boot_order: 2
+      - device: cdrom
+        file: /var/lib/images/installer.iso
+        boot_order: 1
+    graphics:
+      - type: vnc
+        password: "{{ app1_password }}"
+
+- name: VM web hides from its guest that it is one
+  gfapi.virt.libvirt_vm:
+    name: web
+    xml_overrides:
+      - path: features/kvm/hidden/@state
+        value: "on"
+
 - name: VM web is shut down, by force if it does not answer within half a minute
   gfapi.virt.libvirt_vm:
     name: web
@@ -335,7 +575,8 @@ vm:
       type: list
       elements: dict
       returned: always
-      sample: [{type: network, source: default, mac: "52:54:00:04:e6:22", model: virtio}]
+      sample:
+        - {type: network, source: default, mac: "52:54:00:04:e6:22", model: virtio, mode: null, queues: 2, boot_order: null}
     restart_required:
       description: What differs between the running domain and its configuration, and so takes a restart.
       type: list
@@ -361,6 +602,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_it
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 DISK_SPEC = {
+    "device": {"type": "str", "choices": ["disk", "cdrom"], "default": "disk"},
     "storage_domain": {"type": "str"},
     "name": {"type": "str"},
     "uri": {"type": "str"},
@@ -374,21 +616,59 @@ DISK_SPEC = {
         "default": "none",
     },
     "discard": {"type": "str", "choices": ["unmap", "ignore"], "default": "unmap"},
+    "serial": {"type": "str"},
+    "boot_order": {"type": "int"},
+    "queues": {"type": "int"},
+    "iothread": {"type": "int"},
+    "iotune": {"type": "dict"},
+    "shareable": {"type": "bool"},
 }
 INTERFACE_SPEC = {
-    "type": {"type": "str", "choices": ["network", "bridge", "user"], "default": "network"},
+    "type": {"type": "str", "choices": ["network", "bridge", "direct", "user"], "default": "network"},
     "source": {"type": "str"},
+    "mode": {"type": "str", "choices": ["bridge", "vepa", "private", "passthrough"]},
     "mac": {"type": "str"},
     "model": {"type": "str"},
+    "queues": {"type": "int"},
+    "boot_order": {"type": "int"},
+}
+GRAPHICS_SPEC = {
+    "type": {"type": "str", "choices": ["vnc", "spice"], "default": "vnc"},
+    "listen": {"type": "str"},
+    "port": {"type": "int"},
+    "password": {"type": "str", "no_log": True},
+}
+OVERRIDE_SPEC = {
+    "path": {"type": "str", "required": True},
+    "value": {"type": "str"},
+    "xml": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 VM_SPEC = {
     "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "running", "shut_off", "absent"], "default": "present"},
+    "state": {
+        "type": "str",
+        "choices": ["present", "running", "paused", "shut_off", "absent"],
+        "default": "present",
+    },
+    "title": {"type": "str"},
+    "description": {"type": "str"},
+    "metadata": {"type": "dict"},
     "memory": {"type": "str"},
+    "memory_max": {"type": "str"},
     "vcpus": {"type": "int"},
-    "cpu_mode": {"type": "str", "choices": ["host-model", "host-passthrough", "maximum"]},
+    "vcpus_max": {"type": "int"},
+    "cpu_mode": {"type": "str", "choices": ["host-model", "host-passthrough", "maximum", "custom"]},
+    "cpu_model": {"type": "str"},
+    "cpu_topology": {
+        "type": "dict",
+        "options": {name: {"type": "int", "default": 1} for name in ("sockets", "cores", "threads")},
+    },
+    "iothreads": {"type": "int"},
     "machine": {"type": "str"},
     "virt_type": {"type": "str", "choices": ["auto", "kvm", "qemu"], "default": "auto"},
+    "firmware": {"type": "str", "choices": ["bios", "uefi"]},
+    "secure_boot": {"type": "bool"},
     "kernel": {"type": "path"},
     "initrd": {"type": "path"},
     "cmdline": {"type": "str"},
@@ -398,11 +678,23 @@ VM_SPEC = {
         "elements": "dict",
         "options": DISK_SPEC,
         "mutually_exclusive": [("name", "uri", "file")],
-        "required_one_of": [("name", "uri", "file")],
     },
+    "scsi_queues": {"type": "int"},
     "interfaces": {"type": "list", "elements": "dict", "options": INTERFACE_SPEC},
+    "graphics": {"type": "list", "elements": "dict", "options": GRAPHICS_SPEC},
     "serial_log": {"type": "path"},
+    "guest_agent": {"type": "bool"},
+    "rng": {"type": "bool"},
+    "balloon": {"type": "bool"},
+    "tpm": {"type": "str", "choices": ["none", "1.2", "2.0"]},
+    "watchdog": {
+        "type": "str",
+        "choices": ["none", "reset", "poweroff", "shutdown", "pause", "dump", "inject-nmi"],
+    },
+    "xml_overrides": {"type": "list", "elements": "dict", "options": OVERRIDE_SPEC},
     "autostart": {"type": "bool"},
+    "live": {"type": "bool", "default": True},
+    "restart": {"type": "str", "choices": ["never", "if_required"], "default": "never"},
     "shutdown_timeout": {"type": "int", "default": 120},
     "force_stop": {"type": "bool", "default": False},
     "wait_for": {

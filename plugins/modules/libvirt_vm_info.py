@@ -111,7 +111,7 @@ vms:
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain_facts
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
@@ -143,7 +143,7 @@ def disks_of(libvirt: Libvirt, record: DomainRecord, fuse_mounts: t.Sequence[str
 def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
     """A disk as the module returns it."""
     return {
-        **_domain.disk_facts(disk),
+        **_domain_facts.disk_facts(disk),
         "io_path": path.kind if path else None,
         "servers": list(path.servers) if path else [],
     }
@@ -161,7 +161,7 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
                 "uuid": record.uuid,
                 "state": record.state,
                 "autostart": record.autostart,
-                **_domain.facts(record.inactive, record.live),
+                **_domain_facts.facts(record.inactive, record.live),
                 "disks": disks_of(libvirt, record, fuse_mounts),
             }
             for record in records

@@ -14,6 +14,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
+from ansible_collections.gfapi.virt.plugins.module_utils._live import device_like, disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
 
@@ -164,6 +165,8 @@ class FakeLibvirt:
         for kind in made.iterfind("os/type"):
             machine = kind.get("machine", "pc")
             kind.set("machine", {"q35": "pc-q35-7.2", "pc": "pc-i440fx-7.2"}.get(machine, machine))
+        for index, port in enumerate(made.iterfind("devices/controller[@model='pcie-root-port']"), start=1):
+            port.set("index", str(index))
         for number, disk in enumerate(made.iterfind("devices/disk")):
             if disk.find("address") is None:
                 disk.append(_xml.element("address", {"type": "pci", "bus": f"0x{number + 4:02x}"}))
@@ -183,8 +186,13 @@ class FakeLibvirt:
     def set_autostart(self, name: str, *, autostart: bool) -> None:
         self._change(name, autostart=autostart)
 
-    def start(self, name: str) -> None:
-        self._change(name, state="running", live=_xml.clone(self.records[name].inactive), saved=None)
+    def start(self, name: str, *, paused: bool = False) -> None:
+        live = _xml.clone(self.records[name].inactive)
+        self._change(name, state="paused" if paused else "running", live=live, saved=None)
+
+    @property
+    def connection(self) -> FakeConnection:
+        return FakeConnection(self)
 
     def managed_save(self, name: str) -> None:
         self._change(name, state="shut_off", live=None, saved=self.records[name].live)
@@ -192,7 +200,7 @@ class FakeLibvirt:
     def make_transient(self, name: str) -> None:
         self._change(name, persistent=False)
 
-    def pause(self, name: str) -> None:
+    def suspend(self, name: str) -> None:
         self._change(name, state="paused")
 
     def resume(self, name: str) -> None:
@@ -203,3 +211,68 @@ class FakeLibvirt:
 
     def _change(self, name: str, **values: t.Any) -> None:
         self.records[name] = replace(self.records[name], **values)
+
+
+class FakeConnection:
+    """libvirt's own interface to the domains of a `FakeLibvirt`."""
+
+    def __init__(self, libvirt: FakeLibvirt) -> None:
+        self._libvirt = libvirt
+
+    def lookupByName(self, name: str) -> FakeRunningDomain:
+        return FakeRunningDomain(self._libvirt.records[name])
+
+
+class FakeRunningDomain:
+    """A running domain whose guest lets go of devices at once, and whose driver gives memory back."""
+
+    def __init__(self, record: DomainRecord) -> None:
+        assert record.live is not None
+        self._live, self._name = record.live, record.name
+
+    def name(self) -> str:
+        return self._name
+
+    def info(self) -> list[int]:
+        return [1, 0, int(self._live.findtext("currentMemory", "0"))]
+
+    def XMLDesc(self, _flags: int) -> str:
+        return _xml.to_text(self._live)
+
+    def attachDeviceFlags(self, text: str, _flags: int) -> None:
+        device = _xml.parse(text)
+        assert device_like(self._live, device) is None, "libvirt refuses a device that is there"
+        used = {node.get("bus") for node in self._live.iterfind(".//address[@type='pci']")}
+        free = next(f"0x{bus:02x}" for bus in range(0x40, 0xFF) if f"0x{bus:02x}" not in used)
+        device.append(_xml.element("address", {"type": "pci", "bus": free}))
+        _xml.child(self._live, "devices").append(device)
+
+    def detachDeviceFlags(self, text: str, _flags: int) -> None:
+        self._remove(_xml.parse(text))
+
+    def updateDeviceFlags(self, text: str, _flags: int) -> None:
+        device = _xml.parse(text)
+        self._remove(device)
+        _xml.child(self._live, "devices").append(device)
+
+    def setMemoryFlags(self, memory_kib: int, _flags: int) -> None:
+        _xml.child(self._live, "currentMemory").text = str(memory_kib)
+
+    def setVcpusFlags(self, number: int, _flags: int) -> None:
+        vcpu = _xml.child(self._live, "vcpu")
+        vcpu.attrib.pop("current", "")
+        if vcpu.text != str(number):
+            vcpu.set("current", str(number))
+
+    def setBlockIoTune(self, target: str, limits: dict[str, int], _flags: int) -> None:
+        disk = disk_at(self._live, target)
+        for old in disk.findall("iotune"):
+            disk.remove(old)
+        nodes = [_xml.element(name, text=str(value)) for name, value in sorted(limits.items()) if value]
+        if nodes:
+            disk.append(_xml.element("iotune", None, *nodes))
+
+    def _remove(self, device: _xml.Element) -> None:
+        there = device_like(self._live, device)
+        assert there is not None, "libvirt knows no such device"
+        _xml.child(self._live, "devices").remove(there)

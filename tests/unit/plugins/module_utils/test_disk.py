@@ -127,7 +127,8 @@ def test_every_field_is_read_from_its_own_place() -> None:
     disk = from_element(
         _xml.parse(
             '<disk type="network" device="lun">'
-            '<driver name="qemu" type="qcow2" cache="none" error_policy="stop" io="native" discard="unmap"/>'
+            '<driver name="qemu" type="qcow2" cache="none" error_policy="stop" io="native" discard="unmap"'
+            ' queues="4" iothread="1"/><iotune><total_iops_sec>9</total_iops_sec></iotune>'
             '<source protocol="gluster" name="v/p"><host name="h"/></source>'
             '<backingStore type="file"><format type="qcow2"/><source file="/b"/><backingStore/></backingStore>'
             '<target dev="sda" bus="sata"/><serial>s</serial><boot order="2"/><readonly/><shareable/></disk>'
@@ -135,7 +136,7 @@ def test_every_field_is_read_from_its_own_place() -> None:
     )
     assert disk == Disk(
         DiskSource(protocol="gluster", name="v/p", hosts=(Host("h"),)), "sda", "qcow2", "sata", "lun", "none", "native",
-        "unmap", "stop", "s", "2", True, True, (Layer(DiskSource(file="/b"), "qcow2"),),
+        "unmap", "stop", "s", 2, True, True, 4, 1, (("total_iops_sec", 9),), (Layer(DiskSource(file="/b"), "qcow2"),),
     )  # fmt: skip
     unsaid = Disk(DiskSource(), "")
     assert [f.name for f in dataclasses.fields(Disk) if getattr(disk, f.name) == getattr(unsaid, f.name)] == []
@@ -292,7 +293,7 @@ WRITTEN: t.Final = {
     "sata": gluster_disk(BASE, "qcow2", target="sda", bus="sata"),
     "port": gluster_disk(DiskSource.from_uri(GlusterURI("v", "p", port=1)), "raw", target="vda"),
     "file": Disk(DiskSource(file="/mnt/a b"), "vda", "raw", cache="none", io="native", backing=()),
-    "block device": Disk(DiskSource(dev="/dev/sda"), "sda", "raw", "scsi", "lun", shareable=True, boot_order="1"),
+    "block device": Disk(DiskSource(dev="/dev/sda"), "sda", "raw", "scsi", "lun", shareable=True, boot_order=1),
     "read-only": Disk(DiskSource(file="/mnt/a"), "vdc", readonly=True),
 }
 
@@ -468,7 +469,7 @@ all_disks = st.builds(
     discard=unsaid_or("unmap"),
     error_policy=unsaid_or("stop", "report"),
     serial=st.none() | st.uuids().map(str),
-    boot_order=unsaid_or("1", "12"),
+    boot_order=unsaid_or(1, 12),
     readonly=unsaid_or(True),
     shareable=unsaid_or(True),
     backing=st.none() | layers,

@@ -153,10 +153,19 @@ def test_a_vm_that_lost_its_last_disk_has_no_note(hv1: HostOf) -> None:
 
 def test_what_a_running_vm_still_has_stays_noted_until_it_stops(hv1: HostOf) -> None:
     hv1.run(disks=["a"], state="running")
-    hv1.run(disks=["b"])
+    hv1.run(disks=["b"], live=False)
     assert hv1.notes == {"web": {"a", "b"}}
     hv1.run(state="shut_off")
     assert hv1.notes == {"web": {"b"}}
+
+
+def test_disks_that_a_running_vm_gets_and_loses_at_once_are_noted(hv1: HostOf) -> None:
+    hv1.run(disks=["a"], state="running")
+    hv1.run(disks=["a", "b"])
+    assert hv1.notes == {"web": {"a", "b"}}
+    hv1.run(disks=["b"])
+    assert hv1.notes == {"web": {"b"}}
+    assert hv1.run(disks=["b"]) == []
 
 
 def test_what_a_saved_vm_goes_on_with_stays_noted(hv1: HostOf) -> None:

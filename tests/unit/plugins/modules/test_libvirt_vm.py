@@ -12,11 +12,18 @@ from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource
+from ansible_collections.gfapi.virt.plugins.module_utils._live import disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
-from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, INTERFACE_SPEC, VM_SPEC
+from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import (
+    DISK_SPEC,
+    GRAPHICS_SPEC,
+    INTERFACE_SPEC,
+    OVERRIDE_SPEC,
+    VM_SPEC,
+)
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 
 SERVERS = ("gluster1", "gluster2", "gluster3")
@@ -29,7 +36,7 @@ class FakeImages:
 
     def find(self, storage_domain: str, name: str) -> ImageSource:
         source = DiskSource.gluster("vmstore", f"{storage_domain}/images/{name}/leaf", SERVERS)
-        return ImageSource(source, "qcow2", name, ())
+        return ImageSource(source, f"/mnt/{storage_domain}/{name}", "qcow2", name, ())
 
 
 class FakeHost:
@@ -49,8 +56,9 @@ def vm(**values: t.Any) -> dict[str, t.Any]:
     made = filled(VM_SPEC, {"name": "web", **values})
     if made["disks"] is not None:
         made["disks"] = [filled(DISK_SPEC, disk) for disk in made["disks"]]
-    if made["interfaces"] is not None:
-        made["interfaces"] = [filled(INTERFACE_SPEC, nic) for nic in made["interfaces"]]
+    for name, spec in (("interfaces", INTERFACE_SPEC), ("graphics", GRAPHICS_SPEC), ("xml_overrides", OVERRIDE_SPEC)):
+        if made[name] is not None:
+            made[name] = [filled(spec, entry) for entry in made[name]]
     return made
 
 
@@ -193,13 +201,124 @@ def test_interface_keeps_its_mac(libvirt: FakeLibvirt) -> None:
 
 def test_change_to_a_running_vm_names_what_takes_a_restart(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="running")))
-    (result,) = carry_out(items(libvirt, vm(memory="4GiB", disks=[{"name": "root"}])))
+    (result,) = carry_out(items(libvirt, vm(memory="4GiB", disks=[{"name": "root"}], live=False)))
     assert [reason.split(":")[0] for reason in result["restart_required"]] == ["memory", "disks"]
+
+
+LIVE: t.Final = [
+    pytest.param({"memory": "1GiB", "memory_max": "2GiB"}, ["change memory of running domain web"], [], id="memory"),
+    pytest.param({"memory": "4GiB"}, [], ["memory"], id="more memory than there is room for"),
+    pytest.param({"vcpus": 3}, ["change vcpus of running domain web"], [], id="processors"),
+    pytest.param({"vcpus": 1}, [], ["vcpus"], id="fewer processors"),
+    pytest.param({"vcpus": 6}, [], ["vcpus", "vcpus_max"], id="more processors than there is room for"),
+    pytest.param({"disks": [{"name": "root"}]}, ["detach disk sda from running domain web"], [], id="disk taken out"),
+    pytest.param(
+        {"disks": [{"name": "root"}, {"name": "data", "bus": "scsi"}, {"name": "more"}]},
+        ["attach disk vdb to running domain web"],
+        [],
+        id="disk added",
+    ),
+    pytest.param(
+        {"disks": [{"name": "root", "iotune": {"total_iops_sec": 100}}, {"name": "data", "bus": "scsi"}]},
+        ["change limits of disk vda of running domain web"],
+        [],
+        id="limits of a disk",
+    ),
+    pytest.param(
+        {"disks": [{"name": "root"}, {"name": "data", "bus": "scsi"}, {"name": "more", "bus": "sata"}]},
+        [],
+        ["disks"],
+        id="disk on a bus that takes none while it runs",
+    ),
+    pytest.param(
+        {"disks": [{"name": "other", "target": "vda"}, {"name": "data", "bus": "scsi"}]},
+        [],
+        ["disks"],
+        id="another disk in its place",
+    ),
+    pytest.param(
+        {"interfaces": [{"source": "other"}]},
+        ["change interface MAC of running domain web"],
+        [],
+        id="interface elsewhere",
+    ),
+    pytest.param({"interfaces": []}, ["detach interface MAC from running domain web"], [], id="interface taken out"),
+    pytest.param(
+        {"interfaces": [{"source": "default", "model": "e1000"}]}, [], ["interfaces"], id="model of an interface"
+    ),
+    pytest.param(
+        {"guest_agent": True}, ["attach channel of the guest agent to running domain web"], [], id="guest agent"
+    ),
+    pytest.param(
+        {"graphics": [{"password": "new"}]},
+        ["change password of the vnc display of running domain web"],
+        [],
+        id="password",
+    ),
+    pytest.param({"graphics": [{"port": 5999}]}, [], ["graphics"], id="port of a display"),
+    pytest.param({"watchdog": "reset", "tpm": "2.0"}, [], ["tpm", "watchdog"], id="devices that stay"),
+    pytest.param(
+        {"disks": [{"device": "cdrom", "file": "/b.iso"}, {"name": "root"}, {"name": "data", "bus": "scsi"}]},
+        ["change medium of drive sdb of running domain web"],
+        [],
+        id="medium",
+    ),
+    pytest.param({"title": "shop"}, [], [], id="title"),
+]
+
+
+@pytest.mark.parametrize(("change", "live", "pending"), LIVE)
+def test_running_vm_gets_what_it_can_at_once(
+    libvirt: FakeLibvirt, change: dict[str, t.Any], live: list[str], pending: list[str]
+) -> None:
+    drive = {"device": "cdrom", "file": "/a.iso"}
+    room = {"vcpus": 2, "vcpus_max": 4, "graphics": [{"password": "old"}]}
+    (before,) = carry_out(items(libvirt, vm(**{**WEB, **room, "disks": [*WEB["disks"], drive]}, state="running")))  # type: ignore[misc]
+    mac = before["interfaces"][0]["mac"]
+    (item,) = items(libvirt, vm(**change))
+    (result,) = carry_out([item])
+    summaries = [summary for summary in item.plan.summaries if "running" in summary]
+    assert summaries == [words.replace("MAC", mac) for words in live]
+    assert [reason.split(":")[0] for reason in result["restart_required"]] == pending
+    assert item.predicted["restart_required"] == result["restart_required"]
+    assert planned(libvirt, **change) == []
+    stopped = planned(libvirt, **change, restart="if_required")
+    assert stopped == (["shut down domain web", "start domain web"] if pending else [])
+
+
+def test_device_has_the_same_address_in_both_configurations(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    carry_out(items(libvirt, vm(disks=[*WEB["disks"], {"name": "more"}])))  # type: ignore[misc]
+    record = libvirt.records["web"]
+    found = [disk_at(t.cast("t.Any", one), "vdb").find("address") for one in (record.inactive, record.live)]
+    assert found[0].get("bus") == found[1].get("bus") == "0x40"  # type: ignore[union-attr]
+
+
+def test_machine_without_a_free_slot_gets_its_disk_at_the_next_start(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    live = t.cast("t.Any", libvirt.records["web"].live)
+    for port in live.findall("devices/controller[@model='pcie-root-port']")[1:]:
+        live.find("devices").remove(port)
+    live.find("devices").append(_xml.element("address", {"type": "pci", "bus": "0x01"}))
+    change = {"disks": [*WEB["disks"], {"name": "more"}]}  # type: ignore[misc]
+    (item,) = items(libvirt, vm(**change))
+    assert item.plan.summaries == ["change disks of domain web"]
+    (result,) = carry_out([item])
+    assert [reason.split(":")[0] for reason in result["restart_required"]] == ["disks"]
+
+
+def test_vm_that_restarts_keeps_its_pause(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="paused")))
+    assert libvirt.records["web"].state == "paused"
+    carry_out(items(libvirt, vm(tpm="2.0", restart="if_required")))
+    assert libvirt.records["web"].state == "paused"
+    assert planned(libvirt, state="paused") == []
+    assert planned(libvirt, state="running") == ["resume domain web"]
 
 
 def test_paused_vm_is_resumed(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="running")))
-    libvirt.pause("web")
+    libvirt.suspend("web")
     assert planned(libvirt, state="running") == ["resume domain web"]
 
 
@@ -308,7 +427,7 @@ def test_every_change_that_takes_a_restart_is_named(libvirt: FakeLibvirt) -> Non
         "disks": [{"name": "root", "cache": "writeback"}, {"name": "data", "bus": "scsi"}],
         "interfaces": [{"type": "bridge", "source": "br0"}],
     }
-    (result,) = carry_out(items(libvirt, vm(**changes)))
+    (result,) = carry_out(items(libvirt, vm(**changes, live=False)))
     assert {reason.split(":")[0] for reason in result["restart_required"]} == changes.keys()
 
 
