@@ -576,7 +576,7 @@ vm:
       elements: dict
       returned: always
       sample:
-        - {type: network, source: default, mac: "52:54:00:04:e6:22", model: virtio, mode: null, queues: 2, boot_order: null}
+        - {type: network, source: default, mac: "52:54:00:04:e6:22", model: virtio, mode: null, queues: 2}
     restart_required:
       description: What differs between the running domain and its configuration, and so takes a restart.
       type: list
