@@ -159,8 +159,9 @@ def new_element(domain: Domain) -> _xml.Element:
         ),
     )
     if str(domain.machine).startswith(("q35", "pc-q35", "virt")):
-        port = {"type": "pci", "model": "pcie-root-port"}
-        _xml.child(element, "devices").extend([_xml.element("controller", port) for _number in range(ROOT_PORTS)])
+        models = ("pcie-root", *["pcie-root-port"] * ROOT_PORTS)
+        ports = [_xml.element("controller", {"type": "pci", "model": model}) for model in models]
+        _xml.child(element, "devices").extend(ports)
     write_into(element, replace(domain, rng=domain.rng is not False))
     if not domain.disks and not any(drive.source.type for drive in domain.drives or ()):
         # so that a gluster disk can be attached while it runs
