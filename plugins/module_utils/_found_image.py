@@ -45,27 +45,21 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class FoundImage:
-    """An image that is there: where each layer lies, and how large it is."""
+class ListedImage:
+    """An image of a listing, and where each layer lies."""
 
     place: MountedStorageDomain
     image: Image
-    #: the leaf first, the base last
-    layers: tuple[Layer, ...]
-    virtual_size_bytes: int
-    actual_size_bytes: int
-    #: of the leaf's file
-    length_bytes: int
 
-    @classmethod
-    def at(cls, place: MountedStorageDomain, image: Image, sizes: Sizes) -> FoundImage:
-        directory = place.mount.spec.directory
-        paths = [(image.path_of(volume), volume.format) for volume in image.volumes]
-        layers = tuple(
-            Layer(posixpath.join(place.mount.point, path), posixpath.join(directory, path), image_format)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The leaf first, the base last."""
+        point, directory = self.place.mount.point, self.place.mount.spec.directory
+        paths = [(self.image.path_of(volume), volume.format) for volume in self.image.volumes]
+        return tuple(
+            Layer(posixpath.join(point, path), posixpath.join(directory, path), image_format)
             for path, image_format in paths
         )
-        return cls(place, image, layers, sizes.virtual_bytes, sizes.actual_bytes, sizes.length_bytes)
 
     @property
     def name(self) -> str:
@@ -93,11 +87,6 @@ class FoundImage:
         return self.layers[0].volume_path
 
     @property
-    def source(self) -> Source:
-        """What a copy of it is made from."""
-        return Source(self.path, self.format, self.virtual_size_bytes)
-
-    @property
     def backing(self) -> tuple[Layer, ...]:
         """What the image builds on, nearest first; nothing for an image that stands alone."""
         return self.layers[1:]
@@ -111,3 +100,22 @@ class FoundImage:
     def server(self) -> str:
         """The volfile server of the mount."""
         return self.place.mount.spec.servers[0]
+
+
+@dataclass(frozen=True)
+class FoundImage(ListedImage):
+    """An image that is there, and how large it is."""
+
+    virtual_size_bytes: int
+    actual_size_bytes: int
+    #: of the leaf's file
+    length_bytes: int
+
+    @classmethod
+    def at(cls, place: MountedStorageDomain, image: Image, sizes: Sizes) -> FoundImage:
+        return cls(place, image, sizes.virtual_bytes, sizes.actual_bytes, sizes.length_bytes)
+
+    @property
+    def source(self) -> Source:
+        """What a copy of it is made from."""
+        return Source(self.path, self.format, self.virtual_size_bytes)

@@ -12,6 +12,8 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import ListedImage
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 
@@ -75,7 +77,8 @@ class ImageSources:
 
     def find(self, storage_domain: str, name: str) -> ImageSource:
         """Raises `StorageError` naming both when there is no such image, or it is a template."""
-        found = self._storage.require_image(storage_domain, name)
+        found = self._storage.require_listed(storage_domain, name)
+        _require_there(found)
         if found.image.is_template:
             raise StorageError(
                 f"disk {name!r} in storage domain {storage_domain} is a template, which no VM may write to; give the VM"
@@ -88,3 +91,9 @@ class ImageSources:
 
         backing = tuple(Layer(source(layer.volume_path), layer.format) for layer in found.backing)
         return ImageSource(source(found.volume_path), found.path, found.format, found.image_uuid, backing)
+
+
+def _require_there(found: ListedImage) -> None:
+    """Raises `StorageError` for an image whose leaf has no file, only its `.meta`."""
+    with explained(f"read disk {found.name} in storage domain {found.place.name}"):
+        os.stat(found.path, follow_symlinks=False)

@@ -24,8 +24,8 @@ _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
-#: as many as libvirtd serves at once
-MAX_STOPPED_AT_ONCE: t.Final = 16
+#: guests that are asked and waited for side by side
+MAX_STOPPED_AT_ONCE: t.Final = 64
 
 IsMeant = t.Callable[[_xml.Element], bool]
 

@@ -41,6 +41,10 @@ KEEPALIVE_COUNT: t.Final = 6
 PRESS_AGAIN_S: t.Final = 10
 UNPLUG_TIMEOUT_S: t.Final = 60
 POLL_S: t.Final = 0.2
+#: libvirtd's default max_workers: more calls that take seconds only queue there, and everybody's short ones with them
+LONG_CALLS: t.Final = 20
+#: with max_client_requests (5) unanswered it reads no more from a connection, keepalive included
+LONG_CALLS_A_CONNECTION: t.Final = 4
 QMP_TIMEOUT_S: t.Final = 10
 #: QEMU's last words on an image that it could not open; gluster's before them, where there is no such volume
 _IMAGE_REFUSED: t.Final = re.compile(r"qemu-\S+: -blockdev (\{.*\}): (.*)\Z", re.DOTALL)
@@ -55,12 +59,19 @@ def flag(name: str) -> int:
 
 
 class Libvirt:
-    """One connection, opened when it is first needed. Raises `MissingLibraryError` without the library."""
+    """A connection, opened when it is first needed, and more of them for many calls at once that take seconds.
+
+    Raises `MissingLibraryError` without the library.
+    """
 
     def __init__(self, uri: str = "qemu:///system") -> None:
         if not HAS_LIBVIRT:
             raise MissingLibraryError("libvirt")
         self.uri = uri
+        self._turns = threading.BoundedSemaphore(LONG_CALLS)
+        self._opening = threading.Lock()
+        #: a connection for each long call that it may carry and does not
+        self._spare: list[t.Any] | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -69,6 +80,24 @@ class Libvirt:
 
     @functools.cached_property
     def connection(self) -> t.Any:
+        return self._connect()
+
+    @contextlib.contextmanager
+    def _for_long_call(self) -> t.Iterator[t.Any]:
+        """A connection that carries few enough of them, once there are few enough in all."""
+        with self._turns:
+            with self._opening:
+                if self._spare is None:
+                    self._spare = [self.connection] * LONG_CALLS_A_CONNECTION
+                elif not self._spare:
+                    self._spare = [self._connect()] * LONG_CALLS_A_CONNECTION
+                connection = self._spare.pop()
+            try:
+                yield connection
+            finally:
+                self._spare.append(connection)
+
+    def _connect(self) -> t.Any:
         _run_event_loop()
         try:
             connection = libvirt.open(self.uri)
@@ -145,9 +174,9 @@ class Libvirt:
             self.connection.lookupByName(name).setAutostart(int(autostart))
 
     def start(self, name: str, *, paused: bool = False) -> None:
-        with asking(f"start domain {name}"):
-            flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
-            self.connection.lookupByName(name).createWithFlags(flags)
+        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+        with asking(f"start domain {name}"), self._for_long_call() as connection:
+            connection.lookupByName(name).createWithFlags(flags)
 
     def suspend(self, name: str) -> None:
         with asking(f"pause domain {name}"):
@@ -163,19 +192,25 @@ class Libvirt:
             domain = self.connection.lookupByName(name)
             end = time.monotonic() + timeout_s
             press = time.monotonic()
-            while _state(domain) != "shut_off" and time.monotonic() < end:
+            state = _state(domain)
+            while state not in ("shut_off", "paused") and time.monotonic() < end:
                 if time.monotonic() >= press:
-                    _press_power_button(domain)
+                    with _unless_gone():
+                        domain.shutdown()
                     press = time.monotonic() + PRESS_AGAIN_S
                 time.sleep(POLL_S)  # a guest powers off when it likes, and is asked again meanwhile
-            if _state(domain) == "shut_off":
+                state = _state(domain)
+            if state == "shut_off":
                 return
             if not force:
+                reason = "it is paused, so its guest does nothing; resume it first (state: running)"
+                late = f"the guest did not power off within {timeout_s:g} s; raise shutdown_timeout"
                 raise LibvirtError(
-                    f"cannot shut down domain {name}: the guest did not power off within {timeout_s:g} s;"
-                    f" raise shutdown_timeout, or allow it to be ended with {allowed_by}"
+                    f"cannot shut down domain {name}: {reason if state == 'paused' else late}, or allow it to be ended"
+                    f" with {allowed_by}"
                 )
-            domain.destroy()
+            with self._for_long_call() as connection, _unless_gone():
+                connection.lookupByName(name).destroy()
 
     def block_resize(self, name: str, target: str, size_bytes: int) -> None:
         """Grow a running domain's disk, image and all; one that is as large already stays."""
@@ -253,12 +288,13 @@ def _ask_for(domain: t.Any, disk: _xml.Element, *, again: bool) -> None:
             raise
 
 
-def _press_power_button(domain: t.Any) -> None:
-    # the guest may be gone between the look and the press
+@contextlib.contextmanager
+def _unless_gone() -> t.Iterator[None]:
+    # between a look at it and this the guest may have powered off, and a transient domain be gone
     try:
-        domain.shutdown()
+        yield
     except libvirt.libvirtError as exc:
-        if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+        if exc.get_error_code() not in (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN):
             raise
 
 
@@ -286,15 +322,16 @@ def _record_if_there(domain: t.Any) -> DomainRecord | None:
 def _record(domain: t.Any) -> DomainRecord:
     with asking(f"read domain {domain.name()}"):
         secure = libvirt.VIR_DOMAIN_XML_SECURE
+        persistent = bool(domain.isPersistent())
         return DomainRecord(
             name=domain.name(),
             uuid=domain.UUIDString(),
             state=_state(domain),
             inactive=_xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | secure)),
             live=_xml.parse(domain.XMLDesc(secure)) if domain.isActive() else None,
-            autostart=bool(domain.isPersistent() and domain.autostart()),
+            autostart=persistent and bool(domain.autostart()),
             saved=_xml.parse(domain.managedSaveGetXMLDesc(0)) if domain.hasManagedSaveImage(0) else None,
-            persistent=bool(domain.isPersistent()),
+            persistent=persistent,
         )
 
 

@@ -26,8 +26,8 @@ Result = dict[str, t.Any]
 #: Debian's package of each library; Fedora and EL name them alike
 PACKAGES: t.Final = {"lxml": "python3-lxml", "libvirt": "python3-libvirt"}
 SYSTEM_PYTHONS: t.Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
-#: libvirtd serves 20 ordinary requests at once with its default max_workers; more threads only queue
-MAX_WAITING: t.Final = 16
+#: items that wait side by side; what a daemon does not serve at once, its edge holds back
+MAX_WAITING: t.Final = 64
 
 
 def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:

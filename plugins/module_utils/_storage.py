@@ -13,7 +13,11 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting, sweep, unowned
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import (
+    FoundImage,
+    ListedImage,
+    MountedStorageDomain,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts, real_mount_root
@@ -73,20 +77,27 @@ class Storage:
         """The image of that name, or uuid, in that storage domain; `None` if there is none."""
         place = self.find(wanted)
         image = self.listing(place).image(name)
-        if image is None:
-            return None
-        with self._images_of(place, "read") as images:
-            return FoundImage.at(place, image, self._files.sizes(images, image))
+        return self._with_sizes(place, image) if image else None
 
     def require_image(self, wanted: str, name: str) -> FoundImage:
         """The same; raises `StorageError` for one that is not there or not usable."""
-        found = self.find_image(wanted, name)
+        listed = self.require_listed(wanted, name)
+        return self._with_sizes(listed.place, listed.image)
+
+    def require_listed(self, wanted: str, name: str) -> ListedImage:
+        """The same without its sizes, which take a few round trips to the bricks an image."""
         place = self.find(wanted)
-        if found is None:
+        image = self.listing(place).image(name)
+        if image is None:
             known = ", ".join(self.listing(place).names[:10]) or "no disk"
             raise StorageError(f"storage domain {place.name} ({place.path}) has no disk {name!r}; it has {known}")
-        require_legal(found)
-        return found
+        listed = ListedImage(place, image)
+        require_legal(listed)
+        return listed
+
+    def _with_sizes(self, place: MountedStorageDomain, image: Image) -> FoundImage:
+        with self._images_of(place, "read") as images:
+            return FoundImage.at(place, image, self._files.sizes(images, image))
 
     def require_closed(self, found: FoundImage, what: str) -> None:
         """Raises `StorageError` while somebody whom this host's libvirt does not know has an image open."""
@@ -286,7 +297,7 @@ class Storage:
         return StorageError(f"no storage domain {wanted!r} is mounted {where} on this host (mounted: {known}); {mend}")
 
 
-def require_legal(found: FoundImage) -> None:
+def require_legal(found: ListedImage) -> None:
     """Raises `StorageError` for an image that an interrupted operation left between two states."""
     illegal = [volume.uuid for volume in found.image.volumes if volume.legality != "LEGAL"]
     if illegal:

@@ -32,12 +32,28 @@ def _own(me: ThisHost) -> str:
     return f"{USERS}/{me.folder}"
 
 
-def read_own(point: str, me: ThisHost, name: str) -> str:
-    """The text of a record of this host; empty where there is none."""
+def open_own(point: str, me: ThisHost) -> Directory | None:
+    """The directory of this host's records, to read in; `None` where there is none."""
     doing = explained(f"read what this host uses on {point}")
-    with doing, contextlib.suppress(*GONE), Directory.open(point) as root, root.below(_own(me)) as directory:
+    with doing, contextlib.suppress(*GONE), Directory.open(point) as root:
+        return root.below(_own(me))
+    return None
+
+
+def read_in(directory: Directory, name: str) -> str:
+    """The text of a record; empty where there is none."""
+    with explained(f"read what this host uses in {directory.path}"), contextlib.suppress(*GONE):
         return directory.read(name, LIMIT_BYTES).decode(errors="replace")
     return ""
+
+
+def read_own(point: str, me: ThisHost, name: str) -> str:
+    """The text of a record of this host; empty where there is none."""
+    directory = open_own(point, me)
+    if directory is None:
+        return ""
+    with directory:
+        return read_in(directory, name)
 
 
 def note(directory: Directory, name: str, record: UseRecord) -> None:

@@ -55,6 +55,8 @@ class VmUses:
         self._me = use_records.this_host()
         self._places: dict[str, MountedStorageDomain | None] = {}
         self._swept: set[str] = set()
+        #: opened once: each step to it costs a round trip to the bricks, for every VM
+        self._own: dict[str, Directory | None] = {}
 
     def noting(
         self, plan: Plan, current: DomainRecord | None, after: _xml.Element | None, running: _xml.Element | None
@@ -154,7 +156,10 @@ class VmUses:
 
     def _noted(self, storage_domain: str, uuid: str) -> str:
         place = self._place(storage_domain)
-        return use_notes.read_own(place.mount.point, self._me, uuid) if place else ""
+        if place and not self._own.get(storage_domain):
+            self._own[storage_domain] = use_notes.open_own(place.mount.point, self._me)
+        directory = self._own.get(storage_domain)
+        return use_notes.read_in(directory, uuid) if directory else ""
 
     def _images(self, *configurations: _xml.Element | None) -> Images:
         """What configurations name, of the storage domains that are mounted here."""

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 from dataclasses import dataclass
@@ -92,6 +93,13 @@ def child_text(root: Element, path: str) -> str | None:
     return None if found is None else (found.text or "").strip()
 
 
+@functools.cache
+def _parts(path: str) -> tuple[str, str | None]:
+    """Where the node is, and the attribute of it."""
+    where, at, attribute = path.partition("@")
+    return where.rstrip("/"), attribute if at else None
+
+
 @dataclass(frozen=True)
 class Field:
     """Where one attribute of a model lives: `driver/@cache`, `serial`, or `readonly` (a flag: there or not).
@@ -106,15 +114,10 @@ class Field:
     explicit: bool = False
     kind: t.Callable[[str], t.Any] = str
 
-    @property
-    def _parts(self) -> tuple[list[str], str | None]:
-        steps, at, attribute = self.path.partition("@")
-        return [step for step in steps.split("/") if step], attribute if at else None
-
     def read(self, root: Element) -> t.Any:
         """The value found: text or what `kind` makes of it; `True` for a flag; `None` for a missing node."""
-        steps, attribute = self._parts
-        node = root.find("/".join(steps)) if steps else root
+        where, attribute = _parts(self.path)
+        node = root.find(where) if where else root
         if self.flag:
             return True if node is not None else None
         # blanks round a text may be of somebody's editor; those in an attribute are part of it
@@ -128,7 +131,8 @@ class Field:
         """
         if value is None:
             return
-        steps, attribute = self._parts
+        where, attribute = _parts(self.path)
+        steps = where.split("/") if where else []
         if value is False or value == "" or (value == self.absent and not self.explicit):
             self._remove(root, steps, attribute)
             return

@@ -380,7 +380,8 @@ options:
           default: never
         shutdown_timeout:
           description:
-            - Seconds to wait for the guest to power off.
+            - Seconds to wait for the guest to power off. A paused guest does not answer, and is not waited for.
+            - V(0) with O(force_stop=true) ends it at once, without asking it.
           type: int
           default: 120
         force_stop:

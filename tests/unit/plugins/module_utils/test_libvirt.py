@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 import types
 import typing as t
 
@@ -180,7 +182,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.usefixtures("clock")
 def test_guest_that_does_not_power_off_is_left_or_ended(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_libvirt, "_press_power_button", lambda _domain: None)
+    monkeypatch.setattr(libvirt.virDomain, "shutdown", lambda _domain: 0)
     edge.define(element("web"))
     edge.start("web")
     words = r"^cannot shut down domain web: the guest did not power off within 60 s; .*force_stop: true$"
@@ -198,22 +200,109 @@ def test_guest_that_does_not_power_off_is_left_or_ended(edge: Libvirt, monkeypat
 def test_power_button_is_pressed_again(edge: Libvirt, monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     """A guest that was still booting did not see the first press."""
     presses: list[float] = []
+    shut_down = libvirt.virDomain.shutdown
 
     def press(domain: t.Any) -> None:
         presses.append(round(sum(clock)))
         if len(presses) == 3:
-            domain.shutdown()
+            shut_down(domain)
 
-    monkeypatch.setattr(_libvirt, "_press_power_button", press)
+    monkeypatch.setattr(libvirt.virDomain, "shutdown", press)
     edge.define(element("web"))
     edge.start("web")
     edge.shut_down("web", timeout_s=60, force=False)
     assert presses == [0, 10, 20]
 
 
-def test_guest_that_is_gone_before_the_button_is_pressed_is_no_failure(edge: Libvirt) -> None:
+@pytest.mark.usefixtures("clock")
+def test_guest_that_is_gone_before_the_button_is_pressed_is_no_failure(
+    edge: Libvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edge.define(element("web"))
     edge.shut_down("web", timeout_s=60, force=False)
+    # which says the same of one that does not run as QEMU's driver of both
+    monkeypatch.setattr(libvirt.virDomain, "shutdown", libvirt.virDomain.destroy)
+    seen = iter(["running", "shut_off"])
+    monkeypatch.setattr(_libvirt, "_state", lambda _domain: next(seen))
+    edge.shut_down("web", timeout_s=60, force=False)
+
+
+@pytest.mark.usefixtures("clock")
+def test_guest_that_powers_off_before_it_is_ended_is_no_failure(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge.define(element("web"))
+    monkeypatch.setattr(_libvirt, "_state", lambda _domain: "running")
+    edge.shut_down("web", timeout_s=0, force=True)
+
+
+def test_no_button_is_pressed_where_no_time_is_given(
+    edge: Libvirt, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    monkeypatch.delattr(libvirt.virDomain, "shutdown")
+    edge.define(element("web"))
+    edge.start("web")
+    edge.shut_down("web", timeout_s=0, force=True)
+    ended = edge.domain("web")
+    assert ended is not None
+    assert (ended.state, clock) == ("shut_off", [])
+
+
+def test_paused_guest_is_not_waited_for(edge: Libvirt, clock: list[float]) -> None:
+    edge.define(element("web"))
+    edge.start("web")
+    libvirt.open(URI).lookupByName("web").suspend()
+    with pytest.raises(LibvirtError, match=r"^cannot shut down domain web: it is paused, .*; resume it first"):
+        edge.shut_down("web", timeout_s=60, force=False)
+    edge.shut_down("web", timeout_s=60, force=True)
+    ended = edge.domain("web")
+    assert ended is not None
+    assert (ended.state, clock) == ("shut_off", [])
+
+
+class Daemon:
+    """libvirtd with domains that start together only, as many as it is to serve at once."""
+
+    def __init__(self) -> None:
+        self.all_there = threading.Barrier(_libvirt.LONG_CALLS, timeout=30)
+        self.lock = threading.Lock()
+        #: the most calls at once that each connection, in the order they were opened, had unanswered
+        self.most: list[int] = []
+
+    def open(self, _uri: str) -> t.Any:
+        number, now = len(self.most), [0]
+        self.most.append(0)
+
+        def create() -> None:
+            with self.lock:
+                now[0] += 1
+                self.most[number] = max(self.most[number], now[0])
+            self.all_there.wait()
+            with self.lock:
+                now[0] -= 1
+
+        domain = types.SimpleNamespace(create=create)
+        return types.SimpleNamespace(lookupByName=lambda _name: domain, setKeepAlive=lambda *_numbers: None)
+
+
+def test_many_starts_share_what_libvirtd_serves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than its workers would hang here: the barrier lets no more than those through together."""
+    daemon = Daemon()
+    monkeypatch.setattr(libvirt, "open", daemon.open)
+    edge = Libvirt()
+    assert edge.connection
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        list(pool.map(edge.start, map(str, range(3 * _libvirt.LONG_CALLS))))
+    limit = _libvirt.LONG_CALLS_A_CONNECTION
+    assert daemon.most == [limit] * (_libvirt.LONG_CALLS // limit)
+
+
+def test_a_single_start_needs_no_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon = Daemon()
+    daemon.all_there = threading.Barrier(1)
+    monkeypatch.setattr(libvirt, "open", daemon.open)
+    edge = Libvirt()
+    for name in "abc":
+        edge.start(name)
+    assert daemon.most == [1]
 
 
 REFUSED: t.Final[dict[str, tuple[t.Callable[[Libvirt], object], str]]] = {
