@@ -271,7 +271,7 @@ class Daemon:
         number, now = len(self.most), [0]
         self.most.append(0)
 
-        def create() -> None:
+        def create(_flags: int) -> None:
             with self.lock:
                 now[0] += 1
                 self.most[number] = max(self.most[number], now[0])
@@ -279,7 +279,7 @@ class Daemon:
             with self.lock:
                 now[0] -= 1
 
-        domain = types.SimpleNamespace(create=create)
+        domain = types.SimpleNamespace(createWithFlags=create)
         return types.SimpleNamespace(lookupByName=lambda _name: domain, setKeepAlive=lambda *_numbers: None)
 
 
