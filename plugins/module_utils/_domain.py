@@ -261,7 +261,8 @@ def place_drives(
 
 
 def _refuse_doubles(what: str, names: t.Sequence[str]) -> None:
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    # a kind of source that we do not model has no name
+    doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
         raise ValueError(f"{what} {', '.join(doubled)} is given to two disks; give each disk its own")
 

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Domains that others made are taken over as they are.
+
+fixtures/libvirt/domains holds what libvirt 9.0 and 11.3 said of domains of every kind.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import typing as t
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_plan, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
+from ansible_collections.gfapi.virt.tests.unit.recorded import FIXTURES
+
+FOLDER: t.Final = FIXTURES / "libvirt" / "domains"
+NAMES: t.Final = sorted(path.stem for path in FOLDER.glob("*.xml"))
+NEXT: t.Final = [name for name in NAMES if re.search(r"_next_[0-9.]+$", name)]
+
+
+@functools.cache
+def recorded(name: str) -> str:
+    return (FOLDER / f"{name}.xml").read_text("utf-8")
+
+
+def domain_of(name: str) -> _xml.Element:
+    return _xml.parse(recorded(name))
+
+
+# --- taken over -----------------------------------------------------------------------------------------------------
+
+
+def planned(element: _xml.Element, domain: Domain, *, libvirt: FakeLibvirt | None = None) -> list[str]:
+    """What the plan for a domain of this XML says, once it is carried out."""
+    libvirt = libvirt or FakeLibvirt()
+    name = element.findtext("name", "")
+    record = DomainRecord(name, element.findtext("uuid", ""), "shut_off", element, None, False)
+    libvirt.records[name] = record
+    edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
+    plan, _after = _vm_plan.plan_vm(edges[0], record, Desired(domain, "present", None, 120, False, None), edges[1])
+    for action in plan.actions:
+        action.run()
+    return plan.summaries
+
+
+def on_purpose(element: _xml.Element) -> list[str]:
+    """The one thing that is changed unasked: libvirt is kept from giving gluster images to another owner."""
+    relabelled = _domain.from_element(element).has_gluster_disk and _disk.is_relabelled(element)
+    return [f"change relabelling of domain {element.findtext('name')}"] if relabelled else []
+
+
+def as_users_write(domain: Domain) -> Domain:
+    """The same with what users leave out: targets of disks, addresses of interfaces, the version of a machine."""
+    machine = next((a for a, of in _domain.MACHINE_ALIASES.items() if str(domain.machine).startswith(of)), None)
+    return replace(
+        domain,
+        uuid=None,
+        machine=machine or domain.machine,
+        interfaces=tuple(replace(nic, mac=None) for nic in domain.interfaces or ()),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_domain_is_taken_over_as_it_is(name: str) -> None:
+    element = domain_of(name)
+    model = _domain.from_element(element)
+    for desired in (Domain(model.name), model, as_users_write(model)):
+        libvirt = FakeLibvirt()
+        assert planned(element, desired, libvirt=libvirt) == on_purpose(element)
+        assert planned(libvirt.records[model.name].inactive, desired) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_touched_where_nothing_differs(name: str) -> None:
+    element = domain_of(name)
+    model = _domain.from_element(element)
+    for desired in (Domain(model.name), model, as_users_write(model)):
+        after = _domain.edited(element, desired)
+        kept = [line for line in lines(after) if not line.path.startswith("seclabel") or not on_purpose(element)]
+        assert kept == [line for line in lines(element) if not line.path.startswith("seclabel") or line in kept]
+
+
+@pytest.mark.parametrize("name", NEXT)
+def test_running_domain_as_it_was_started_needs_no_restart(name: str) -> None:
+    live = domain_of(name.replace("_next_", "_"))
+    assert _vm_plan.facts("x", "running", record_of(live, domain_of(name)), domain_of(name))["restart_required"] == []
+
+
+def record_of(live: _xml.Element, inactive: _xml.Element) -> DomainRecord:
+    return DomainRecord(live.findtext("name", ""), live.findtext("uuid", ""), "running", inactive, live, False)
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------
+
+
+class Line(t.NamedTuple):
+    """An element, an attribute (`memory@unit`), a text, or a comment."""
+
+    path: str
+    value: str | None
+
+
+MARK: t.Final = "mark"
+
+
+def lines(element: _xml.Element, path: str = "") -> list[Line]:
+    """Everything that an element holds, in order. A marked element is told from others of its name."""
+    found = [Line(path, None)] if path else []
+    for name, value in sorted(element.attrib.items()):
+        if name != MARK:
+            found.append(Line(f"{path}@{name}", value))
+    if element.text and element.text.strip():
+        found.append(Line(path, element.text.strip()))
+    for node in element:
+        if isinstance(node.tag, str):
+            mark = f"[{node.get(MARK, 'new')}]" if path == "devices" else ""
+            found += lines(node, f"{path}/{node.tag}{mark}".lstrip("/"))
+        else:
+            found.append(Line(f"{path}#", node.text))
+        if node.tail and node.tail.strip():
+            found.append(Line(f"{path}#", node.tail.strip()))
+    return found
