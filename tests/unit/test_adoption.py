@@ -16,12 +16,13 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_plan, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_params, _vm_plan, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 from ansible_collections.gfapi.virt.tests.unit.recorded import FIXTURES
 
@@ -42,17 +43,28 @@ def domain_of(name: str) -> _xml.Element:
 # --- taken over -----------------------------------------------------------------------------------------------------
 
 
-def planned(element: _xml.Element, domain: Domain, *, libvirt: FakeLibvirt | None = None) -> list[str]:
-    """What the plan for a domain of this XML says, once it is carried out."""
-    libvirt = libvirt or FakeLibvirt()
-    name = element.findtext("name", "")
-    record = DomainRecord(name, element.findtext("uuid", ""), "shut_off", element, None, False)
-    libvirt.records[name] = record
+def item_for(element: _xml.Element, domain: Domain, libvirt: FakeLibvirt, live: _xml.Element | None = None) -> Item:
+    """The plan for a domain of this XML that is to be like that."""
+    record = DomainRecord(
+        element.findtext("name", ""),
+        element.findtext("uuid", ""),
+        "shut_off" if live is None else "running",
+        element,
+        live,
+        False,
+    )
+    libvirt.records[record.name] = record
+    params = {**{name: rules.get("default") for name, rules in VM_SPEC.items()}, "name": record.name}
     edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
-    plan, _after = _vm_plan.plan_vm(edges[0], record, Desired(domain, "present", None, 120, False, None), edges[1])
-    for action in plan.actions:
+    desired = replace(_vm_params.desired_from(params, edges[0], None), domain=domain)
+    return _vm_plan.item_for(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1])
+
+
+def carried_out(item: Item) -> list[str]:
+    """What the plan says, once it is carried out."""
+    for action in item.plan.actions:
         action.run()
-    return plan.summaries
+    return item.plan.summaries
 
 
 def on_purpose(element: _xml.Element) -> list[str]:
@@ -72,34 +84,38 @@ def as_users_write(domain: Domain) -> Domain:
     )
 
 
+def asked_for(element: _xml.Element) -> tuple[Domain, ...]:
+    """A domain of this XML, as people ask for it who want it as it is."""
+    model = _domain.from_element(element)
+    return Domain(model.name), model, as_users_write(model)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_domain_is_taken_over_as_it_is(name: str) -> None:
     element = domain_of(name)
-    model = _domain.from_element(element)
-    for desired in (Domain(model.name), model, as_users_write(model)):
+    for desired in asked_for(element):
         libvirt = FakeLibvirt()
-        assert planned(element, desired, libvirt=libvirt) == on_purpose(element)
-        assert planned(libvirt.records[model.name].inactive, desired) == []
+        assert carried_out(item_for(element, desired, libvirt)) == on_purpose(element)
+        assert carried_out(item_for(libvirt.records[desired.name].inactive, desired, libvirt)) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_touched_where_nothing_differs(name: str) -> None:
     element = domain_of(name)
-    model = _domain.from_element(element)
-    for desired in (Domain(model.name), model, as_users_write(model)):
-        after = _domain.edited(element, desired)
-        kept = [line for line in lines(after) if not line.path.startswith("seclabel") or not on_purpose(element)]
+    for desired in asked_for(element):
+        kept = lines(_domain.edited(element, desired))
+        if on_purpose(element):
+            kept = [line for line in kept if not line.path.startswith("seclabel")]
         assert kept == [line for line in lines(element) if not line.path.startswith("seclabel") or line in kept]
 
 
 @pytest.mark.parametrize("name", NEXT)
-def test_running_domain_as_it_was_started_needs_no_restart(name: str) -> None:
-    live = domain_of(name.replace("_next_", "_"))
-    assert _vm_plan.facts("x", "running", record_of(live, domain_of(name)), domain_of(name))["restart_required"] == []
-
-
-def record_of(live: _xml.Element, inactive: _xml.Element) -> DomainRecord:
-    return DomainRecord(live.findtext("name", ""), live.findtext("uuid", ""), "running", inactive, live, False)
+def test_running_domain_is_taken_over_without_a_restart(name: str) -> None:
+    element = domain_of(name)
+    for desired in asked_for(element):
+        item = item_for(element, desired, FakeLibvirt(), domain_of(name.replace("_next_", "_")))
+        assert item.predicted["restart_required"] == []
+        assert carried_out(item) == on_purpose(element)
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------
