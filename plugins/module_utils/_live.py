@@ -221,6 +221,9 @@ def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
     running, wanted = from_element(live), from_element(configured)
     fields = named(live, configured, _PLAIN)
+    if "memory" in fields and running.memory_max_kib == wanted.memory_max_kib:
+        # whether the guest gives it back is its own affair, after a restart too
+        fields.remove("memory")
     # a running domain shows host-model as the custom model that it became
     modes = {"custom" if mode in (None, "host-model") else mode for mode in (running.cpu_mode, wanted.cpu_mode)}
     if len(modes) > 1:

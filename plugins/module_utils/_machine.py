@@ -193,7 +193,8 @@ def require_consistent(element: _xml.Element, domain: Domain, asked: Domain) -> 
         if given and at_most and given > at_most:
             raise ValueError(f"domain {domain.name}: {word} is more than {word}_max; raise {word}_max, or leave it out")
     threads = [disk.iothread for disk in domain.disks or () if disk.iothread]
-    if threads and max(threads) > (domain.iothreads or 0):
+    # where an administrator numbered them, the highest says nothing
+    if threads and max(threads) > (domain.iothreads or 0) and element.find("iothreadids") is None:
         raise ValueError(f"domain {domain.name}: a disk has iothread {max(threads)}; set iothreads to that or more")
 
 
