@@ -238,7 +238,7 @@ def _tpm_version(node: _xml.Element) -> str:
 RNG: t.Final = Single("rng", "rng", False, lambda _node: True, _rng)
 GUEST_AGENT: t.Final = Single("guest_agent", "channel", False, _agent, _channel)
 TPM: t.Final = Single("tpm", "tpm", "none", _tpm_version, _tpm)
-#: libvirt 9.0 adds one of model itco to each q35 domain, which cannot be taken out; its action none makes it idle
+#: libvirt 11.3 adds one of model itco to each q35 domain, which cannot be taken out; its action none makes it idle
 WATCHDOG: t.Final = Single(
     "watchdog",
     "watchdog",

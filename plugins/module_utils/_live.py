@@ -224,6 +224,8 @@ def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     if "memory" in fields and running.memory_max_kib == wanted.memory_max_kib:
         # whether the guest gives it back is its own affair, after a restart too
         fields.remove("memory")
+    if "secure_boot" in fields and wanted.secure_boot is None:
+        fields.remove("secure_boot")
     # a running domain shows host-model as the custom model that it became
     modes = {"custom" if mode in (None, "host-model") else mode for mode in (running.cpu_mode, wanted.cpu_mode)}
     if len(modes) > 1:

@@ -109,10 +109,15 @@ def _firmware(element: _xml.Element) -> str:
     return "uefi" if "efi" in kinds or "pflash" in loaders else "bios"
 
 
-def _has_secure_boot(element: _xml.Element) -> bool:
-    features = element.iterfind("os/firmware/feature")
-    asked = any(node.get("name") == "secure-boot" and node.get("enabled") == "yes" for node in features)
-    return asked or any(node.get("secure") == "yes" for node in element.iterfind("os/loader"))
+def _has_secure_boot(element: _xml.Element) -> bool | None:
+    """`None` where libvirt 9.0 chooses at each start."""
+    said = [
+        node.get("enabled") for node in element.iterfind("os/firmware/feature") if node.get("name") == "secure-boot"
+    ]
+    loaders = element.findall("os/loader")
+    if not said and not loaders and _firmware(element) == "uefi":
+        return None
+    return "yes" in said or any(node.get("secure") == "yes" for node in loaders)
 
 
 def _write_firmware(element: _xml.Element, current: Domain, domain: Domain) -> None:
