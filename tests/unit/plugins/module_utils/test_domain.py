@@ -421,7 +421,7 @@ def test_what_only_a_restart_brings(change: dict[str, t.Any], fields: list[str])
 
 
 def test_facts_name_what_a_restart_brings() -> None:
-    facts = _domain_facts.facts(new_element(replace(FULL, memory_kib=1)), new_element(FULL))
+    facts = _domain_facts.facts(new_element(replace(FULL, memory_kib=1, memory_max_kib=1)), new_element(FULL))
     assert facts["restart_required"] == ["memory: takes effect at the next start"]
     assert _domain_facts.facts(new_element(FULL), None)["restart_required"] == []
     assert [one["uri"] for one in facts["disks"]] == [OURS.uris[0], OTHER.uris[0]]
