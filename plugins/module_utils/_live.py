@@ -125,7 +125,9 @@ def _single_changes(live: _xml.Element, after: _xml.Element) -> list[Change]:
     changes = []
     for single, words in ((_devices.GUEST_AGENT, "channel of the guest agent"), (_devices.RNG, "entropy source")):
         has, wanted = single.nodes(live), single.nodes(after)
-        if wanted and not has:
+        # QEMU takes no virtio-serial controller while it runs
+        fits = single.tag != "channel" or live.find("devices/controller[@type='virtio-serial']") is not None
+        if wanted and not has and fits:
             changes.append(Change("attach", words, wanted[0]))
         elif has and not wanted:
             changes += [Change("detach", words, node) for node in has]

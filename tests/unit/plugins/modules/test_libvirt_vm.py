@@ -246,9 +246,8 @@ LIVE: t.Final = [
     pytest.param(
         {"interfaces": [{"source": "default", "model": "e1000"}]}, [], ["interfaces"], id="model of an interface"
     ),
-    pytest.param(
-        {"guest_agent": True}, ["attach channel of the guest agent to running domain web"], [], id="guest agent"
-    ),
+    pytest.param({"guest_agent": True}, [], ["guest_agent"], id="guest agent without a controller for it"),
+    pytest.param({"rng": False}, ["detach entropy source from running domain web"], [], id="entropy"),
     pytest.param(
         {"graphics": [{"password": "new"}]},
         ["change password of the vnc display of running domain web"],
