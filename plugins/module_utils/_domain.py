@@ -236,11 +236,11 @@ def place_disks(
 
 
 def place_drives(
-    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, taken: t.Collection[str] = ()
+    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, taken: t.Collection[str] = (), own: str = ""
 ) -> tuple[Disk, ...]:
     """The wanted CD-ROM drives, each with a target: its own, else of the drive with that medium, else of the next.
 
-    `taken` are the targets of disks.
+    `taken` are the targets of disks, and `own` is a medium for which no drive of another is taken.
     """
     named = {drive.target for drive in wanted if drive.target}
     free = [drive for drive in current if drive.target not in named]
@@ -249,7 +249,8 @@ def place_drives(
         target = drive.target
         if not target:
             alike = [other for other in free if image_key(other.source) == image_key(drive.source)]
-            found = next(iter(alike or free), None)
+            others = free if drive.source.file != own else []
+            found = next(iter(alike or others), None)
             if found:
                 free.remove(found)
             used = {*taken, *named, *(other.target for other in current), *(other.target for other in placed)}

@@ -187,7 +187,11 @@ class Directory:
             os.fsync(file.fileno())
 
     def replace_text(self, name: str, text: str, mode: int, owner: Owner) -> None:
-        """The file's text anew: readers see the old one or the new one, after a crash too.
+        """The file's text anew, as `replace` has it."""
+        self.replace(name, text.encode(errors="surrogateescape"), mode, owner)
+
+    def replace(self, name: str, data: bytes, mode: int, owner: Owner) -> None:
+        """The file anew: readers see the old one or the new one, after a crash too.
 
         It is written beside under a name of its own. What killed runs left of that kind is removed first.
         """
@@ -196,7 +200,7 @@ class Directory:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchown(descriptor, *owner)
-                file.write(text.encode(errors="surrogateescape"))
+                file.write(data)
                 file.flush()
                 os.fsync(descriptor)
                 # still locked

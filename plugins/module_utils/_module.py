@@ -24,7 +24,7 @@ Params = dict[str, t.Any]
 Result = dict[str, t.Any]
 
 #: Debian's package of each library; Fedora and EL name them alike
-PACKAGES: t.Final = {"lxml": "python3-lxml", "libvirt": "python3-libvirt"}
+PACKAGES: t.Final = {"lxml": "python3-lxml", "libvirt": "python3-libvirt", "pycdlib": "python3-pycdlib"}
 SYSTEM_PYTHONS: t.Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
 #: items that wait side by side; what a daemon does not serve at once, its edge holds back
 MAX_WAITING: t.Final = 64

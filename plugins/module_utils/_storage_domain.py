@@ -55,8 +55,12 @@ MARK: t.Final = ".gfapi-virt-upgrade"
 REMOVED: t.Final = ".gfapi-virt-removed-"
 #: who uses the storage domain, by host; no name that a killed run could have left
 USERS: t.Final = ".gfapi-users"
+#: what VMs hand to cloud-init, by image
+SEEDS: t.Final = ".gfapi-seeds"
 #: what else than data lies in the root of a volume or of a brick: gluster's, ours, a file system's, and VDSM's probe
-_NO_DATA: t.Final = (".glusterfs", ".trashcan", ".shard", ".gfapi-virt-", USERS, "lost+found", "__DIRECT_IO_TEST__")
+_NO_DATA: t.Final = (
+    ".glusterfs", ".trashcan", ".shard", ".gfapi-virt-", USERS, SEEDS, "lost+found", "__DIRECT_IO_TEST__",
+)  # fmt: skip
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: control characters, surrogates (bytes that are no UTF-8), line and paragraph separators

@@ -37,6 +37,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     METADATA,
     METADATA_MODE,
     REMOVED,
+    SEEDS,
     USERS,
     StorageDomain,
     foreign,
@@ -211,6 +212,7 @@ def remove(point: str, uuid: str | None, require: t.Callable[[StorageDomain], ob
         root.remove(CLAIM)
         root.remove(MARK)
         root.remove(USERS)
+        root.remove(SEEDS)
         _sweep(root)
         root.remove(LOCK)
 

@@ -15,6 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphic
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, ImageSource, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_size
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import SEEDS
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 
 Params = t.Mapping[str, t.Any]
@@ -26,15 +27,23 @@ class Images(t.Protocol):
     def find(self, storage_domain: str, name: str) -> ImageSource: ...
 
 
+class Seed(t.NamedTuple):
+    """What cloud-init finds on a medium of its own: the path of that, and the text of each file."""
+
+    path: str
+    files: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Desired:
     """What is asked of one domain. `console` is the pattern to wait for after a start, with its time limit.
 
     `live` is whether a running domain gets at once what it can, and `restarts` whether it is stopped and started for
-    the rest.
+    the rest. `seed` is what cloud-init gets, by file.
     """
 
     domain: Domain
+    seed: Seed | None
     overrides: tuple[_overrides.Override, ...]
     state: str
     autostart: bool | None
@@ -183,8 +192,13 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         **{key: vm[key] for key in plain},
     )
     wait_for = vm["wait_for"]
+    seed = None if vm["cloud_init"] is None or is_kept else seed_from(vm, images, storage_domain)
+    if seed:
+        medium = Disk(DiskSource(file=seed.path), "", "raw", device="cdrom", readonly=True)
+        domain = replace(domain, drives=(*drives, medium))
     return Desired(
         domain,
+        seed,
         tuple(override_from(entry) for entry in vm["xml_overrides"] or ()),
         vm["state"],
         vm["autostart"],
@@ -194,6 +208,45 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         vm["force_stop"],
         (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None,
     )
+
+
+def seed_from(vm: Params, images: Images, storage_domain: str | None) -> Seed:
+    """The option `cloud_init`. The instance's id stays, so that a new seed does not make a VM a new instance."""
+    given = vm["cloud_init"]
+    user_data = given["user_data"]
+    # cloud-init takes what begins otherwise for nothing, with a warning in its log only
+    if not user_data.startswith(("#", "Content-Type: ", "MIME-Version: ")):
+        raise ValueError(
+            f"domain {vm['name']}: user_data of cloud_init begins with none of cloud-init's words; write #cloud-config"
+            " in its first line, or that of a script (#!/bin/sh)"
+        )
+    meta_data = given["meta_data"] or f"instance-id: {vm['name']}\nlocal-hostname: {vm['name']}\n"
+    files = {"user-data": user_data, "meta-data": meta_data}
+    if given["network_config"]:
+        files["network-config"] = given["network_config"]
+    named = [entry for entry in vm["disks"] or () if entry["name"] and entry["device"] == "disk"]
+    if not named:
+        return Seed(seed_path(None, None, vm["name"]), files)
+    image = images.find(named[0]["storage_domain"] or storage_domain or "", named[0]["name"])
+    return Seed(seed_path(image.path, image.image_uuid, vm["name"]), files)
+
+
+#: where seeds lie of VMs without an image of a storage domain
+LOCAL_SEEDS: t.Final = "/var/lib/libvirt/gfapi-seeds"
+
+
+def seed_path(image_path: str | None, image_uuid: str | None, name: str) -> str:
+    """Where the seed of a VM lies: on the mount of its first image, where every host finds it, else on this host."""
+    if image_path and image_uuid:
+        # POINT/STORAGE_DOMAIN/images/IMAGE/IMAGE_VOLUME
+        point = image_path.rsplit("/", 4)[0]
+        return f"{point}/{SEEDS}/{image_uuid}.iso"
+    return f"{LOCAL_SEEDS}/{name}.iso"
+
+
+def is_seed(path: str) -> bool:
+    """Whether a medium is a seed that we made."""
+    return path.startswith(f"{LOCAL_SEEDS}/") or f"/{SEEDS}/" in path
 
 
 def override_from(entry: Params) -> _overrides.Override:

@@ -21,12 +21,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, ap
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, Params, desired_from
+from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, Params, desired_from, is_seed
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 
-def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain) -> _xml.Element:
-    """The domain's next configuration."""
+def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
+    """The domain's next configuration; `own` is the medium of cloud-init."""
     old = _domain.from_element(current.inactive).disks if current else ()
     if wanted.disks is not None:
         drives = _domain.drive_targets(current.inactive) if current else ()
@@ -34,7 +35,7 @@ def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain
     if wanted.drives:
         taken = {disk.target for disk in (old if wanted.disks is None else wanted.disks) or ()}
         has = _domain.from_element(current.inactive).drives if current else ()
-        wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, has or (), taken=taken))
+        wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, has or (), taken=taken, own=own))
     if current:
         return _domain.edited(current.inactive, wanted)
     arch = libvirt.host_architecture()
@@ -54,7 +55,28 @@ def differing_fields(before: _xml.Element, modelled: _xml.Element, after: _xml.E
     return fields + (["xml_overrides"] if _xml.to_text(modelled) != _xml.to_text(after) else [])
 
 
-def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired) -> Plan:
+def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
+    """What makes cloud-init's medium hold what it should. What it holds is shown nowhere."""
+    seed, name = desired.seed, desired.domain.name
+    if seed is None:
+        return []
+    there = seeds.read(seed.path)
+    if there == seed.files:
+        return []
+    word = "make" if there is None else "renew"
+    return [Action(f"{word} cloud-init's seed of domain {name}", lambda: seeds.write(seed.path, seed.files))]
+
+
+def unseed_actions(seeds: Seeds, current: DomainRecord) -> list[Action]:
+    """What takes away the seeds of a domain that goes."""
+    paths = [drive.source.file or "" for drive in _domain.from_element(current.inactive).drives or ()]
+    return [
+        Action(f"remove cloud-init's seed of domain {current.name}", functools.partial(seeds.remove, path))
+        for path in filter(is_seed, paths)
+    ]
+
+
+def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, seeds: Seeds) -> Plan:
     """Undefine, after an allowed stop."""
     if current is None:
         return Plan("", "")
@@ -66,21 +88,24 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
     actions = stop_actions(libvirt, current, desired)
     if current.persistent:
         actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
+        actions += [] if libvirt.is_remote else unseed_actions(seeds, current)
     return Plan(shown(current.inactive, current.state), "", tuple(actions))
 
 
 def plan_vm(
-    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses
+    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds
 ) -> tuple[Plan, _xml.Element | None]:
     """The plan for one domain, and its configuration afterwards."""
     if desired.state == "absent":
-        return plan_absent(libvirt, current, desired), None
+        return plan_absent(libvirt, current, desired, seeds), None
     name = desired.domain.name
-    modelled = configuration(libvirt, current, desired.domain)
+    if desired.seed and libvirt.is_remote:
+        raise ValueError(f"domain {name}: cloud_init writes a file on the hypervisor; run the module there")
+    modelled = configuration(libvirt, current, desired.domain, desired.seed.path if desired.seed else "")
     after = overridden(modelled, desired)
     changes = changes_for(current, desired, after)
     gains = [change for change in changes if change.kind == "attach"]
-    actions = change_actions(libvirt, name, gains, after)
+    actions = [*seed_actions(seeds, desired), *change_actions(libvirt, name, gains, after)]
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
@@ -278,11 +303,11 @@ def warnings_for(current: DomainRecord | None, configured: _xml.Element | None) 
     )
 
 
-def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages, uses: VmUses) -> Item:
+def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages, uses: VmUses, seeds: Seeds) -> Item:
     """One domain with its plan."""
     name = desired.domain.name
     current = libvirt.domain(name)
-    plan, configured = plan_vm(libvirt, current, desired, uses)
+    plan, configured = plan_vm(libvirt, current, desired, uses, seeds)
     if desired.state in ("running", "paused") and configured is not None and not (current and current.is_active):
         running.claim(name, configured)
         uses.require_startable(name, next_used(current, configured))
@@ -308,7 +333,9 @@ def require_driver(host: Host, items: t.Sequence[Item]) -> None:
         )
 
 
-def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Host, uses: VmUses) -> Item | list[Item]:
+def make_items(
+    params: Params, libvirt: Libvirt, images: ImageSources, host: Host, uses: VmUses, seeds: Seeds
+) -> Item | list[Item]:
     """Parameters → the domains with their plans, everything looked up before anything is changed."""
     wanted = params["vms"] if params["vms"] is not None else [params]
     desired = [desired_from(vm, images, params["storage_domain"]) for vm in wanted]
@@ -317,7 +344,7 @@ def make_items(params: Params, libvirt: Libvirt, images: ImageSources, host: Hos
     if doubled:
         raise ValueError(f"domain {', '.join(doubled)} is listed twice in vms; list each once")
     running = RunningImages(libvirt)
-    items = [item_for(libvirt, one, running, uses) for one in desired]
+    items = [item_for(libvirt, one, running, uses, seeds) for one in desired]
     items = [replace(item, warnings=(*item.warnings, *images.warnings)) for item in items]
     if not libvirt.is_remote:
         require_driver(host, items)

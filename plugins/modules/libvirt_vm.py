@@ -30,6 +30,7 @@ requirements:
   - libvirt 1.0.1 or newer, with a QEMU 1.3 or newer that has the gluster block driver
   - libvirt-python
   - lxml
+  - pycdlib, for O(cloud_init)
 options:
   vms:
     description:
@@ -336,6 +337,28 @@ options:
             - What is done with a guest that does not answer its watchdog.
           type: str
           choices: [none, reset, poweroff, shutdown, pause, dump, inject-nmi]
+        cloud_init:
+          description:
+            - What cloud-init of the guest finds on a CD-ROM of its own (NoCloud), made anew when it changes. It is read
+              when the guest boots.
+            - The medium lies in C(.gfapi-seeds) on the mount of the domain's first image, where every hypervisor finds
+              it, else in C(/var/lib/libvirt/gfapi-seeds). It goes with the domain.
+            - Needs the Python library C(pycdlib) on the hypervisor.
+          type: dict
+          suboptions:
+            user_data:
+              description:
+                - Text of the user data, as from V(#cloud-config) on. It is shown nowhere.
+              type: str
+              required: true
+            meta_data:
+              description:
+                - Text of the meta data. Without it the domain's name is both the instance's id and its host name.
+              type: str
+            network_config:
+              description:
+                - Text of the network configuration.
+              type: str
         xml_overrides:
           description:
             - What no option of this module says, at places of the domain's XML below C(<domain>).
@@ -508,6 +531,25 @@ EXAMPLES = r"""
       - type: vnc
         password: "{{ app1_password }}"
 
+- name: VM app2 is told its user's key by cloud-init
+  gfapi.virt.libvirt_vm:
+    name: app2
+    memory: 1GiB
+    storage_domain: vms
+    disks:
+      - name: app2-root
+    cloud_init:
+      user_data: |
+        #cloud-config
+        ssh_authorized_keys:
+          - {{ app_key }}
+      network_config: |
+        version: 2
+        ethernets:
+          all:
+            match: {name: "en*"}
+            dhcp4: true
+
 - name: VM web hides from its guest that it is one
   gfapi.virt.libvirt_vm:
     name: web
@@ -598,6 +640,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Im
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
@@ -692,6 +735,14 @@ VM_SPEC = {
         "type": "str",
         "choices": ["none", "reset", "poweroff", "shutdown", "pause", "dump", "inject-nmi"],
     },
+    "cloud_init": {
+        "type": "dict",
+        "options": {
+            "user_data": {"type": "str", "required": True, "no_log": True},
+            "meta_data": {"type": "str"},
+            "network_config": {"type": "str", "no_log": True},
+        },
+    },
     "xml_overrides": {"type": "list", "elements": "dict", "options": OVERRIDE_SPEC},
     "autostart": {"type": "bool"},
     "live": {"type": "bool", "default": True},
@@ -716,7 +767,7 @@ ARGUMENT_SPEC = {
 def on_host(params: Params) -> Item | list[Item]:
     """The domains with their plans, on this host."""
     libvirt, storage = Libvirt(params["uri"]), Storage(mount_root=params["mount_root"])
-    return make_items(params, libvirt, ImageSources(storage, Servers()), Host(), VmUses(storage, libvirt))
+    return make_items(params, libvirt, ImageSources(storage, Servers()), Host(), VmUses(storage, libvirt), Seeds())
 
 
 def main() -> None:

@@ -130,6 +130,22 @@ class FakeVolumeHere:
         return self.differences
 
 
+class FakeSeeds:
+    """Seeds for cloud-init: path → what is in it."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, str]] = {}
+
+    def read(self, path: str) -> dict[str, str] | None:
+        return self.files.get(path)
+
+    def write(self, path: str, files: dict[str, str]) -> None:
+        self.files[path] = dict(files)
+
+    def remove(self, path: str) -> None:
+        self.files.pop(path, None)
+
+
 class FakeLibvirt:
     """Domains by name. `define` rewrites a domain the way libvirt 9.0 does."""
 
@@ -138,6 +154,7 @@ class FakeLibvirt:
 
     def __init__(self, *, kvm: bool = True) -> None:
         self.kvm = kvm
+        self.seeds = FakeSeeds()
         self.records: dict[str, DomainRecord] = {}
 
     def host_architecture(self) -> str:

@@ -57,7 +57,7 @@ def item_for(element: _xml.Element, domain: Domain, libvirt: FakeLibvirt, live: 
     params = {**{name: rules.get("default") for name, rules in VM_SPEC.items()}, "name": record.name}
     edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
     desired = replace(_vm_params.desired_from(params, edges[0], None), domain=domain)
-    return _vm_plan.item_for(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1])
+    return _vm_plan.item_for(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1], edges[0].seeds)
 
 
 def carried_out(item: Item) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that a server is asked to have, given to a real VM: what it gets at once, what a restart brings, what stays secret."""
+"""All that a server may be asked to have, on a real VM: what it gets at once, what by a restart, what stays secret."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class HostOf:
         host = t.cast("t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, "")})())
         images = ImageSources(storage, t.cast("t.Any", FakeServers("gl2")))
         params = {"vms": [vm], "storage_domain": "vms"}
-        made = make_items(params, libvirt, images, host, VmUses(storage, libvirt))
+        made = make_items(params, libvirt, images, host, VmUses(storage, libvirt), libvirt.seeds)
         return t.cast("list[Item]", made)[0]
 
     def run(self, name: str = "web", **values: t.Any) -> list[str]:

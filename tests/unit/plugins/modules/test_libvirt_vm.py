@@ -59,12 +59,15 @@ def vm(**values: t.Any) -> dict[str, t.Any]:
     for name, spec in (("interfaces", INTERFACE_SPEC), ("graphics", GRAPHICS_SPEC), ("xml_overrides", OVERRIDE_SPEC)):
         if made[name] is not None:
             made[name] = [filled(spec, entry) for entry in made[name]]
+    if made["cloud_init"] is not None:
+        made["cloud_init"] = filled(VM_SPEC["cloud_init"]["options"], made["cloud_init"])
     return made
 
 
 def items(libvirt: FakeLibvirt, *vms: dict[str, t.Any], host: FakeHost | None = None) -> list[Item]:
     params = {"vms": list(vms), "storage_domain": "vms"}
-    given: t.Any = (libvirt, FakeImages(), host or FakeHost(), VmUses(Storage(), t.cast("t.Any", libvirt)))
+    uses = VmUses(Storage(), t.cast("t.Any", libvirt))
+    given: t.Any = (libvirt, FakeImages(), host or FakeHost(), uses, libvirt.seeds)
     return t.cast("list[Item]", make_items(params, *given))
 
 
@@ -480,3 +483,51 @@ def test_host_without_the_driver_refuses_gluster_disks_only(libvirt: FakeLibvirt
     with pytest.raises(ValueError, match=r"domain web: .*Unknown protocol 'gluster'.*qemu-block-extra"):
         items(libvirt, vm(**WEB), host=bare)
     assert items(libvirt, vm(memory="1GiB", disks=[{"file": "/x", "format": "raw"}]), host=bare)
+
+
+# --- cloud-init -----------------------------------------------------------------------------------------------------
+
+CLOUD: t.Final = {"user_data": "#cloud-config\npassword: hunter2\n"}
+
+
+def test_seed_is_made_once_and_anew_when_its_content_changes(libvirt: FakeLibvirt) -> None:
+    wanted = {**WEB, "cloud_init": CLOUD}
+    made = items(libvirt, vm(**wanted))
+    assert made[0].plan.summaries == ["make cloud-init's seed of domain web", "define domain web"]
+    carry_out(made)
+    ((path, files),) = libvirt.seeds.files.items()
+    assert files["meta-data"] == "instance-id: web\nlocal-hostname: web\n"
+    (drive,) = list(libvirt.records["web"].inactive.iterfind("devices/disk[@device='cdrom']"))
+    assert drive.find("source").get("file") == path  # type: ignore[union-attr]
+    assert planned(libvirt, **wanted) == []
+    other = {**wanted, "cloud_init": {**CLOUD, "network_config": "version: 2\n"}}
+    assert planned(libvirt, **other) == ["renew cloud-init's seed of domain web"]
+    assert "hunter2" not in str(made[0].plan.before) + str(made[0].plan.after) + str(made[0].predicted)
+
+
+def test_seed_takes_no_drive_of_another(libvirt: FakeLibvirt) -> None:
+    drive = {"device": "cdrom", "file": "/installer.iso"}
+    carry_out(items(libvirt, vm(**{**WEB, "disks": [*WEB["disks"], drive]})))  # type: ignore[misc]
+    carry_out(items(libvirt, vm(**WEB, cloud_init=CLOUD)))
+    drives = [disk_at(libvirt.records["web"].inactive, target) for target in ("sdb", "sdc")]
+    assert [node.find("source").get("file") == "/installer.iso" for node in drives] == [True, False]  # type: ignore[union-attr]
+
+
+def test_seed_goes_with_its_vm(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, cloud_init=CLOUD)))
+    gone = items(libvirt, vm(state="absent"))
+    assert gone[0].plan.summaries == ["undefine domain web", "remove cloud-init's seed of domain web"]
+    carry_out(gone)
+    assert libvirt.seeds.files == {}
+
+
+def test_user_data_that_cloud_init_would_not_take_is_refused(libvirt: FakeLibvirt) -> None:
+    with pytest.raises(
+        ValueError, match="user_data of cloud_init begins with none of cloud-init's words; write #cloud"
+    ):
+        items(libvirt, vm(**WEB, cloud_init={"user_data": "password: hunter2"}))
+
+
+def test_vm_without_an_image_of_a_storage_domain_has_its_seed_on_its_host(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(memory="1GiB", cloud_init=CLOUD)))
+    assert list(libvirt.seeds.files) == ["/var/lib/libvirt/gfapi-seeds/web.iso"]
