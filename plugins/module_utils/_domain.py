@@ -220,6 +220,7 @@ def place_disks(
     `drives` are the targets of the domain's cdrom and floppy drives.
     """
     _refuse_doubles("image", [image_key(disk.source) for disk in wanted])
+    _refuse_doubles("serial", [disk.serial for disk in wanted if disk.serial])
     clash = sorted({disk.target for disk in wanted} & set(drives))
     if clash:
         raise ValueError(f"target {', '.join(clash)} belongs to a cdrom or floppy drive of the domain; take another")

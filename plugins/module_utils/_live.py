@@ -215,6 +215,8 @@ def _identity(element: _xml.Element) -> str:
         return (_devices.interface_from(element).mac or "").lower()
     if element.tag == "graphics":
         return element.get("type", "")
+    if element.tag == "controller":
+        return f"{element.get('type')}/{element.get('index', '0')}"
     target = element.find("target")
     return "" if target is None else target.get("name", "")
 

@@ -95,48 +95,91 @@ WEB = {
     "serial_log": "/var/log/web",
 }
 
+DISKS = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {"name": st.sampled_from("abc")},
+            optional={
+                "bus": st.sampled_from(["virtio", "scsi", "sata"]),
+                "iotune": st.sampled_from([{}, {"total_iops_sec": 100}, {"read_bytes_sec": "1MiB"}]),
+                "queues": st.just(2),
+            },
+        ),
+        st.fixed_dictionaries({"file": st.just("/images/x"), "format": st.just("raw")}),
+        st.fixed_dictionaries({"uri": st.just("gluster://h/v/p"), "format": st.just("qcow2")}),
+        st.fixed_dictionaries(
+            {"device": st.just("cdrom")},
+            optional={"file": st.sampled_from(["/a.iso", "/b.iso"]), "bus": st.just("sata")},
+        ),
+    ),
+    max_size=4,
+    unique_by=lambda disk: disk.get("name") or disk.get("uri") or disk.get("file"),
+)
+INTERFACES = st.lists(
+    st.sampled_from(
+        [
+            {"type": "user"},
+            {"source": "default"},
+            {"type": "bridge", "source": "br0", "queues": 2},
+            {"type": "direct", "source": "eth0"},
+        ]
+    ),
+    max_size=3,
+)
 DESIRED = st.fixed_dictionaries(
     {
         "memory": st.sampled_from(["512", "2GiB", "1048576KiB"]),
-        "state": st.sampled_from(["present", "running", "shut_off"]),
+        "state": st.sampled_from(["present", "running", "paused", "shut_off"]),
     },
     optional={
-        "vcpus": st.integers(1, 64),
+        "memory_max": st.sampled_from(["2GiB", "3GiB"]),
+        "vcpus": st.integers(1, 4),
+        "vcpus_max": st.just(6),
         "cpu_mode": st.sampled_from(["host-model", "host-passthrough", "maximum"]),
+        "iothreads": st.integers(0, 2),
         "machine": st.sampled_from(["q35", "pc"]),
         "virt_type": st.sampled_from(["auto", "kvm", "qemu"]),
+        "firmware": st.sampled_from(["bios", "uefi"]),
         "kernel": st.just("/boot/vmlinuz"),
         "cmdline": st.sampled_from(["console=ttyS0", "a=<&>\"'"]),
         "boot": st.lists(st.sampled_from(["hd", "network", "cdrom"]), min_size=1, max_size=3, unique=True),
-        "disks": st.lists(
-            st.one_of(
-                st.fixed_dictionaries({"name": st.sampled_from("abc")}, optional={"bus": st.just("scsi")}),
-                st.fixed_dictionaries({"file": st.just("/images/x"), "format": st.just("raw")}),
-                st.fixed_dictionaries({"uri": st.just("gluster://h/v/p"), "format": st.just("qcow2")}),
-            ),
-            max_size=4,
-            unique_by=lambda disk: disk.get("name") or disk.get("uri") or disk["file"],
-        ),
-        "interfaces": st.lists(
-            st.sampled_from([{"type": "user"}, {"source": "default"}, {"type": "bridge", "source": "br0"}]), max_size=3
+        "disks": DISKS,
+        "scsi_queues": st.integers(1, 3),
+        "interfaces": INTERFACES,
+        "graphics": st.sampled_from(
+            [[], [{}], [{"password": "a"}], [{"type": "spice", "port": 5910}], [{"listen": "::1"}, {"type": "spice"}]]
         ),
         "serial_log": st.just("/var/log/web"),
+        "guest_agent": st.booleans(),
+        "rng": st.booleans(),
+        "balloon": st.booleans(),
+        "tpm": st.sampled_from(["none", "1.2", "2.0"]),
+        "watchdog": st.sampled_from(["none", "reset", "pause"]),
+        "title": st.sampled_from(["", "a"]),
+        "metadata": st.sampled_from([{}, {"a": "<b>", "ü": ""}]),
+        "cloud_init": st.sampled_from([{"user_data": "#!/bin/sh\n"}, {"user_data": "#cloud-config\n"}]),
+        "xml_overrides": st.sampled_from(
+            [
+                [{"path": "features/kvm/hidden/@state", "value": "on"}],
+                [{"path": "devices", "xml": "<sound model='ich9'/>"}],
+                [{"path": "clock/@offset", "state": "absent"}],
+            ]
+        ),
         "autostart": st.booleans(),
+        "live": st.booleans(),
+        "restart": st.sampled_from(["never", "if_required"]),
     },
 )
 
 
 @given(DESIRED, DESIRED)
 def test_nothing_is_left_to_do_after_a_run(first: dict[str, t.Any], second: dict[str, t.Any]) -> None:
+    """And check mode says what the run does and returns, but for what libvirt makes up."""
     libvirt = FakeLibvirt()
     for values in (first, second):
         made = items(libvirt, vm(**values))
         (result,) = carry_out(made)
-        assert {**result, "uuid": None, "restart_required": None} == {
-            **made[0].predicted,
-            "uuid": None,
-            "restart_required": None,
-        }
+        assert {**result, "uuid": None} == {**made[0].predicted, "uuid": None}
         assert planned(libvirt, **values) == []
 
 
@@ -471,6 +514,11 @@ def test_files_beside_a_first_gluster_disk_bring_a_warning(libvirt: FakeLibvirt)
     carry_out(items(libvirt, vm(memory="1GiB", disks=[file])))
     (item,) = items(libvirt, vm(disks=[file, {"name": "root"}]))
     assert "/images/x" in item.warnings[0]
+
+
+def test_serial_of_two_disks_is_refused(libvirt: FakeLibvirt) -> None:
+    with pytest.raises(ValueError, match="serial s is given to two disks; give each disk its own"):
+        items(libvirt, vm(memory="1GiB", disks=[{"name": "a", "serial": "s"}, {"name": "b", "serial": "s"}]))
 
 
 def test_vm_listed_twice_is_refused(libvirt: FakeLibvirt) -> None:
