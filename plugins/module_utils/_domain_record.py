@@ -27,6 +27,8 @@ class DomainRecord:
     saved: _xml.Element | None = None
     #: one that was only ever created is gone when it stops
     persistent: bool = True
+    #: why a paused one is, as in `io_error`
+    pause_reason: str | None = None
 
     @property
     def is_active(self) -> bool:

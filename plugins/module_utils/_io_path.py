@@ -13,24 +13,29 @@ from __future__ import annotations
 import json
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import DEFAULT_PORT, GlusterURI, parse_port
 
 #: QEMU's protocol drivers → the path; any other is `other`
 DRIVER_PATHS: t.Final = {"gluster": "gfapi", "host_device": "block"}
-
+#: QEMU's io-status of a device
+ERRORS: t.Final = {"nospace": "nospace", "failed": "io"}
 
 Answer = dict[str, t.Any]
 
 
 @dataclass(frozen=True)
 class IOPath:
-    """`gfapi`, `fuse`, `file`, `block` or `other`, and for gfapi the servers that QEMU was given."""
+    """`gfapi`, `fuse`, `file`, `block` or `other`, and for gfapi the servers that QEMU was given.
+
+    `error` is what a request failed with at some time, `nospace` or `io`.
+    """
 
     kind: str
     servers: tuple[str, ...] = ()
+    error: str | None = None
 
 
 def io_path(
@@ -41,9 +46,14 @@ def io_path(
     `devices` is the answer to `query-block`, `nodes` that to `query-named-block-nodes`; `fuse_mounts` are the mount
     points of gluster volumes.
     """
-    inserted = next((d.get("inserted") for d in devices if alias and alias in _names(d)), None)
+    device = next((device for device in devices if alias and alias in _names(device)), {})
+    inserted = device.get("inserted")
     if not inserted:
         return None
+    return replace(_path(inserted, nodes, fuse_mounts), error=ERRORS.get(str(device.get("io-status"))))
+
+
+def _path(inserted: Answer, nodes: t.Sequence[Answer], fuse_mounts: t.Iterable[str]) -> IOPath:
     source = from_qemu_filename(str(inserted.get("file", "")))
     drivers = {node.get("drv") for node in nodes if from_qemu_filename(str(node.get("file", ""))) == source}
     if source.is_gluster and "gluster" in drivers:

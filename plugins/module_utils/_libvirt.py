@@ -14,7 +14,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     LIVE,
     NEXT,
@@ -25,6 +25,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
+from ansible_collections.gfapi.virt.plugins.module_utils._power import (
+    GIVEN_UP,
+    IO_ERROR,
+    STATES,
+    disk_trouble,
+    is_given_up,
+    pause_reason,
+)
 
 try:
     import libvirt
@@ -41,6 +49,8 @@ KEEPALIVE_COUNT: t.Final = 6
 PRESS_AGAIN_S: t.Final = 10
 UNPLUG_TIMEOUT_S: t.Final = 60
 POLL_S: t.Final = 0.2
+#: QEMU tries what had failed again at once when it is resumed
+RESUMED_S: t.Final = 3
 #: libvirtd's default max_workers: more calls that take seconds only queue there, and everybody's short ones with them
 LONG_CALLS: t.Final = 20
 #: with max_client_requests (5) unanswered it reads no more from a connection, keepalive included
@@ -50,7 +60,6 @@ QMP_TIMEOUT_S: t.Final = 10
 _IMAGE_REFUSED: t.Final = re.compile(r"qemu-\S+: -blockdev (\{.*\}): (.*)\Z", re.DOTALL)
 _NO_VOLFILE: t.Final = "failed to get the volume file"
 _SEE_LOGS: t.Final = "Please refer to gluster logs for more info"
-STATES: t.Final = ("no_state", "running", "blocked", "paused", "shutting_down", "shut_off", "crashed", "suspended")
 
 
 def flag(name: str) -> int:
@@ -183,8 +192,19 @@ class Libvirt:
             self.connection.lookupByName(name).suspend()
 
     def resume(self, name: str) -> None:
+        """Raises `LibvirtError` naming the disks where storage trouble that paused a domain does so again."""
         with asking(f"resume domain {name}"):
-            self.connection.lookupByName(name).resume()
+            domain = self.connection.lookupByName(name)
+            troubled = _state_and_reason(domain)[1] == IO_ERROR
+            if troubled and _disk_errors(domain) is None:
+                raise LibvirtError(f"domain {name} cannot be resumed: {GIVEN_UP}")
+            domain.resume()
+            end = time.monotonic() + RESUMED_S
+            while troubled and time.monotonic() < end:
+                time.sleep(POLL_S)  # that a request succeeds is told by nobody
+                if _state_and_reason(domain)[1] == IO_ERROR:
+                    troubles = "; ".join(_disk_troubles(domain)) or "an input/output error"
+                    raise LibvirtError(f"domain {name} was resumed and is paused again: {troubles}; then run again")
 
     def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
         """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
@@ -193,7 +213,7 @@ class Libvirt:
             end = time.monotonic() + timeout_s
             press = time.monotonic()
             state = _state(domain)
-            while state not in ("shut_off", "paused") and time.monotonic() < end:
+            while state not in ("shut_off", "paused", "crashed") and time.monotonic() < end:
                 if time.monotonic() >= press:
                     with _unless_gone():
                         domain.shutdown()
@@ -203,11 +223,11 @@ class Libvirt:
             if state == "shut_off":
                 return
             if not force:
-                reason = "it is paused, so its guest does nothing; resume it first (state: running)"
-                late = f"the guest did not power off within {timeout_s:g} s; raise shutdown_timeout"
+                reason = f"the guest did not power off within {timeout_s:g} s; raise shutdown_timeout"
+                if state in ("paused", "crashed"):
+                    reason = f"it is {state}, so its guest does nothing; resume it first (state: running)"
                 raise LibvirtError(
-                    f"cannot shut down domain {name}: {reason if state == 'paused' else late}, or allow it to be ended"
-                    f" with {allowed_by}"
+                    f"cannot shut down domain {name}: {reason}, or allow it to be ended with {allowed_by}"
                 )
             with self._for_long_call() as connection, _unless_gone():
                 connection.lookupByName(name).destroy()
@@ -262,6 +282,15 @@ class Libvirt:
             raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
         return answer["return"]
 
+    def block_devices(self, name: str) -> tuple[t.Any, t.Any] | None:
+        """What QEMU answers to query-block and query-named-block-nodes; `None` where it has given a disk up."""
+        try:
+            return self.qmp(name, "query-block"), self.qmp(name, "query-named-block-nodes")
+        except LibvirtError as exc:
+            if is_given_up(str(exc)):
+                return None
+            raise
+
 
 def unplug(domain: t.Any, what: str, find: t.Callable[[_xml.Element], _xml.Element | None]) -> None:
     """Take the device out of a running domain that `find` finds in its XML, if it is there."""
@@ -299,13 +328,43 @@ def _unless_gone() -> t.Iterator[None]:
 
 
 def _state(domain: t.Any) -> str:
+    return _state_and_reason(domain)[0]
+
+
+def _state_and_reason(domain: t.Any) -> tuple[str, str | None]:
+    """The power state, and why it is paused."""
     try:
-        return STATES[domain.state()[0]]
+        number, reason = domain.state()
     except libvirt.libvirtError as exc:
         # a transient one is gone when it stops
         if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return "shut_off"
+            return "shut_off", None
         raise
+    state = STATES[number]
+    return state, pause_reason(reason) if state == "paused" else None
+
+
+def _disk_errors(domain: t.Any) -> dict[str, int] | None:
+    """Target → virDomainDiskErrorCode of the disks that a request failed on; `None` where QEMU has given one up."""
+    try:
+        return t.cast("dict[str, int]", domain.diskErrors())
+    except libvirt.libvirtError as exc:
+        if is_given_up(str(exc)):
+            return None
+        raise
+
+
+def _disk_troubles(domain: t.Any) -> list[str]:
+    errors = _disk_errors(domain)
+    if errors is None:
+        return [GIVEN_UP]
+    live = _xml.parse(domain.XMLDesc(0))
+    disks = {disk.target: disk.source for disk in map(_disk.from_element, live.iterfind("devices/disk"))}
+    return [
+        disk_trouble(target, disks[target].name or disks[target].file or "", error)
+        for target, error in sorted(errors.items())
+        if target in disks
+    ]
 
 
 def _record_if_there(domain: t.Any) -> DomainRecord | None:
@@ -323,15 +382,17 @@ def _record(domain: t.Any) -> DomainRecord:
     with asking(f"read domain {domain.name()}"):
         secure = libvirt.VIR_DOMAIN_XML_SECURE
         persistent = bool(domain.isPersistent())
+        state, reason = _state_and_reason(domain)
         return DomainRecord(
             name=domain.name(),
             uuid=domain.UUIDString(),
-            state=_state(domain),
+            state=state,
             inactive=_xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | secure)),
             live=_xml.parse(domain.XMLDesc(secure)) if domain.isActive() else None,
             autostart=persistent and bool(domain.autostart()),
             saved=_xml.parse(domain.managedSaveGetXMLDesc(0)) if domain.hasManagedSaveImage(0) else None,
             persistent=persistent,
+            pause_reason=reason,
         )
 
 

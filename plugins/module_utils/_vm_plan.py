@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Im
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, applied, live_changes, pending_fields
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._power import require_resumable
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
@@ -184,6 +185,8 @@ def power_actions(
         before, state = "shut_off", before if state == "present" else state
     if state not in ("running", "paused") or before == state:
         return stops
+    if current and before != "shut_off":
+        require_resumable(name, before, current.pause_reason)
     if before == "paused":
         return [Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
     if before == "running":

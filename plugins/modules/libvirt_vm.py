@@ -47,8 +47,8 @@ options:
         state:
           description:
             - V(present) defines the domain and leaves its power state alone.
-            - V(running) starts it too, or resumes it when it is paused. A domain is not started while another host has
-              an image open that it would write to.
+            - V(running) starts it too, or resumes it when it is paused, also by storage trouble that is over. It is not
+              started while another host has an image open that it would write to.
             - V(paused) starts it with its processors stopped, or stops those of a running one.
             - V(shut_off) asks the guest to power off and waits for it.
             - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).

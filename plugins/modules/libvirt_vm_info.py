@@ -73,6 +73,11 @@ vms:
       type: str
       returned: success
       sample: running
+    pause_reason:
+      description: Why a paused domain is, as libvirt has it (V(user), V(io_error), V(migration), ...); else none.
+      type: str
+      returned: success
+      sample: io_error
     autostart:
       description: Whether the domain starts with its host.
       type: bool
@@ -82,7 +87,11 @@ vms:
         - The disks, those of the running domain if it runs.
         - C(io_path) is V(gfapi), V(fuse) (a file on a gluster mount), V(file), V(block), V(other), or none where the
           domain does not run.
-        - C(servers) are the gluster servers that QEMU was given.
+        - C(servers) are the gluster servers that QEMU was given, and C(connected) those of them whose bricks it has
+          a connection to at this moment; empty for a remote O(uri).
+        - C(error) is what a request failed with, where that has paused the domain, V(nospace) (no space left) or V(io)
+          (anything else, as a quota). V(given_up) says that QEMU closed a gluster disk of the domain after a flush that
+          failed; it does not tell which, nor anything else of its disks, and the domain has to be ended.
       type: list
       elements: dict
       returned: success
@@ -94,7 +103,9 @@ vms:
           format: qcow2
           serial: 6b1c
           io_path: gfapi
-          servers: [gluster1]
+          servers: [gluster1, gluster2, gluster3]
+          connected: [gluster1, gluster3]
+          error:
     interfaces:
       description: The network interfaces.
       type: list
@@ -118,26 +129,38 @@ from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath,
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._power import IO_ERROR
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_connections import QemuConnections
 
+#: in place of an error of QEMU's, which tells nothing of its disks any more
+GIVEN_UP = "given_up"
 ARGUMENT_SPEC = {
     "names": {"type": "list", "elements": "str"},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
 
 
-def disks_of(libvirt: Libvirt, record: DomainRecord, fuse_mounts: t.Sequence[str]) -> list[dict[str, t.Any]]:
+def disks_of(
+    libvirt: Libvirt, record: DomainRecord, fuse_mounts: t.Sequence[str], connections: QemuConnections
+) -> list[dict[str, t.Any]]:
     """The disks with their I/O path."""
     if record.live is None:
         return [with_path(_disk.from_element(disk), None) for disk in record.inactive.iterfind("devices/disk")]
-    devices = libvirt.qmp(record.name, "query-block")
-    nodes = libvirt.qmp(record.name, "query-named-block-nodes")
-    return [
-        with_path(
-            _disk.from_element(disk),
-            io_path(_disk.alias_of(disk), devices, nodes, fuse_mounts),
-        )
-        for disk in record.live.iterfind("devices/disk")
-    ]
+    found = libvirt.block_devices(record.name)
+    disks = []
+    for element in record.live.iterfind("devices/disk"):
+        disk = _disk.from_element(element)
+        path = io_path(_disk.alias_of(element), *found, fuse_mounts) if found else None
+        facts = with_path(disk, path)
+        if found is None and disk.source.is_gluster:
+            facts["error"] = GIVEN_UP
+        elif record.pause_reason != IO_ERROR:
+            # QEMU 7.2 still names what failed before it went on
+            facts["error"] = None
+        if not libvirt.is_remote:
+            facts["connected"] = connections.servers(record.name, facts["servers"])
+        disks.append(facts)
+    return disks
 
 
 def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
@@ -146,10 +169,12 @@ def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
         **_domain_facts.disk_facts(disk),
         "io_path": path.kind if path else None,
         "servers": list(path.servers) if path else [],
+        "connected": [],
+        "error": path.error if path else None,
     }
 
 
-def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
+def read(params: Params, libvirt: Libvirt, mounts: Mounts, connections: QemuConnections) -> Result:
     """The domains asked for."""
     names = params["names"]
     records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
@@ -160,9 +185,10 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
                 "name": record.name,
                 "uuid": record.uuid,
                 "state": record.state,
+                "pause_reason": record.pause_reason,
                 "autostart": record.autostart,
                 **_domain_facts.facts(record.inactive, record.live),
-                "disks": disks_of(libvirt, record, fuse_mounts),
+                "disks": disks_of(libvirt, record, fuse_mounts, connections),
             }
             for record in records
         ]
@@ -171,7 +197,9 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts) -> Result:
 
 def main() -> None:
     run_info(
-        lambda params: read(params, Libvirt(params["uri"]), Mounts(run)), ARGUMENT_SPEC, libraries=["lxml", "libvirt"]
+        lambda params: read(params, Libvirt(params["uri"]), Mounts(run), QemuConnections()),
+        ARGUMENT_SPEC,
+        libraries=["lxml", "libvirt"],
     )
 
 

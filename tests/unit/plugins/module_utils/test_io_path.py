@@ -46,6 +46,12 @@ def test_path_is_what_qemu_says(target: str, path: IOPath | None) -> None:
     assert io_path(ALIASES[target], DEVICES, NODES, MOUNTS) == path
 
 
+@pytest.mark.parametrize(("status", "error"), [("ok", None), ("nospace", "nospace"), ("failed", "io")])
+def test_error_is_what_qemu_keeps_of_it(status: str, error: str | None) -> None:
+    devices = [{**device, "io-status": status} for device in DEVICES]
+    assert io_path(ALIASES["vdb"], devices, NODES, MOUNTS) == IOPath("gfapi", ("gl1",), error)
+
+
 def test_file_on_no_mount_of_gluster_is_a_file() -> None:
     assert io_path(ALIASES["vdc"], DEVICES, NODES, ["/mnt/vm", "/mnt/vmstore/fuse/x"]) == IOPath("file")
 

@@ -396,3 +396,93 @@ def test_a_disk_that_is_as_large_already_is_not_resized(size_bytes: int, resized
     edge.__dict__["connection"] = Connection()
     edge.block_resize("web", "vdb", size_bytes)
     assert asked == resized
+
+
+class TroubledDomain:
+    """Paused by an I/O error, which comes back as often as it is told, or once QEMU has given its disk up."""
+
+    def __init__(self, *, failures: int = 0, given_up: bool = False) -> None:
+        self.failures = failures
+        self.given_up = given_up
+        self.resumed = 0
+        self.now = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+
+    def state(self) -> tuple[int, int]:
+        return self.now
+
+    def resume(self) -> None:
+        self.resumed += 1
+        if self.resumed > self.failures:
+            self.now = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED)
+
+    def diskErrors(self) -> dict[str, int]:
+        if self.given_up:
+            raise libvirt.libvirtError(
+                "internal error: unable to execute QEMU command 'query-block': Can't get image size '': No medium found"
+            )
+        return {"vda": libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE}
+
+    def XMLDesc(self, _flags: int) -> str:
+        return _xml.to_text(element("web", IMAGE))
+
+
+def resuming(domain: TroubledDomain) -> Libvirt:
+    edge = Libvirt()
+    edge.__dict__["connection"] = types.SimpleNamespace(lookupByName=lambda _name: domain)
+    return edge
+
+
+@pytest.mark.usefixtures("clock")
+def test_domain_goes_on_once_the_trouble_is_over() -> None:
+    domain = TroubledDomain()
+    resuming(domain).resume("web")
+    assert domain.resumed == 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_trouble_that_remains_is_named_with_the_disk() -> None:
+    domain = TroubledDomain(failures=1)
+    words = (
+        rf"^domain web was resumed and is paused again: disk vda \(vmstore/8e2d/images/{UUID}/6c11\): no space left; "
+    )
+    with pytest.raises(LibvirtError, match=words):
+        resuming(domain).resume("web")
+    resuming(domain).resume("web")
+
+
+@pytest.mark.usefixtures("clock")
+def test_domain_whose_disk_qemu_gave_up_is_not_resumed() -> None:
+    domain = TroubledDomain(given_up=True)
+    with pytest.raises(LibvirtError, match="^domain web cannot be resumed: QEMU has given up a disk"):
+        resuming(domain).resume("web")
+    assert domain.resumed == 0
+
+
+def test_domain_that_somebody_paused_is_not_watched(edge: Libvirt, clock: list[float]) -> None:
+    edge.define(element("web"))
+    edge.start("web")
+    libvirt.open(URI).lookupByName("web").suspend()
+    paused = edge.domain("web")
+    assert paused is not None
+    assert (paused.state, paused.pause_reason) == ("paused", "user")
+    edge.resume("web")
+    running = edge.domain("web")
+    assert running is not None
+    assert (running.state, running.pause_reason, clock) == ("running", None, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "given_up"), [("query-block: Can't get image size '': No medium found", True), ("no such command", False)]
+)
+def test_block_devices_of_a_domain_whose_disk_was_given_up(
+    monkeypatch: pytest.MonkeyPatch, words: str, given_up: bool
+) -> None:
+    def qmp(_edge: Libvirt, _name: str, _command: str) -> t.Any:
+        raise LibvirtError(words)
+
+    monkeypatch.setattr(Libvirt, "qmp", qmp)
+    if given_up:
+        assert Libvirt().block_devices("web") is None
+        return
+    with pytest.raises(LibvirtError, match=words):
+        Libvirt().block_devices("web")

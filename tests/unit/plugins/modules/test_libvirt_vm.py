@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -365,6 +366,15 @@ def test_paused_vm_is_resumed(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="running")))
     libvirt.suspend("web")
     assert planned(libvirt, state="running") == ["resume domain web"]
+
+
+@pytest.mark.parametrize(("state", "reason"), [("crashed", None), ("paused", "migration")])
+def test_vm_that_cannot_go_on_is_told_why(libvirt: FakeLibvirt, state: str, reason: str | None) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    libvirt.records["web"] = replace(libvirt.records["web"], state=state, pause_reason=reason)
+    with pytest.raises(ValueError, match=f"domain web is {state} and cannot be resumed: "):
+        planned(libvirt, state="running")
+    assert planned(libvirt, state="shut_off") == ["shut down domain web"]
 
 
 def test_password_does_not_show_in_the_diff(libvirt: FakeLibvirt) -> None:
