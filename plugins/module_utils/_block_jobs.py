@@ -161,7 +161,7 @@ class BlockJobs(Libvirt):
                     f"the commit of disk {target} of domain {name} has ended before its time; see"
                     f" /var/log/libvirt/qemu/{name}.log"
                 )
-            if active and _is_ready(domain, target):
+            if active and is_ready(domain, target):
                 return
             now = (job["cur"], job["end"])
             if now != seen:
@@ -179,7 +179,8 @@ class BlockJobs(Libvirt):
             self.connection.lookupByName(name).blockJobAbort(target, flag("BLOCK_JOB_ABORT_PIVOT"))
 
 
-def _is_ready(domain: t.Any, target: str) -> bool:
+def is_ready(domain: t.Any, target: str) -> bool:
+    """Whether a disk's job has copied all there is, and keeps up since."""
     root = _xml.parse(domain.XMLDesc(0))
     disks = (disk for disk in root.iterfind("devices/disk") if disk.find(f"target[@dev='{target}']") is not None)
     return any(mirror.get("ready") == "yes" for disk in disks for mirror in disk.iterfind("mirror"))

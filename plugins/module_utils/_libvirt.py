@@ -62,9 +62,9 @@ _NO_VOLFILE: t.Final = "failed to get the volume file"
 _SEE_LOGS: t.Final = "Please refer to gluster logs for more info"
 
 
-def flag(name: str) -> int:
+def flag(name: str, family: str = "DOMAIN") -> int:
     """The value of a flag of the library, as in `SNAPSHOT_CREATE_ATOMIC`."""
-    return int(getattr(libvirt, f"VIR_DOMAIN_{name}"))
+    return int(getattr(libvirt, f"VIR_{family}_{name}"))
 
 
 class Libvirt:

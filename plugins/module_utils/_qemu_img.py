@@ -37,7 +37,7 @@ class Backing(t.NamedTuple):
 
 
 class Progress:
-    """Tells the journal, in steps of ten, how far qemu-img says that it is."""
+    """Tells the journal, in steps of ten, how far something is; called with what qemu-img says of it."""
 
     def __init__(self, doing: str, tell: t.Callable[[str], None] | None = None) -> None:
         self._doing = doing
@@ -46,10 +46,13 @@ class Progress:
 
     def __call__(self, text: str) -> None:
         for percent in re.findall(r"\(([0-9]+)\.[0-9]+/100%\)", text):
-            step = int(percent) // 10 * 10
-            if step > self._told:
-                self._told = step
-                self._tell(f"{self._doing}: {step} %")
+            self.at(int(percent))
+
+    def at(self, percent: int) -> None:
+        step = percent // 10 * 10
+        if step > self._told:
+            self._told = step
+            self._tell(f"{self._doing}: {step} %")
 
 
 def _tell_journal(text: str) -> None:

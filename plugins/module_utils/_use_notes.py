@@ -4,7 +4,7 @@
 
 """I/O edge: what this host notes of its use of a storage domain, in a directory of its own among the records of use.
 
-A host writes in that one only.
+A host writes in that one only, but for the VMs that it migrates to another.
 """
 
 from __future__ import annotations
@@ -77,6 +77,12 @@ def note_image(point: str, wanted: UseRecord, image_uuid: str, *, used: bool) ->
             note(directory, name, replace(wanted, images=images))
         else:
             directory.remove(name)
+
+
+def note_arrival(point: str, record: UseRecord) -> None:
+    """Have another host's records say that a VM is there now, which was migrated to it and which its libvirt knows."""
+    with own_records(point, record.host) as directory:
+        note(directory, t.cast(str, record.uuid), record)
 
 
 def note_host(point: str, me: ThisHost) -> None:

@@ -52,6 +52,12 @@ class Desired:
     shutdown_timeout_s: int
     force_stop: bool
     console: tuple[str, int] | None
+    #: the hypervisor to run on, as it was given
+    host: str | None = None
+    access: str = "auto"
+    convert: str = "on_restart"
+    delete_source: bool = False
+    storage_domain: str | None = None
 
 
 def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk:
@@ -168,6 +174,8 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         raise ValueError(f"domain {vm['name']}: cpu_mode custom needs the model (cpu_model)")
     if vm["secure_boot"] and vm["firmware"] == "bios":
         raise ValueError(f"domain {vm['name']}: secure_boot needs firmware uefi")
+    if vm["host"] and vm["state"] != "running":
+        raise ValueError(f"domain {vm['name']}: host {vm['host']} is where it is to run; it goes with state: running")
     is_kept = vm["state"] == "absent"
     entries = [] if is_kept else [disk_from(entry, images, storage_domain) for entry in vm["disks"] or ()]
     drives = tuple(disk for disk in entries if disk.device == "cdrom")
@@ -207,6 +215,9 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         vm["shutdown_timeout"],
         vm["force_stop"],
         (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None,
+        host=vm["host"] or None,
+        **{key: vm[key] for key in ("access", "convert", "delete_source")},
+        storage_domain=storage_domain,
     )
 
 

@@ -11,18 +11,25 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _domain_facts, _overrides, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies
 from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import AUTO, FUSE, GFAPI
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, applied, live_changes, pending_fields
+from ansible_collections.gfapi.virt.plugins.module_utils._migration import is_there, require_movable, uri_of
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._power import require_resumable
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_conversion import Conversion, Conversions, proof, restoring
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, Params, desired_from, is_seed
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
@@ -94,30 +101,32 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
 
 
 def plan_vm(
-    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds
-) -> tuple[Plan, _xml.Element | None]:
-    """The plan for one domain, and its configuration afterwards."""
-    if desired.state == "absent":
-        return plan_absent(libvirt, current, desired, seeds), None
-    name = desired.domain.name
-    if desired.seed and libvirt.is_remote:
-        raise ValueError(f"domain {name}: cloud_init writes a file on the hypervisor; run the module there")
-    modelled = configuration(libvirt, current, desired.domain, desired.seed.path if desired.seed else "")
-    after = overridden(modelled, desired)
+    libvirt: LibvirtJobs,
+    current: DomainRecord | None,
+    desired: Desired,
+    uses: VmUses,
+    seeds: Seeds,
+    conversion: Conversion,
+    there: LibvirtJobs | None = None,
+) -> Plan:
+    """The plan for one domain; `there` is the host that it goes to in the end."""
+    name, after = desired.domain.name, conversion.after
     changes = changes_for(current, desired, after)
     gains = [change for change in changes if change.kind == "attach"]
-    actions = [*seed_actions(seeds, desired), *change_actions(libvirt, name, gains, after)]
+    actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after)]
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
-        fields = differing_fields(current.inactive, modelled, after)
+        fields = differing_fields(current.inactive, conversion.modelled, after)
         if fields and current.saved is not None:
             raise ValueError(
                 f"domain {name} would change ({', '.join(fields)}) but has a managed save, which goes on as it was;"
                 f" start it first as it is, or drop the save (virsh managedsave-remove {name})"
             )
-        if fields:
-            actions.append(Action(f"change {', '.join(fields)} of domain {name}", lambda: libvirt.define(after)))
+        if fields and not conversion.carries:
+            undo = restoring(libvirt, current, lambda: uses.start(name, (current.inactive,)))
+            words = f"change {', '.join(fields)} of domain {name}"
+            actions.append(Action(words, lambda: libvirt.define(after), undo=undo if conversion.targets else None))
     autostart = bool(current and current.autostart)
     if desired.autostart not in (None, autostart):
         word = "enable" if desired.autostart else "disable"
@@ -126,9 +135,15 @@ def plan_vm(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
     actions += change_actions(libvirt, name, [change for change in changes if change not in gains], after)
+    actions += conversion.copying
     actions += power_actions(libvirt, current, desired, after, uses)
+    if there is not None and current is not None:
+        actions.append(migration(libvirt, current, desired, uses, conversion, there))
+    if conversion.targets and (conversion.carries or comes_up(current, desired, after)):
+        actions.append(proof(there or libvirt, name, conversion))
+    actions += conversion.deletions
     before = shown(current.inactive, current.state) if current else ""
-    return Plan(before, shown(after, state_after(current, desired)), tuple(actions)), after
+    return Plan(before, shown(after, state_after(current, desired)), tuple(actions))
 
 
 def changes_for(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> tuple[Change, ...]:
@@ -162,6 +177,12 @@ def is_restarted(current: DomainRecord | None, desired: Desired, after: _xml.Ele
     """Whether a running domain is stopped and started for what it cannot get otherwise."""
     live = live_after(current, desired, after)
     return desired.restarts and desired.state != "shut_off" and live is not None and bool(pending_fields(live, after))
+
+
+def comes_up(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> bool:
+    """Whether the domain is started, now or anew."""
+    is_off = current is None or not current.is_active
+    return (is_off and desired.state in ("running", "paused")) or is_restarted(current, desired, after)
 
 
 def running_after(current: DomainRecord | None, desired: Desired, after: _xml.Element | None) -> _xml.Element | None:
@@ -306,38 +327,138 @@ def warnings_for(current: DomainRecord | None, configured: _xml.Element | None) 
     )
 
 
-def item_for(libvirt: Libvirt, desired: Desired, running: RunningImages, uses: VmUses, seeds: Seeds) -> Item:
-    """One domain with its plan."""
+class Hypervisors:
+    """Other hosts that domains are to run on, each connected to once; and what is needed to deal with domains there."""
+
+    def __init__(self, storage: Storage, paths: ImagePaths) -> None:
+        self._storage = storage
+        self._paths = paths
+        self._known: dict[str, LibvirtJobs] = {}
+
+    def other(self, libvirt: LibvirtJobs, host: str | None) -> LibvirtJobs | None:
+        """The libvirt of a host; `None` for the one that is asked already."""
+        if host is None:
+            return None
+        uri = uri_of(host)
+        there = self._known.setdefault(uri, LibvirtJobs(uri))
+        return None if there.host_uuid == libvirt.host_uuid else there
+
+    def uses(self, there: LibvirtJobs) -> VmUses:
+        return VmUses(self._storage, there)
+
+    def conversions(self, libvirt: LibvirtJobs) -> Conversions:
+        return Conversions(self._paths, BlockCopies(self._storage, self._paths), libvirt)
+
+
+def item_on(
+    libvirt: LibvirtJobs,
+    desired: Desired,
+    running: RunningImages,
+    uses: VmUses,
+    seeds: Seeds,
+    hypervisors: Hypervisors,
+) -> Item:
+    """One domain with its plan, on the host that it is to run on."""
+    there = hypervisors.other(libvirt, desired.host)
+    if there is None:
+        return item_for(libvirt, desired, running, uses, seeds, hypervisors.conversions(libvirt))
+    name, host = desired.domain.name, t.cast(str, desired.host)
+    here, other = libvirt.domain(name), there.domain(name)
+    if is_there(here, other):
+        return item_for(
+            there, desired, RunningImages(there), hypervisors.uses(there), seeds, hypervisors.conversions(there)
+        )
+    require_movable(name, host, here, other)
+    return item_for(libvirt, desired, running, uses, seeds, hypervisors.conversions(libvirt), there)
+
+
+def migration(
+    libvirt: LibvirtJobs,
+    current: DomainRecord,
+    desired: Desired,
+    uses: VmUses,
+    conversion: Conversion,
+    there: LibvirtJobs,
+) -> Action:
+    """Go to another host, be noted there, and have the disks reached another way on it if that is asked for."""
+    name = current.name
+
+    def run() -> None:
+        if conversion.carries:
+            live = _xml.to_text(conversion.there(libvirt.migratable(name)))
+            libvirt.migrate(name, there, live=live, configured=_xml.to_text(conversion.after))
+        else:
+            libvirt.migrate(name, there)
+        uses.note_arrival(there.hostname, name, current.uuid, conversion.after)
+
+    how = f", its disks {', '.join(sorted(conversion.live))} by {conversion.access}" if conversion.carries else ""
+    return Action(f"migrate domain {name} to {desired.host}{how}", run, waits=True)
+
+
+def item_for(
+    libvirt: LibvirtJobs,
+    desired: Desired,
+    running: RunningImages,
+    uses: VmUses,
+    seeds: Seeds,
+    conversions: Conversions,
+    there: LibvirtJobs | None = None,
+) -> Item:
+    """One domain with its plan; `there` is the host that it goes to in the end."""
     name = desired.domain.name
     current = libvirt.domain(name)
-    plan, configured = plan_vm(libvirt, current, desired, uses, seeds)
+    if desired.state == "absent":
+        configured = None
+        plan = plan_absent(libvirt, current, desired, seeds)
+    else:
+        if desired.seed and libvirt.is_remote:
+            raise ValueError(f"domain {name}: cloud_init writes a file on the hypervisor; run the module there")
+        modelled = configuration(libvirt, current, desired.domain, desired.seed.path if desired.seed else "")
+        conversion = conversions.of(desired, current, modelled, overridden(modelled, desired))
+        configured, current = conversion.after, conversion.seen(current)
+        plan = plan_vm(libvirt, current, desired, uses, seeds, conversion, there)
+    if there is not None:
+        shown_on = (f"host: {libvirt.hostname}\n{plan.before}", f"host: {there.hostname}\n{plan.after}")
+        plan = Plan(*shown_on, plan.actions)
     if desired.state in ("running", "paused") and configured is not None and not (current and current.is_active):
         running.claim(name, configured)
         uses.require_startable(name, next_used(current, configured))
-    plan = uses.noting(plan, current, configured, running_after(current, desired, configured))
+    running_then = running_after(current, desired, configured)
+    plan = uses.noting(plan, current, configured, running_then, leaves=there is not None)
 
     return Item(
         name,
         plan,
         predicted(current, desired, configured),
-        lambda: facts(name, libvirt.domain(name)),
+        lambda: facts(name, (there or libvirt).domain(name)),
         warnings_for(current, configured),
     )
 
 
-def require_driver(host: Host, items: t.Sequence[Item]) -> None:
-    """Raises `ValueError` before anything is changed where a gluster disk would be used and QEMU lacks the driver."""
+def without_driver(host: Host, items: t.Sequence[Item], desired: t.Sequence[Desired]) -> str:
+    """Why the domains that leave it to us are to reach their images through the mount; empty where none has to.
+
+    Raises `ValueError`, before anything is changed, for those that ask for gfapi where QEMU lacks the driver.
+    """
     users = [item.name for item in items if item.plan.changed and any(disk["uri"] for disk in item.predicted["disks"])]
     present, words = host.gluster_driver() if users else (True, "")
-    if not present:
-        raise ValueError(
-            f"domain {', '.join(users)}: QEMU on this host has no gluster block driver ({words});"
-            f" install {DRIVER_PACKAGES}"
-        )
+    if present:
+        return ""
+    strict = [one.domain.name for one in desired if one.access == GFAPI and one.domain.name in users]
+    reason = f"QEMU on this host has no gluster block driver ({words})"
+    if strict:
+        raise ValueError(f"domain {', '.join(strict)}: {reason}; install {DRIVER_PACKAGES}")
+    return reason
 
 
 def make_items(
-    params: Params, libvirt: Libvirt, images: ImageSources, host: Host, uses: VmUses, seeds: Seeds
+    params: Params,
+    libvirt: LibvirtJobs,
+    images: ImageSources,
+    host: Host,
+    uses: VmUses,
+    seeds: Seeds,
+    hypervisors: Hypervisors,
 ) -> Item | list[Item]:
     """Parameters → the domains with their plans, everything looked up before anything is changed."""
     wanted = params["vms"] if params["vms"] is not None else [params]
@@ -346,9 +467,19 @@ def make_items(
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise ValueError(f"domain {', '.join(doubled)} is listed twice in vms; list each once")
-    running = RunningImages(libvirt)
-    items = [item_for(libvirt, one, running, uses, seeds) for one in desired]
-    items = [replace(item, warnings=(*item.warnings, *images.warnings)) for item in items]
-    if not libvirt.is_remote:
-        require_driver(host, items)
+
+    def planned() -> list[Item]:
+        running = RunningImages(libvirt)
+        return [item_on(libvirt, one, running, uses, seeds, hypervisors) for one in desired]
+
+    items = planned()
+    warnings = [*images.warnings]
+    if not libvirt.is_remote and (reason := without_driver(host, items, desired)):
+        desired = [replace(one, access=FUSE) if one.access == AUTO else one for one in desired]
+        items = planned()
+        users = ", ".join(item.name for item in items)
+        warnings.append(
+            f"domain {users}: images are reached through the mount (access: fuse): {reason}; install {DRIVER_PACKAGES}"
+        )
+    items = [replace(item, warnings=(*item.warnings, *warnings)) for item in items]
     return items if params["vms"] is not None else items[0]

@@ -28,6 +28,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import SHARED
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES, own_layers
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
@@ -59,12 +60,18 @@ class VmUses:
         self._own: dict[str, Directory | None] = {}
 
     def noting(
-        self, plan: Plan, current: DomainRecord | None, after: _xml.Element | None, running: _xml.Element | None
+        self,
+        plan: Plan,
+        current: DomainRecord | None,
+        after: _xml.Element | None,
+        running: _xml.Element | None,
+        *,
+        leaves: bool = False,
     ) -> Plan:
         """The plan with the notes: what a VM is to use before its first action, what it uses after its last.
 
         A VM without a note gets one, also where nothing else is to be done. `after` is the configuration in the end,
-        and `running` the running domain then.
+        `running` the running domain then, and `leaves` whether it is on another host then.
         """
         if not self._libvirt.uri.endswith("///system"):
             return plan
@@ -72,6 +79,8 @@ class VmUses:
         # undefining takes the managed save along
         last = self._images(running, None if after is None else saved, after)
         first = _union(last, self._images(live, saved, inactive))
+        if leaves:
+            last = {}
         if not first:
             return plan
         name = current.name if current else t.cast(_xml.Element, after).findtext("name", "")
@@ -123,6 +132,14 @@ class VmUses:
                 self._note(name, current.uuid if current else after.findtext("uuid", ""), first, last)
 
         return replace(action, run=run)
+
+    def note_arrival(self, hostname: str, name: str, uuid: str, after: _xml.Element) -> None:
+        """Note a VM that was migrated as one of the other host, where that one is known to have its images' domain."""
+        for storage_domain, images in self._images(after).items():
+            place = t.cast(MountedStorageDomain, self._place(storage_domain))
+            host = host_called(hostname, use_records.read_others(place.mount.point, self._me).records)
+            if host is not None:
+                use_notes.note_arrival(place.mount.point, UseRecord(host, name, uuid, images))
 
     def _note(
         self, name: str, uuid: str, known: Images, images: Images, held: contextlib.ExitStack | None = None

@@ -55,6 +55,52 @@ options:
           type: str
           choices: [present, running, paused, shut_off, absent]
           default: present
+        host:
+          description:
+            - The hypervisor to run on, with O(state=running). A domain that runs here is migrated there live, with its
+              configuration and O(autostart), and is no longer defined here. One that is shut off here is started first.
+              Whatever fails, it runs on where it was.
+            - A host name stands for C(qemu+ssh://HOST/system). A libvirt URI is taken as it is, as in
+              C(qemu+ssh://root@hv2/system?keyfile=/root/.ssh/id_hv2). This host, or the one that O(uri) is reached
+              from, connects to it; the hypervisors need no keys for each other. QEMU itself goes from one to the other
+              by TCP, ports 49152 and up.
+            - Once it is there, the same task keeps it true there.
+          type: str
+        access:
+          description:
+            - How the domain's images on Gluster are reached. V(gfapi) makes network disks (libgfapi), V(fuse) files on
+              the mount of the volume. Both also have the disks go over that O(vms[].disks) does not name and that an
+              existing domain reaches the other way. Files on B(any) gluster mount of the host are found, be it one of
+              ours or not.
+            - V(auto) is V(gfapi) for the images of O(vms[].disks) where QEMU has the gluster driver, and V(fuse), with
+              a warning that says why, where it has not. It leaves other disks as they are.
+            - Before a file is reached through libgfapi, its length is brought up to a multiple of 4096 bytes, and it is
+              given to 36:36 with mode 0660.
+          type: str
+          choices: [auto, gfapi, fuse]
+          default: auto
+        convert:
+          description:
+            - How a B(running) domain goes over to what O(vms[].access) asks for. Afterwards QEMU is asked how it really
+              reaches each disk. A conversion that fails leaves the domain as it was, running.
+            - V(on_restart) changes the configuration. The next start brings it, at once with
+              O(vms[].restart=if_required), else RV(vms[].restart_required) names the disks. The files stay where they
+              are.
+            - V(live_migrate) has the domain go to another hypervisor (O(vms[].host)), whose QEMU reaches the same files
+              the other way. The guest notices nothing.
+            - V(block_copy) copies each such disk of the running domain into a B(new) image, called C(DOMAIN-TARGET), in
+              O(storage_domain), and has the domain go on with that. The old files are kept, unless
+              O(vms[].delete_source=true).
+          type: str
+          choices: [on_restart, live_migrate, block_copy]
+          default: on_restart
+        delete_source:
+          description:
+            - After O(vms[].convert=block_copy), delete the files that were copied, once QEMU has been seen to use the
+              new images and the configuration names them. An image of a storage domain is left for
+              M(gfapi.virt.gfapi_disk) to delete.
+          type: bool
+          default: false
         title:
           description:
             - Title of the domain, one line.
@@ -564,6 +610,12 @@ EXAMPLES = r"""
     shutdown_timeout: 30
     force_stop: true
 
+- name: VM web runs on the second hypervisor; from the first one it goes there live
+  gfapi.virt.libvirt_vm:
+    name: web
+    state: running
+    host: hv2
+
 - name: VM web is gone, its images stay
   gfapi.virt.libvirt_vm:
     name: web
@@ -636,13 +688,14 @@ vms:
 """
 
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources, Servers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 DISK_SPEC = {
@@ -695,6 +748,10 @@ VM_SPEC = {
         "choices": ["present", "running", "paused", "shut_off", "absent"],
         "default": "present",
     },
+    "host": {"type": "str"},
+    "access": {"type": "str", "choices": ["auto", "gfapi", "fuse"], "default": "auto"},
+    "convert": {"type": "str", "choices": ["on_restart", "live_migrate", "block_copy"], "default": "on_restart"},
+    "delete_source": {"type": "bool", "default": False},
     "title": {"type": "str"},
     "description": {"type": "str"},
     "metadata": {"type": "dict"},
@@ -766,8 +823,11 @@ ARGUMENT_SPEC = {
 
 def on_host(params: Params) -> Item | list[Item]:
     """The domains with their plans, on this host."""
-    libvirt, storage = Libvirt(params["uri"]), Storage(mount_root=params["mount_root"])
-    return make_items(params, libvirt, ImageSources(storage, Servers()), Host(), VmUses(storage, libvirt), Seeds())
+    libvirt, storage = LibvirtJobs(params["uri"]), Storage(mount_root=params["mount_root"])
+    servers = Servers()
+    images, paths = ImageSources(storage, servers), ImagePaths(servers)
+    uses, hypervisors = VmUses(storage, libvirt), Hypervisors(storage, paths)
+    return make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors)
 
 
 def main() -> None:

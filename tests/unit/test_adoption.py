@@ -19,6 +19,8 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_params, _vm_plan, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
@@ -57,7 +59,8 @@ def item_for(element: _xml.Element, domain: Domain, libvirt: FakeLibvirt, live: 
     params = {**{name: rules.get("default") for name, rules in VM_SPEC.items()}, "name": record.name}
     edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
     desired = replace(_vm_params.desired_from(params, edges[0], None), domain=domain)
-    return _vm_plan.item_for(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1], edges[0].seeds)
+    hypervisors = _vm_plan.Hypervisors(Storage(), ImagePaths(Servers()))
+    return _vm_plan.item_on(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1], edges[0].seeds, hypervisors)
 
 
 def carried_out(item: Item) -> list[str]:

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from hosts import Guest, System
 
-from conftest import LAB, VOLUME
+from conftest import LAB, VOLUME, own_folder, records, states, way_to
 
 VM = "roamer"
 DISK = f"{VM}-root"
@@ -20,25 +20,7 @@ BOOT = {
     "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
     "cmdline": "console=ttyS0 quiet",
 }
-KEY = "/root/.ssh/id_migrate"
 GONE = {"host": "gone", "machine_id": "0" * 32, "vm": "lost", "uuid": "11111111-2222-4333-8444-555555555555"}
-
-
-def states(system: System) -> dict[str, str]:
-    """The domains that a host's libvirt knows."""
-    names = [name for name in system.lines("virsh", "list", "--all", "--name") if name]
-    return {name: Guest(system, name).state for name in names}
-
-
-def own_folder(system: System) -> str:
-    return f"{system.run('uname', '-n').strip()}.{system.run('cat', '/etc/machine-id').strip()}"
-
-
-def records(system: System, mount_point: str) -> dict[str, dict[str, t.Any]]:
-    """What a host noted of its VMs, by name."""
-    folder = f"{mount_point}/.gfapi-users/{own_folder(system)}"
-    found = [json.loads(system.run("cat", f"{folder}/{name}")) for name in system.lines("ls", folder)]
-    return {record["vm"]: record for record in found if record["vm"]}
 
 
 @pytest.fixture
@@ -56,19 +38,6 @@ def disk(hypervisors: list[System]) -> t.Iterator[dict[str, str]]:
 @pytest.fixture
 def vm(disk: dict[str, str]) -> dict[str, t.Any]:
     return {"name": VM, **BOOT, "storage_domain": "vms", "disks": [{"name": disk["name"]}]}
-
-
-@pytest.fixture
-def way(hypervisors: list[System]) -> str:
-    """The URI of the second hypervisor's libvirt, as the first one reaches it."""
-    here, there = hypervisors
-    if not here.host.file(KEY).exists:
-        here.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
-    public = here.run("cat", f"{KEY}.pub").strip()
-    there.host.check_output(
-        f"grep -qF '{public}' /root/.ssh/authorized_keys || echo '{public}' >> /root/.ssh/authorized_keys"
-    )
-    return f"qemu+ssh://root@{there.name}/system?no_verify=1&keyfile={KEY}"
 
 
 def test_a_vm_is_noted_while_it_is_defined(hypervisors: list[System], vm: dict[str, t.Any], mount_point: str) -> None:
@@ -184,7 +153,7 @@ def test_a_storage_domain_is_kept_while_another_host_has_it_active_or_a_vm_in_it
 
 
 def test_a_vm_runs_on_one_host_at_a_time_and_migrates(
-    hypervisors: list[System], vm: dict[str, t.Any], disk: dict[str, str], way: str, mount_point: str
+    hypervisors: list[System], vm: dict[str, t.Any], disk: dict[str, str], mount_point: str
 ) -> None:
     here, there = hypervisors
     modules, others = LAB.modules(here.name), LAB.modules(there.name)
@@ -198,7 +167,7 @@ def test_a_vm_runs_on_one_host_at_a_time_and_migrates(
     words = others.refused("gfapi_snapshot", **snapshot, state="absent")
     assert f"it is used by VM {VM} on host {here.name} (running); shut that down first" in words
     modules.done("gfapi_snapshot", **snapshot, vm=VM, state="absent")
-    here.run("virsh", "migrate", "--live", "--persistent", "--undefinesource", VM, way)
+    here.run("virsh", "migrate", "--live", "--persistent", "--undefinesource", VM, way_to(there, here))
     assert states(there)[VM] == "running"
     # nobody noted it there, and the note here is of no VM of this host any more
     words = modules.refused("libvirt_vm", **vm, state="running")

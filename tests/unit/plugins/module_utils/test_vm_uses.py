@@ -17,12 +17,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as us
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
@@ -77,7 +78,15 @@ class HostOf:
         host = t.cast("t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, "")})())
         images = ImageSources(storage, t.cast("t.Any", FakeServers("gl2")))
         params = {"vms": [vm], "storage_domain": "vms"}
-        made = make_items(params, libvirt, images, host, VmUses(storage, libvirt), libvirt.seeds)
+        made = make_items(
+            params,
+            libvirt,
+            images,
+            host,
+            VmUses(storage, libvirt),
+            libvirt.seeds,
+            Hypervisors(storage, ImagePaths(t.cast("t.Any", FakeServers("gl2")))),
+        )
         return t.cast("list[Item]", made)[0]
 
     def run(self, name: str = "web", **values: t.Any) -> list[str]:

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
 from ansible_collections.gfapi.virt.plugins.module_utils._live import disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import (
     DISK_SPEC,
@@ -65,10 +68,29 @@ def vm(**values: t.Any) -> dict[str, t.Any]:
     return made
 
 
+class FakePaths(ImagePaths):
+    """A host that has volume vmstore mounted, with every image on it."""
+
+    def __init__(self) -> None:
+        super().__init__(Servers())
+
+    def of_file(self, path: str, image_format: str) -> BothWays | None:
+        if not path.startswith("/mnt/"):
+            return None
+        gluster = DiskSource.gluster("vmstore", path[len("/mnt/") :], SERVERS)
+        return BothWays(Reached(DiskSource(file=path), ()), Reached(gluster, ()))
+
+    def of_gluster(self, source: DiskSource, image_format: str) -> BothWays:
+        return t.cast(BothWays, self.of_file(f"/mnt/{source.volume_and_path[1]}", image_format))
+
+    def faults(self, path: str) -> list[str]:
+        return [f"give image {path} to 36:36"] if "root-owned" in path else []
+
+
 def items(libvirt: FakeLibvirt, *vms: dict[str, t.Any], host: FakeHost | None = None) -> list[Item]:
     params = {"vms": list(vms), "storage_domain": "vms"}
     uses = VmUses(Storage(), t.cast("t.Any", libvirt))
-    given: t.Any = (libvirt, FakeImages(), host or FakeHost(), uses, libvirt.seeds)
+    given: t.Any = (libvirt, FakeImages(), host or FakeHost(), uses, libvirt.seeds, Hypervisors(Storage(), FakePaths()))
     return t.cast("list[Item]", make_items(params, *given))
 
 
@@ -539,7 +561,7 @@ def test_vm_listed_twice_is_refused(libvirt: FakeLibvirt) -> None:
 def test_host_without_the_driver_refuses_gluster_disks_only(libvirt: FakeLibvirt) -> None:
     bare = FakeHost(driver=False)
     with pytest.raises(ValueError, match=r"domain web: .*Unknown protocol 'gluster'.*qemu-block-extra"):
-        items(libvirt, vm(**WEB), host=bare)
+        items(libvirt, vm(**WEB, access="gfapi"), host=bare)
     assert items(libvirt, vm(memory="1GiB", disks=[{"file": "/x", "format": "raw"}]), host=bare)
 
 
@@ -589,3 +611,46 @@ def test_user_data_that_cloud_init_would_not_take_is_refused(libvirt: FakeLibvir
 def test_vm_without_an_image_of_a_storage_domain_has_its_seed_on_its_host(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(memory="1GiB", cloud_init=CLOUD)))
     assert list(libvirt.seeds.files) == ["/var/lib/libvirt/gfapi-seeds/web.iso"]
+
+
+def test_host_without_the_driver_reaches_images_through_the_mount_and_says_why(libvirt: FakeLibvirt) -> None:
+    (item,) = items(libvirt, vm(**WEB), host=FakeHost(driver=False))
+    (warning,) = item.warnings
+    assert warning.startswith(
+        "domain web: images are reached through the mount (access: fuse): QEMU on this host has no"
+    )
+    assert "Unknown protocol 'gluster'" in warning
+    assert [disk["source"] for disk in item.predicted["disks"]] == [
+        "/mnt/vms/images/root/leaf",
+        "/mnt/vms/images/data/leaf",
+    ]
+    for action in item.plan.actions:
+        action.run()
+    (again,) = items(libvirt, vm(**WEB), host=FakeHost(driver=False))
+    assert not again.plan.changed
+
+
+def legacy(libvirt: FakeLibvirt, file: str = "/mnt/old/root-owned") -> None:
+    (item,) = items(libvirt, vm(memory="1GiB", disks=[{"file": file, "format": "raw"}]))
+    for action in item.plan.actions:
+        action.run()
+
+
+def test_a_file_on_a_mount_goes_over_to_gfapi_and_back(libvirt: FakeLibvirt) -> None:
+    legacy(libvirt)
+    assert not items(libvirt, vm())[0].plan.changed
+    for access, source, repairs in (
+        ("gfapi", "vmstore/old/root-owned", ["give image /mnt/old/root-owned to 36:36, for domain web"]),
+        ("fuse", "/mnt/old/root-owned", []),
+    ):
+        (item,) = items(libvirt, vm(access=access))
+        assert item.plan.summaries[:-1] == repairs
+        assert item.plan.summaries[-1].startswith("change disks")
+        assert [disk["source"] for disk in item.predicted["disks"]] == [source]
+        libvirt.define(_xml.parse(item.plan.after.partition("\n")[2]))
+        assert not items(libvirt, vm(access=access))[0].plan.changed
+
+
+def test_a_file_elsewhere_stays(libvirt: FakeLibvirt) -> None:
+    legacy(libvirt, "/var/lib/libvirt/images/web.img")
+    assert not items(libvirt, vm(access="gfapi"))[0].plan.changed

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: running disks of this host's libvirt, and the new images of a storage domain they are copied to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, padded
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
+
+#: vdsm's group, which every image belongs to
+STORAGE_GID: t.Final = 36
+_UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_IN_STORAGE_DOMAIN: t.Final = re.compile(rf"/{_UUID}/{IMAGES}/{_UUID}/{_UUID}$")
+
+
+def _may_open_images(domain: str) -> bool:
+    """Whether a running QEMU is root or in the group of images; true where nobody tells."""
+    with contextlib.suppress(OSError, ValueError):
+        with open(f"/run/libvirt/qemu/{domain}.pid", encoding="ascii") as file:
+            process = int(file.read())
+        with open(f"/proc/{process}/status", encoding="utf-8", errors="replace") as file:
+            rows = dict(line.split(":", 1) for line in file if ":" in line)
+        return "0" in rows["Uid"].split() or str(STORAGE_GID) in (rows["Gid"] + rows["Groups"]).split()
+    return True
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A running disk, and the new image that it goes on with."""
+
+    disk: Disk
+    source: BothWays
+    place: MountedStorageDomain
+    volume: ImageVolume
+    image: BothWays
+
+
+class BlockCopies:
+    """Copies running disks."""
+
+    def __init__(self, storage: Storage, paths: ImagePaths) -> None:
+        self._storage = storage
+        self._paths = paths
+
+    def plan(self, domain: str, disk: Disk, source: BothWays, storage_domain: str) -> Copy:
+        """The image that a disk is to be copied to; raises where there is one of that name, or no space."""
+        place = self._storage.find(storage_domain)
+        name = f"{domain}-{disk.target}"
+        if self._storage.listing(place).image(name) is not None:
+            raise ValueError(
+                f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
+                f" {place.name} has a disk of that name; delete it (gfapi.virt.gfapi_disk with state: absent) if it is"
+                " what an interrupted copy left, or convert the domain another way"
+            )
+        if not _may_open_images(domain):
+            raise ValueError(
+                f"domain {domain}: its QEMU was started before its user was in group {STORAGE_GID}, and cannot open an"
+                " image of the storage domain; restart the domain first, or convert it another way"
+            )
+        virtual_bytes, taken_bytes = self._paths.sizes(source, disk.format)
+        self._storage.reserve(place, name, virtual_bytes if disk.format == "raw" else taken_bytes)
+        volume = ImageVolume.base(
+            place.storage_domain.uuid,
+            name,
+            note="",
+            version=place.version,
+            format=disk.format,
+            capacity_bytes=padded(virtual_bytes),
+            created_at=now(),
+        )
+        path = f"{place.storage_domain.uuid}/{IMAGES}/{volume.image_uuid}/{volume.uuid}"
+        inside = posixpath.join(place.mount.spec.directory, path)
+        gluster = DiskSource.gluster(place.mount.spec.volume, inside, self._paths.servers.of(place.mount))
+        file = DiskSource(file=posixpath.join(place.mount.point, path))
+        return Copy(disk, source, place, volume, BothWays(Reached(file, ()), Reached(gluster, ())))
+
+    def actions(
+        self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy], access: str, after: _xml.Element
+    ) -> list[Action]:
+        """All images are made and filled before any disk goes over to its own; until then nothing has changed."""
+        if not copies:
+            return []
+        made = [self._making(libvirt, domain, copy) for copy in copies]
+        copied = [self._copying(libvirt, domain, copy, access) for copy in copies]
+        gone_over = [
+            Action(
+                f"have disk {copy.disk.target} of domain {domain} go on with image {copy.volume.alias}",
+                lambda copy=copy: libvirt.pivot(domain, copy.disk.target),  # type: ignore[misc]
+                waits=True,
+            )
+            for copy in copies
+        ]
+        defining = Action(f"change disks of domain {domain}", lambda: libvirt.define(after), waits=True)
+        return [*made, *copied, *gone_over, defining]
+
+    def _making(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> Action:
+        volume, place = copy.volume, copy.place
+
+        def delete() -> None:
+            # a disk that went over before another one failed stays with it
+            record = libvirt.domain(domain)
+            if record is not None and record.live is not None and volume.image_uuid in _xml.to_text(record.live):
+                raise StorageError(f"disk {volume.alias}: domain {domain} uses it by now")
+            self._storage.delete(
+                place, volume.image_uuid, self._storage.find_image(place.storage_domain.uuid, volume.alias)
+            )
+
+        kind = f"{volume.capacity_bytes} bytes ({volume.format})"
+        words = f"create disk {volume.alias} of {kind} in storage domain {place.name}"
+        undo = Action(f"delete disk {volume.alias} in storage domain {place.name}", delete)
+        return Action(words, lambda: self._storage.create(place, volume), undo=undo)
+
+    def _copying(self, libvirt: LibvirtJobs, domain: str, copy: Copy, access: str) -> Action:
+        disk, new = copy.disk, copy.image.by(access).source
+        element = _conversion.copy_element(disk, copy.volume.format, new)
+
+        def run() -> None:
+            self._paths.require_apart(copy.source, copy.image)
+            libvirt.copy_disk(domain, disk.target, element)
+
+        undo = Action(f"end the copy of disk {disk.target}", lambda: libvirt.end_copy(domain, disk.target))
+        return Action(
+            f"copy disk {disk.target} of domain {domain} into disk {copy.volume.alias}", run, waits=True, undo=undo
+        )
+
+    def deletions(self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy]) -> list[Action]:
+        """The old files go; an image of a storage domain belongs to more than this, and stays."""
+        paths = [copy.source.paths[0] for copy in copies]
+        return [
+            Action(
+                f"delete image {path}, which domain {domain} had",
+                lambda path=path: self._delete(libvirt, path),  # type: ignore[misc]
+                waits=True,
+            )
+            for path in paths
+            if not _IN_STORAGE_DOMAIN.search(path)
+        ]
+
+    def _delete(self, libvirt: LibvirtJobs, path: str) -> None:
+        folder, _slash, name = path.rpartition("/")
+        users = [record.name for record in libvirt.domains() if self._names(record.inactive, record.live, path)]
+        if users:
+            raise StorageError(f"cannot delete image {path}: domain {', '.join(users)} has it too")
+        with explained(f"delete image {path}"), Directory.open(folder) as directory:
+            if lasting(lambda: directory.is_open(name)):
+                raise StorageError(f"cannot delete image {path}: its bricks have it open, for somebody else")
+            directory.remove(name)
+            directory.sync()
+
+    def _names(self, inactive: _xml.Element, live: _xml.Element | None, path: str) -> bool:
+        both = self._paths.of_file(path, "raw")
+        names = {path, both.gluster.source.name if both else None}
+        configurations = [one for one in (inactive, live) if one is not None]
+        sources = (node for one in configurations for node in one.iter("source"))
+        return any(os.path.realpath(node.get("file", "/")) in names or node.get("name") in names for node in sources)

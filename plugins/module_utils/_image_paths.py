@@ -1,0 +1,167 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: the gluster mounts of this host, and the files there that domains have as disks.
+
+Any gluster mount will do, be it of a storage domain or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import posixpath
+import typing as t
+
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, pad
+from ansible_collections.gfapi.virt.plugins.module_utils._image import BLOCK_BYTES, virtual_size_in
+from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
+from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, mount_points
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, text_of
+
+#: vdsm's user and group, who own every image of an oVirt
+OWNER: t.Final = (36, 36)
+MODE: t.Final = 0o660
+#: where libvirt's DAC driver keeps, while a domain runs, who owned a file before (since 5.0)
+REMEMBERED: t.Final = "trusted.libvirt.security.dac"
+LOOK_TIMEOUT_S: t.Final = 10
+
+
+class ImagePaths:
+    """Finds the image behind a file and the file behind an image, and has QEMU's user be able to open it."""
+
+    def __init__(self, servers: Servers, mounts: Mounts | None = None, run_program: Run = run) -> None:
+        self.servers = servers
+        self._mounts = mounts or Mounts()
+        self._run = run_program
+
+    def of_file(self, path: str, image_format: str) -> BothWays | None:
+        """The image; `None` for a file that lies on no gluster mount, or is not there."""
+        found = self._place(path)
+        if found is None:
+            return None
+        real, mount = found
+        files = [(real, image_format), *self._below(real, image_format)]
+        layers = []
+        for file, kind in files:
+            place = self._place(file)
+            if place is None or place[1].spec.volume != mount.spec.volume:
+                raise StorageError(f"image {real} builds on {file}, which is not on volume {mount.spec.volume}")
+            relative = posixpath.relpath(place[0], place[1].point)
+            inside = posixpath.join(place[1].spec.directory, relative)
+            gluster = DiskSource.gluster(place[1].spec.volume, inside, self.servers.of(place[1]))
+            layers.append((Layer(DiskSource(file=place[0]), kind), Layer(gluster, kind)))
+        as_files, through = zip(*layers)
+        return BothWays(Reached(as_files[0].source, as_files[1:]), Reached(through[0].source, through[1:]))
+
+    def of_gluster(self, source: DiskSource, image_format: str) -> BothWays:
+        """The same for a network disk; raises `StorageError` where its volume is not mounted on this host."""
+        volume, path = source.volume_and_path
+        hosts = {host.name for host in source.hosts}
+        for mount in self._mounts.table():
+            directory = f"{mount.spec.directory}/" if mount.spec.directory else ""
+            if mount.spec.volume == volume and path.startswith(directory) and hosts & set(self.servers.of(mount)):
+                file = posixpath.join(mount.point, path[len(directory) :])
+                both = self.of_file(file, image_format)
+                if both is not None:
+                    return both
+        raise StorageError(
+            f"image {volume}/{path} is on no gluster mount of this host, of volume {volume} from"
+            f" {', '.join(sorted(filter(None, hosts)))}; mount its volume (gfapi.virt.glusterfs_domain)"
+        )
+
+    def _place(self, path: str) -> tuple[str, Mount] | None:
+        """A file without links on the way, and the gluster mount that it lies on."""
+        # a child may hang on a dead mount instead of us
+        with explained(f"look for image {path}"):
+            done = self._run(["realpath", "-e", "--", path], timeout_s=LOOK_TIMEOUT_S)
+        if done.returncode != 0:
+            return None
+        real = done.stdout.rstrip("\n")
+        table = text_of(TABLE)
+        around = [point for point in mount_points(table) if real.startswith(point.rstrip("/") + "/")]
+        mount = self._mounts.at(max(around, key=len, default=""))
+        return (real, mount) if mount else None
+
+    def _below(self, path: str, image_format: str) -> list[tuple[str, str]]:
+        """What an image builds on, nearest first, with the formats that the headers name."""
+        if image_format != "qcow2":
+            return []
+        argv = ["qemu-img", "info", "-U", "--backing-chain", "--output=json", "-f", "qcow2", path]
+        with explained(f"read the layers of image {path}"):
+            done = self._run(argv, timeout_s=LOOK_TIMEOUT_S)
+        if done.returncode != 0:
+            raise StorageError(f"cannot read the layers of image {path}: {done.words}")
+        chain: list[dict[str, t.Any]] = json.loads(done.stdout)
+        layers = []
+        for above, below in zip(chain, chain[1:]):
+            if "backing-filename-format" not in above:
+                raise StorageError(
+                    f"image {above['filename']} does not name the format of {below['filename']}, which it builds on;"
+                    " a guest can forge what would be guessed; write it (qemu-img rebase -u -F)"
+                )
+            layers.append((str(below["filename"]), str(above["backing-filename-format"])))
+        return layers
+
+    def sizes(self, image: BothWays, image_format: str) -> tuple[int, int]:
+        """What the guest sees of an image, and what all its layers take."""
+        path = image.paths[0]
+        with explained(f"look at image {path}"):
+            with open(path, "rb") as file:
+                virtual = virtual_size_in(file.read(32)) if image_format == "qcow2" else os.fstat(file.fileno()).st_size
+            return virtual, sum(os.stat(layer).st_blocks * 512 for layer in image.paths)
+
+    def require_apart(self, source: BothWays, copy: BothWays) -> None:
+        """Raises `StorageError` where a copy would be written over what it is copied from, whatever it is called."""
+        (volume, path), (other, new_path) = (one.gluster.source.volume_and_path for one in (source, copy))
+        with explained(f"compare image {source.paths[0]} with its copy"):
+            # a file has one number on all mounts of its volume
+            same = os.stat(source.paths[0]).st_ino == os.stat(copy.paths[0]).st_ino
+        if volume == other and (path == new_path or same):
+            raise StorageError(f"image {source.paths[0]} cannot be copied onto itself ({copy.paths[0]})")
+
+    def faults(self, path: str) -> list[str]:
+        """What keeps QEMU from opening a file through libgfapi, as what is to be done about it."""
+        with explained(f"look at image {path}"):
+            status = os.stat(path)
+            found = []
+            if status.st_size % BLOCK_BYTES:
+                larger = status.st_size + -status.st_size % BLOCK_BYTES
+                found.append(f"lengthen image {path} from {status.st_size} to {larger} bytes")
+            owner = _remembered(path) or (status.st_uid, status.st_gid)
+            if owner != OWNER or status.st_mode & MODE != MODE:
+                was = f"{owner[0]}:{owner[1]} {status.st_mode & 0o777:o}"
+                found.append(f"give image {path} to {OWNER[0]}:{OWNER[1]} with mode {MODE:o} (was {was})")
+            return found
+
+    def repair(self, path: str) -> None:
+        """Mend length, owner and mode, also of a file that QEMU has open through the same mount."""
+        folder, _slash, name = path.rpartition("/")
+        with explained(f"repair image {path}"), Directory.open(folder) as directory:
+            descriptor = directory.open_file(name, os.O_RDWR)
+            try:
+                pad(descriptor, BLOCK_BYTES)
+                if _remembered(path):
+                    # libvirt gives the file to this one when the domain ends
+                    value = "+{}:+{}".format(*OWNER).encode()
+                    os.setxattr(descriptor, REMEMBERED, value, os.XATTR_REPLACE)
+                else:
+                    os.fchown(descriptor, *OWNER)
+                os.fchmod(descriptor, MODE)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _remembered(path: str) -> tuple[int, int] | None:
+    """Who owned a file before libvirt gave it to QEMU's user; `None` where it is nobody's now."""
+    with contextlib.suppress(OSError, ValueError):
+        uid, gid = os.getxattr(path, REMEMBERED).decode().rstrip("\0").split(":")
+        return int(uid), int(gid)
+    return None

@@ -1,0 +1,180 @@
+# Copyright (c) 2026, gfapi.virt contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Joins two edges: domains of this host's libvirt, and the mounts that their disks lie on. What a conversion takes."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import (
+    BLOCK_COPY,
+    FUSE,
+    LIVE_MIGRATE,
+    ON_RESTART,
+    BothWays,
+    Reached,
+)
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._io_path import io_path
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What becomes of a domain's disks: its configuration, and those of the running one that go over, by target."""
+
+    access: str
+    #: the next configuration: of the fields that we model, and with what was asked for beyond them
+    modelled: _xml.Element
+    after: _xml.Element
+    convert: str = ON_RESTART
+    live: t.Mapping[str, BothWays] = field(default_factory=dict)
+    repairs: tuple[Action, ...] = ()
+    #: disks of the configuration that were reached another way
+    targets: frozenset[str] = frozenset()
+    copies: tuple[Copy, ...] = ()
+    #: what copies disks and has the domain go on with the copies; and what deletes the old files after the proof
+    copying: tuple[Action, ...] = ()
+    deletions: tuple[Action, ...] = ()
+
+    @property
+    def carries(self) -> str:
+        """How the running domain goes over now, configuration and all; empty where a restart, or nothing, does it."""
+        return self.convert if self.live and self.convert in (LIVE_MIGRATE, BLOCK_COPY) else ""
+
+    def seen(self, current: DomainRecord | None) -> DomainRecord | None:
+        """A domain as it is but for disks that go over while it runs, and so wait for no restart."""
+        if current is None or current.live is None or not self.carries:
+            return current
+        return replace(current, live=_conversion.converted(current.live, self._reached, self.access))
+
+    def there(self, migratable: _xml.Element) -> _xml.Element:
+        """The running domain as it is on the host that it is migrated to."""
+        return _conversion.converted(migratable, self._reached, self.access)
+
+    @property
+    def _reached(self) -> dict[str, Reached]:
+        images = {copy.disk.target: copy.image for copy in self.copies}
+        return {target: both.by(self.access) for target, both in {**self.live, **images}.items()}
+
+
+class Conversions:
+    """Looks disks up, and repairs what is to be opened through libgfapi."""
+
+    def __init__(self, paths: ImagePaths, copies: BlockCopies, libvirt: LibvirtJobs) -> None:
+        self._paths = paths
+        self._copies = copies
+        self._libvirt = libvirt
+        #: what another host has mounted is not known here
+        self._is_remote = libvirt.is_remote
+
+    def of(
+        self, desired: Desired, current: DomainRecord | None, modelled: _xml.Element, after: _xml.Element
+    ) -> Conversion:
+        """What a domain's conversion takes; the configurations are the next ones but for that."""
+        access, name = desired.access, desired.domain.name
+        reached = {target: both.by(access) for target, both in self._look(after, access).items()}
+        if reached:
+            modelled, after = (_conversion.converted(one, reached, access) for one in (modelled, after))
+        if current is None:
+            return Conversion(access, modelled, after)
+        running = self._look(current.live, access)
+        copies: tuple[Copy, ...] = ()
+        if running:
+            place = _conversion.require_convertible(name, desired.convert, desired.host, desired.storage_domain)
+            if desired.convert == BLOCK_COPY:
+                disks = (disk for disk in _conversion.to_convert(current.live, access) if disk.target in running)
+                copies = tuple(self._copies.plan(name, disk, running[disk.target], place) for disk in disks)
+                images = {copy.disk.target: copy.image.by(access) for copy in copies}
+                modelled, after = (_conversion.converted(one, images, access) for one in (modelled, after))
+        mended = [] if copies else self._gone_over(current.inactive, after)
+        if desired.convert == LIVE_MIGRATE and access != FUSE:
+            mended += running.values()
+        return Conversion(
+            access,
+            modelled,
+            after,
+            desired.convert,
+            running,
+            tuple(self._repairs(name, mended)),
+            frozenset([*reached, *running]),
+            copies,
+            tuple(self._copies.actions(self._libvirt, name, copies, access, after)),
+            tuple(self._copies.deletions(self._libvirt, name, copies) if desired.delete_source else ()),
+        )
+
+    def _look(self, configuration: _xml.Element | None, access: str) -> dict[str, BothWays]:
+        """The disks that go over, by target; a file on no gluster mount has nowhere to go."""
+        found: dict[str, BothWays] = {}
+        if access != FUSE and self._is_remote:
+            return found
+        for disk in _conversion.to_convert(configuration, access):
+            if access == FUSE:
+                found[disk.target] = self._paths.of_gluster(disk.source, disk.format)
+                continue
+            both = self._paths.of_file(disk.source.file or "", disk.format)
+            if both is not None:
+                found[disk.target] = both
+        return found
+
+    def _gone_over(self, before: _xml.Element, after: _xml.Element) -> list[BothWays]:
+        disks = [] if self._is_remote else _conversion.gone_over(before, after)
+        found = [self._paths.of_file(disk.source.file or "", disk.format) for disk in disks]
+        return [both for both in found if both is not None]
+
+    def _repairs(self, name: str, images: t.Iterable[BothWays]) -> t.Iterator[Action]:
+        """What QEMU could not open, or libgfapi not read to the end, is mended; each file once."""
+        for path in dict.fromkeys(path for both in images for path in both.paths):
+            for words in self._paths.faults(path):
+                yield Action(f"{words}, for domain {name}", functools.partial(self._paths.repair, path))
+
+
+def restoring(libvirt: LibvirtJobs, current: DomainRecord, start: t.Callable[[], None]) -> Action:
+    """The configuration that was, and the domain running with it if it did and does no more."""
+
+    def run() -> None:
+        libvirt.define(current.inactive)
+        now = libvirt.domain(current.name)
+        if current.is_active and now is not None and not now.is_active:
+            start()
+
+    again = ", and start it again" if current.is_active else ""
+    return Action(f"define domain {current.name} as it was{again}", run)
+
+
+def proof(libvirt: LibvirtJobs, name: str, conversion: Conversion) -> Action:
+    """QEMU itself says how it reaches each disk that went over."""
+
+    def run() -> None:
+        record = libvirt.domain(name)
+        if record is None or record.live is None:
+            raise LibvirtError(f"domain {name} does not run any more, so nobody can say how its disks are reached")
+        devices, nodes = libvirt.qmp(name, "query-block"), libvirt.qmp(name, "query-named-block-nodes")
+        points = [mount.point for mount in Mounts().table()]
+        for element in record.live.iterfind("devices/disk"):
+            target = _disk.from_element(element).target
+            path = io_path(_disk.alias_of(element), devices, nodes, points)
+            kind = path.kind if path else "nothing"
+            # the mounts of another host are not known here
+            expected = (conversion.access, *(("file",) if conversion.access == FUSE and libvirt.is_remote else ()))
+            if target in conversion.targets and kind not in expected:
+                raise LibvirtError(f"QEMU reaches disk {target} of domain {name} by {kind}, not by {conversion.access}")
+
+    return Action(
+        f"see that QEMU reaches {_disks(conversion)} of domain {name} by {conversion.access}", run, waits=True
+    )
+
+
+def _disks(conversion: Conversion) -> str:
+    return ", ".join(sorted(conversion.targets))
