@@ -113,13 +113,13 @@ def _free_mac(domain_name: str, index: int, taken: t.Container[str]) -> str:
 
 def _write_interface(node: _xml.Element, interface: Interface) -> None:
     current = interface_from(node)
-    if (interface.type, interface.source) != (current.type, current.source):
+    if interface.type != current.type:
         node.set("type", interface.type)
         for source in node.findall("source"):
             node.remove(source)
-        if interface.source:
-            name = SOURCE_ATTRIBUTES.get(interface.type, interface.type)
-            node.append(_xml.element("source", {name: interface.source}))
+    if interface.source and (interface.type, interface.source) != (current.type, current.source):
+        name = SOURCE_ATTRIBUTES.get(interface.type, interface.type)
+        _xml.child(node, "source").set(name, _xml.require_printable(interface.source))
     if interface.mac and interface.mac.lower() == (current.mac or "").lower():
         interface = replace(interface, mac=None)
     _xml.write_fields(INTERFACE_FIELDS, node, vars(interface))
@@ -238,14 +238,6 @@ def _tpm_version(node: _xml.Element) -> str:
 RNG: t.Final = Single("rng", "rng", False, lambda _node: True, _rng)
 GUEST_AGENT: t.Final = Single("guest_agent", "channel", False, _agent, _channel)
 TPM: t.Final = Single("tpm", "tpm", "none", _tpm_version, _tpm)
-#: libvirt 11.3 adds one of model itco to each q35 domain, which cannot be taken out; its action none makes it idle
-WATCHDOG: t.Final = Single(
-    "watchdog",
-    "watchdog",
-    "none",
-    lambda node: node.get("action", "reset"),
-    lambda action: _xml.element("watchdog", {"model": "i6300esb", "action": action}),
-)
 #: a domain without the element gets one of model virtio
 BALLOON: t.Final = Single(
     "balloon",
@@ -257,12 +249,30 @@ BALLOON: t.Final = Single(
 SINGLES: t.Final = (RNG, GUEST_AGENT, TPM, BALLOON)
 
 
+def watchdog_from(domain: _xml.Element) -> str:
+    """What the watchdog of a `<domain>` does, or `none`."""
+    own, fixed = _watchdogs(domain)
+    return next((node.get("action", "reset") for node in (*own, *fixed)), "none")
+
+
+def _watchdogs(domain: _xml.Element) -> tuple[list[_xml.Element], list[_xml.Element]]:
+    """Those that somebody put there, and the one that libvirt 11.3 adds to a q35 machine, which nobody can take out."""
+    nodes = domain.findall("devices/watchdog")
+    fixed = [node for node in nodes if node.get("model") == "itco"]
+    return [node for node in nodes if node not in fixed], fixed
+
+
 def write_watchdog(domain: _xml.Element, action: str | None) -> None:
-    """Have the watchdog do this; `none` takes out what can be taken out."""
-    if action is None or action == WATCHDOG.read(domain):
+    """Have the watchdog do this; `none` takes out what can be taken out, and makes the other idle."""
+    if action is None or action == watchdog_from(domain):
         return
-    fixed = [node for node in WATCHDOG.nodes(domain) if node.get("model") == "itco"]
-    for node in fixed:
+    own, fixed = _watchdogs(domain)
+    devices = _xml.child(domain, "devices")
+    if action == "none":
+        for node in own:
+            devices.remove(node)
+        own = []
+    for node in own[:1] or fixed:
         node.set("action", action)
-    if not fixed:
-        WATCHDOG.write(domain, action)
+    if action != "none" and not own and not fixed:
+        devices.append(_xml.element("watchdog", {"model": "i6300esb", "action": action}))

@@ -323,13 +323,26 @@ def _write_iotune(element: _xml.Element, limits: t.Sequence[tuple[str, int]]) ->
 
 
 def _write_source(element: _xml.Element, source: DiskSource) -> None:
-    """Another source, or none, as of an empty CD-ROM drive."""
-    if source.type:
-        _replace_child(element, "source", source_element(source))
-        element.set("type", source.type)
+    """Another source, or none, as of an empty CD-ROM drive.
+
+    What stands in a source of the same kind stays; of another kind only the key that the image is encrypted with.
+    """
+    old = element.find("source")
+    current = source_from(old)
+    if not source.type:
+        for node in element.findall("source"):
+            element.remove(node)
         return
-    for old in element.findall("source"):
-        element.remove(old)
+    element.set("type", source.type)
+    new = source_element(source)
+    if old is None or (source.type, source.protocol) != (current.type, current.protocol):
+        new.extend([] if old is None else old.findall("encryption"))
+        _replace_child(element, "source", new)
+        return
+    for host in old.findall("host"):
+        old.remove(host)
+    old[:0] = list(new)
+    old.attrib.update(new.attrib)
 
 
 def _backing_from(element: _xml.Element | None) -> tuple[Layer, ...] | None:

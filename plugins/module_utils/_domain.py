@@ -102,7 +102,7 @@ def from_element(element: _xml.Element) -> Domain:
         scsi_queues=_scsi_queues(element),
         interfaces=_devices.interfaces_from(element),
         graphics=_devices.graphics_from(element),
-        watchdog=_devices.WATCHDOG.read(element),
+        watchdog=_devices.watchdog_from(element),
         **{single.name: single.read(element) for single in _devices.SINGLES},
     )
 

@@ -126,6 +126,8 @@ def _write_firmware(element: _xml.Element, current: Domain, domain: Domain) -> N
     secure = current.secure_boot if domain.secure_boot is None else domain.secure_boot
     if (wanted, secure) == (current.firmware, current.secure_boot):
         return
+    if wanted == "bios" and domain.secure_boot:
+        raise ValueError(f"domain {domain.name} has no UEFI, which secure boot needs; set firmware: uefi")
     for node in element.findall("os"):
         for old in (*node.findall("loader"), *node.findall("nvram"), *node.findall("firmware")):
             node.remove(old)
@@ -146,16 +148,19 @@ def _topology(element: _xml.Element | None) -> tuple[int, int, int] | None:
 
 
 def _write_cpu(element: _xml.Element, current: Domain, domain: Domain) -> None:
-    """The mode and its model; a topology keeps what it has, and so do cells, caches and features of the same mode."""
+    """The mode and its model; all else of it stays."""
     if domain.cpu_mode not in (None, current.cpu_mode) or domain.cpu_model not in (None, current.cpu_model):
         cpu = _xml.child(element, "cpu")
-        kept = [node for node in cpu if node.tag in ("topology", "numa", "cache", "maxphysaddr")]
+        for attribute in ("match", "check", "migratable"):
+            cpu.attrib.pop(attribute, "")
+        for node in (*cpu.findall("model"), *cpu.findall("vendor")):
+            cpu.remove(node)
         mode = domain.cpu_mode or "custom"
-        new = _xml.element("cpu", {"mode": mode, "match": "exact" if mode == "custom" else None})
+        cpu.set("mode", mode)
+        if mode == "custom":
+            cpu.set("match", "exact")
         if domain.cpu_model:
-            new.append(_xml.element("model", {"fallback": "forbid"}, text=domain.cpu_model))
-        new.extend(kept)
-        element.replace(cpu, new)
+            cpu.insert(0, _xml.element("model", {"fallback": "forbid"}, text=domain.cpu_model))
     if domain.topology not in (None, current.topology):
         node = _xml.child(_xml.child(element, "cpu"), "topology")
         for name in list(node.attrib):

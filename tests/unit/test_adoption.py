@@ -2,21 +2,26 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Domains that others made are taken over as they are.
+"""Domains that others made are taken over as they are, and edited without losing a line.
 
-fixtures/libvirt/domains holds what libvirt 9.0 and 11.3 said of domains of every kind.
+fixtures/libvirt/domains holds what libvirt 9.0 and 11.3 said of domains of every kind. The gate edits some fields of
+each of them; `pytest --hypothesis-profile=search` edits all.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import typing as t
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
+from lxml import etree
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_params, _vm_plan, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, Host, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
@@ -28,6 +33,7 @@ from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 from ansible_collections.gfapi.virt.tests.unit.recorded import FIXTURES
 
+GLUSTER: t.Final = DiskSource.gluster("other", "image", ["gl8", "gl9"])
 FOLDER: t.Final = FIXTURES / "libvirt" / "domains"
 NAMES: t.Final = sorted(path.stem for path in FOLDER.glob("*.xml"))
 NEXT: t.Final = [name for name in NAMES if re.search(r"_next_[0-9.]+$", name)]
@@ -151,3 +157,223 @@ def lines(element: _xml.Element, path: str = "") -> list[Line]:
         if node.tail and node.tail.strip():
             found.append(Line(f"{path}#", node.tail.strip()))
     return found
+
+
+# --- edited ---------------------------------------------------------------------------------------------------------
+
+
+def without(found: t.Sequence[Line], owned: re.Pattern[str]) -> list[Line]:
+    """The lines that are not owned; elements that hold owned ones and nothing else go too."""
+    kept = [line for line in found if not owned.fullmatch(line.path)]
+    holders = {
+        line.path[:end]
+        for line in found
+        if owned.fullmatch(line.path)
+        for end in (match.start() for match in re.finditer("[/@#]", line.path))
+    }
+
+    def is_empty(path: str) -> bool:
+        return not any(line.path != path and re.match(re.escape(path) + "[/@#]", line.path) for line in kept)
+
+    return [line for line in kept if line.value is not None or line.path not in holders or not is_empty(line.path)]
+
+
+def marked(element: _xml.Element) -> _xml.Element:
+    """A copy in which each device is told from the others, and with a comment wherever there can be one."""
+    copy = _xml.clone(element)
+    for number, node in enumerate(copy.findall("devices/*")):
+        node.set(MARK, str(number))
+    for node in list(copy.iter("*")):
+        if len(node):
+            node.insert(0, etree.Comment(f"about {node.tag}"))
+    return copy
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Values for a field, of which one that differs is tried, and the pattern of the paths that belong to the field.
+
+    A function makes a value of the item that the field is in. `where` tells the items that can have them.
+    """
+
+    values: tuple[t.Any, ...]
+    owns: str
+    where: t.Callable[[t.Any], bool] = lambda _item: True
+
+    def other(self, item: t.Any, name: str) -> t.Any:
+        """The item with another value."""
+        made = [value(item) if callable(value) else value for value in self.values]
+        return replace(item, **{name: next(value for value in made if value != getattr(item, name))})
+
+
+#: what makes a domain this one, and its disks, drives and displays those
+IDENTITY: t.Final = {"name", "uuid"}
+TOLD_BY: t.Final = {"disks": {"target"}, "drives": {"target", "device"}, "graphics": {"type"}}
+FIRMWARE: t.Final = r"os(@firmware|/(loader|nvram|firmware)([@/#].*)?)"
+CPU: t.Final = "cpu(@(mode|match|check|migratable)|/(model|vendor)(@.*)?)"
+DOMAIN: t.Final = {
+    "type": Case(("kvm", "qemu"), "@type"),
+    "title": Case(("other title",), "title"),
+    "description": Case(("other\ndescription",), "description"),
+    "metadata": Case(((("role", "db"),),), r"metadata/\{urn:gfapi\.virt.*"),
+    "memory_kib": Case((65536,), "(memory|currentMemory)(@unit)?"),
+    "memory_max_kib": Case((8388608,), "(memory|currentMemory)(@unit)?"),
+    "vcpus": Case((1, 3), "vcpu(@current)?"),
+    "vcpus_max": Case((16,), "vcpu(@current)?"),
+    "iothreads": Case((12,), "iothreads"),
+    "arch": Case(("i686", "x86_64"), "os/type@arch"),
+    "machine": Case(("pc-q35-6.1", "q35", "pc"), "os/type@machine"),
+    "firmware": Case(("bios", "uefi"), FIRMWARE),
+    "secure_boot": Case((True, False), FIRMWARE),
+    "kernel": Case(("/other/kernel",), "os/kernel"),
+    "initrd": Case(("/other/initrd",), "os/initrd"),
+    "cmdline": Case(("other <command> line",), "os/cmdline"),
+    "boot": Case((("hd",), ("network", "hd")), "os/boot(@dev)?"),
+    "cpu_mode": Case(("host-passthrough", "maximum"), CPU),
+    "cpu_model": Case(("Westmere", "Nehalem"), CPU),
+    "topology": Case(((1, 1, 1), (1, 2, 1), (2, 4, 1)), "cpu/topology(@.*)?"),
+    "scsi_queues": Case((3,), r"devices/controller\[\d+\]/driver(@queues)?"),
+    "serial_log": Case(("/var/log/other.log",), r"devices/serial\[\w+\]/log@file|devices/serial\[new\].*"),
+    "rng": Case((True, False), r"devices/rng.*"),
+    "guest_agent": Case((True, False), r"devices/channel\[\w+\].*"),
+    "tpm": Case(("none", "2.0"), "devices/tpm.*"),
+    "watchdog": Case(("poweroff", "none"), "devices/watchdog.*"),
+    "balloon": Case((False, True), "devices/memballoon.*"),
+}
+
+
+def elsewhere(item: Disk) -> DiskSource:
+    """Another source of the kind that a disk has."""
+    old = item.source
+    name, hosts = f"{old.name}-2" if old.name else None, (Host("other"), *old.hosts) if old.protocol else ()
+    return replace(old, file=old.file and "/other", dev=old.dev and "/dev/other", name=name, hosts=hosts)
+
+
+#: paths below the disk
+DISK: t.Final = {
+    "source": Case((DiskSource(file="/other/image"), GLUSTER), r"@type|source(?!/encryption).*"),
+    "source of its kind": Case((elsewhere,), r"source@(file|dev|name)|source/host.*", lambda disk: disk.source.type),
+    "format": Case(("raw", "qcow2"), "driver@type"),
+    "bus": Case(("virtio", "scsi"), "target@bus|address.*"),
+    "device": Case(("lun", "disk"), "@device"),
+    "cache": Case(("none", "unsafe"), "driver@cache"),
+    "io": Case(("threads", "native"), "driver@io"),
+    "discard": Case(("unmap", "ignore"), "driver@discard"),
+    "error_policy": Case(("stop", "report"), "driver@error_policy"),
+    "serial": Case(("other-serial",), "serial"),
+    "boot_order": Case(("7", "8"), "boot@order"),
+    "readonly": Case((True, False), "readonly"),
+    "shareable": Case((True, False), "shareable"),
+    "queues": Case((5,), "driver@queues"),
+    "iothread": Case((1, 2), "driver@iothread"),
+    "iotune": Case(((("total_iops_sec", 77),),), r"iotune/(?!group_name)\w+"),
+    "backing": Case(((), (Layer(GLUSTER, "raw"),)), "backingStore.*"),
+}
+INTERFACE: t.Final = {
+    "type": Case(("user",), r"@type|source.*", lambda nic: nic.type != "user"),
+    "source": Case(("other",), r"source@(network|bridge|dev)", lambda nic: nic.type in ("network", "bridge", "direct")),
+    "mac": Case(("52:54:00:99:99:99",), "mac@address"),
+    "model": Case(("virtio", "e1000"), "model@type"),
+    "mode": Case(("private",), "source@mode", lambda nic: nic.type == "direct"),
+    "queues": Case((6,), "driver@queues"),
+    "boot_order": Case((9,), "boot@order"),
+}
+GRAPHICS: t.Final = {
+    "listen": Case(("192.0.2.1",), "@listen|listen.*"),
+    "port": Case((0, 5999), "@port|@autoport"),
+    "password": Case(("other", ""), "@passwd"),
+}
+ITEMS: t.Final = {
+    "disks": DISK,
+    "drives": {**DISK, "source": Case((DiskSource(file="/other/image"), DiskSource()), DISK["source"].owns)},
+    "interfaces": INTERFACE,
+    "graphics": GRAPHICS,
+}
+#: list → the elements of its items
+ELEMENTS: t.Final = {
+    "disks": "devices/disk[not(@device) or @device='disk' or @device='lun']",
+    "drives": "devices/disk[@device='cdrom']",
+    "interfaces": "devices/interface",
+    "graphics": "devices/graphics",
+}
+#: one of so many edits is tried
+TRIED_OF_EACH: t.Final = 1 if settings().max_examples > 100 else 7
+MODEL_FIELDS: t.Final = {field.name for field in dataclasses.fields(Domain)}
+
+
+class Edit(t.NamedTuple):
+    """One field of a domain, or of one item of a list, that is to have another value."""
+
+    name: str
+    desired: Domain
+    owns: re.Pattern[str]
+
+
+def edits(element: _xml.Element) -> t.Iterator[Edit]:
+    """An edit of each field of a marked domain, and of its disks, drives, interfaces and displays."""
+    model = _domain.from_element(element)
+    for name in sorted(MODEL_FIELDS & DOMAIN.keys()):
+        value = getattr(DOMAIN[name].other(model, name), name)
+        yield Edit(name, replace(Domain(model.name), **{name: value}), re.compile(DOMAIN[name].owns))
+    for list_name in sorted(MODEL_FIELDS & ITEMS.keys()):
+        items = getattr(model, list_name) or ()
+        for number, (item, node) in enumerate(zip(items, element.xpath(ELEMENTS[list_name]), strict=True)):
+            for words, case in ITEMS[list_name].items():
+                name = words.partition(" ")[0]
+                if name not in vars(item).keys() - TOLD_BY.get(list_name, set()) or not case.where(item):
+                    continue
+                wanted = (*items[:number], case.other(item, name), *items[number + 1 :])
+                # libvirt would bring an older controller along with the first SCSI disk
+                owns = rf"devices/\w+\[{node.get(MARK)}\]/?(?:{case.owns})|devices/controller\[new\].*"
+                yield Edit(
+                    f"{list_name}: {words}", replace(Domain(model.name), **{list_name: wanted}), re.compile(owns)
+                )
+
+
+def lost(before: _xml.Element, after: _xml.Element, owns: re.Pattern[str]) -> list[Line]:
+    """The lines on one side only, or in another order, that do not belong to what was edited."""
+    left, right = (without(lines(one), owns) for one in (before, after))
+    if on_purpose(before):
+        left, right = ([line for line in one if not line.path.startswith("seclabel")] for one in (left, right))
+    if left == right:
+        return []
+    return [line for line in (*left, *right) if (line in left) != (line in right)] or left
+
+
+def edited(element: _xml.Element, desired: Domain) -> _xml.Element | None:
+    """The domain as asked for; `None` where that is refused in plain words."""
+    try:
+        return _domain.edited(element, desired)
+    except ValueError as exc:
+        if desired.name not in str(exc):
+            raise
+        return None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_edited_domain_loses_nothing(name: str) -> None:
+    element = marked(domain_of(name))
+    for number, edit in enumerate(edits(element), start=NAMES.index(name)):
+        after = edited(element, edit.desired) if number % TRIED_OF_EACH == 0 else None
+        if after is not None:
+            assert lost(element, after, edit.owns) == [], edit.name
+            assert _xml.to_text(_domain.edited(after, edit.desired)) == _xml.to_text(after), edit.name
+            is_named = bool(_domain.differing_fields(element, after))
+            assert is_named == (_xml.to_text(element) != _xml.to_text(after)), edit.name
+
+
+def test_every_field_of_the_model_is_edited_somewhere() -> None:
+    """A new field needs its line above."""
+    assert {*IDENTITY, *DOMAIN, *ITEMS} & MODEL_FIELDS == MODEL_FIELDS
+    wanted = {*(MODEL_FIELDS & DOMAIN.keys())}
+    for list_name in MODEL_FIELDS & ITEMS.keys():
+        items = [item for name in NAMES for item in getattr(_domain.from_element(domain_of(name)), list_name) or ()]
+        fields = vars(items[0]).keys() - TOLD_BY.get(list_name, set())
+        assert fields <= ITEMS[list_name].keys(), list_name
+        wanted |= {f"{list_name}: {name}" for name in fields}
+    for name in NAMES:
+        element = domain_of(name)
+        wanted -= {one.name for one in edits(marked(element)) if edited(element, one.desired) is not None}
+        if not wanted:
+            break
+    assert wanted == set()
