@@ -91,6 +91,11 @@ def write_interfaces(domain: _xml.Element, interfaces: t.Sequence[Interface]) ->
             mac = interface.mac or _free_mac(domain.findtext("name", ""), index, {*present, *wanted})
             interface = replace(interface, mac=mac, model=interface.model or "virtio")
         _write_interface(node, interface)
+        model = interface_from(node).model
+        if interface.queues and model != "virtio":
+            raise ValueError(
+                f"domain {domain.findtext('name')}: an interface of model {model} has no queues; write model: virtio"
+            )
     for node in free:
         devices.remove(node)
 
@@ -162,12 +167,20 @@ def _with_video(devices: _xml.Element) -> None:
 
 def _write_graphics(node: _xml.Element, wanted: Graphics) -> None:
     current = _graphics(node)
-    if wanted.listen not in (None, current.listen):
+    moves, has_other_port = wanted.listen not in (None, current.listen), wanted.port not in (None, current.port)
+    if moves or has_other_port:
+        # with a socket, or nothing to listen on, there is neither address nor port
+        node.attrib.pop("socket", "")
         for listen in node.findall("listen"):
-            node.remove(listen)
+            if moves or listen.get("type") in ("socket", "none"):
+                node.remove(listen)
+        if node.get("port") is None:
+            node.set("port", "-1")
+            node.set("autoport", "yes")
+    if moves:
         node.set("listen", _xml.require_printable(wanted.listen or ""))
         node.append(_xml.element("listen", {"type": "address", "address": wanted.listen}))
-    if wanted.port not in (None, current.port):
+    if has_other_port:
         node.set("autoport", "no" if wanted.port else "yes")
         node.set("port", str(wanted.port or -1))
     if wanted.password is not None and wanted.password != (current.password or ""):
@@ -272,7 +285,8 @@ def write_watchdog(domain: _xml.Element, action: str | None) -> None:
         for node in own:
             devices.remove(node)
         own = []
-    for node in own[:1] or fixed:
+    # libvirt 11.3 refuses two that do different things
+    for node in (*own, *fixed):
         node.set("action", action)
     if action != "none" and not own and not fixed:
         devices.append(_xml.element("watchdog", {"model": "i6300esb", "action": action}))

@@ -114,6 +114,7 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
         domain = replace(domain, machine=current.machine)
     if domain.boot and element.find("devices/*/boot") is not None:
         raise ValueError(f"domain {domain.name} has a boot order of its devices; take it out, or leave boot out")
+    _require_same_bus(element, current, domain)
     _xml.write_fields(FIELDS, element, vars(domain))
     for serial in element.iterfind("devices/serial"):
         serial.set("type", serial.get("type", "pty"))
@@ -130,10 +131,27 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
     for single in _devices.SINGLES:
         single.write(element, getattr(domain, single.name))
     _devices.write_watchdog(element, domain.watchdog)
+    if element.find("os/boot") is not None and element.find("devices/*/boot") is not None:
+        raise ValueError(
+            f"domain {domain.name} boots by {', '.join(current.boot or domain.boot or ())}, which excludes a boot_order"
+            " of its devices; take it out with boot: [], or leave boot_order out"
+        )
     written = from_element(element)
     _machine.require_consistent(element, written, domain)
     if written.has_gluster_disk:
         refuse_relabelling(element)
+
+
+def _require_same_bus(element: _xml.Element, current: Domain, domain: Domain) -> None:
+    """Raises `ValueError` for a machine with another PCI bus than the one that the devices have their addresses on."""
+    roots = {"pc-q35": "pcie-root", "q35": "pcie-root", "pc": "pci-root"}
+    wanted = next((root for name, root in roots.items() if (domain.machine or "").startswith(name)), None)
+    root = element.find("devices/controller[@type='pci'][@index='0']")
+    if root is not None and wanted and root.get("model") in roots.values() and root.get("model") != wanted:
+        raise ValueError(
+            f"domain {domain.name} has its devices on the PCI bus of machine {current.machine}, and {domain.machine}"
+            " has another; leave machine out, or define the domain anew (state: absent first)"
+        )
 
 
 def new_element(domain: Domain) -> _xml.Element:
@@ -208,8 +226,13 @@ def with_defaults(domain: Domain, *, arch: str, has_kvm: bool) -> Domain:
         machine=domain.machine or DEFAULT_MACHINES.get(domain.arch or arch),
         # QEMU's own default CPU lacks what today's distributions ask for
         cpu_mode=domain.cpu_mode or ("host-model" if kind == "kvm" else None),
-        boot=domain.boot or (None if domain.kernel else ("hd",)),
+        boot=domain.boot or (None if domain.kernel or _has_boot_order(domain) else ("hd",)),
     )
+
+
+def _has_boot_order(domain: Domain) -> bool:
+    disks, interfaces = (*(domain.disks or ()), *(domain.drives or ())), domain.interfaces or ()
+    return any(disk.boot_order for disk in disks) or any(interface.boot_order for interface in interfaces)
 
 
 def place_disks(
@@ -314,8 +337,12 @@ def _scsi_controllers(element: _xml.Element) -> list[_xml.Element]:
     return element.findall("devices/controller[@type='scsi']")
 
 
+def _with_queues(element: _xml.Element) -> list[_xml.Element]:
+    return [node for node in _scsi_controllers(element) if node.get("model", "virtio-scsi") == "virtio-scsi"][:1]
+
+
 def _scsi_queues(element: _xml.Element) -> int | None:
-    found = [driver.get("queues") for node in _scsi_controllers(element)[:1] for driver in node.findall("driver")]
+    found = [driver.get("queues") for node in _with_queues(element) for driver in node.findall("driver")]
     return int(found[0]) if found and found[0] else None
 
 
@@ -325,8 +352,9 @@ def _write_scsi(element: _xml.Element, queues: int | None) -> None:
     if not controllers and element.find("devices/disk/target[@bus='scsi']") is not None:
         controllers = [_xml.element("controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})]
         _xml.child(element, "devices").extend(controllers)
-    if queues is not None and controllers and queues != _scsi_queues(element):
-        _xml.child(controllers[0], "driver").set("queues", str(queues))
+    if queues is not None and queues != _scsi_queues(element):
+        for node in _with_queues(element):
+            _xml.child(node, "driver").set("queues", str(queues))
 
 
 def _write_disks(element: _xml.Element, disks: t.Sequence[Disk]) -> None:

@@ -73,6 +73,12 @@ def _write_memory(element: _xml.Element, current: Domain, domain: Domain) -> Non
         (current.memory_kib, current.memory_max_kib), (domain.memory_kib, domain.memory_max_kib)
     )
     if at_most not in (None, current.memory_max_kib):
+        if element.find("cpu/numa/cell") is not None:
+            # libvirt would go on with their sum
+            raise ValueError(
+                f"domain {domain.name}: its NUMA cells have {current.memory_max_kib} KiB in all, which bounds its"
+                " memory; change the cells (virsh edit) first"
+            )
         _replace(element, _xml.element("memory", {"unit": "KiB"}, text=str(at_most)))
     # libvirt fills a missing one in
     is_there = element.find("currentMemory") is not None
@@ -85,6 +91,9 @@ def _write_vcpus(element: _xml.Element, current: Domain, domain: Domain) -> None
     node = element.find("vcpu")
     if node is None or (given, at_most) == (current.vcpus, current.vcpus_max):
         return
+    for each in element.findall("vcpus"):
+        # which of them are plugged in; libvirt says so anew
+        element.remove(each)
     node.text = str(at_most)
     node.attrib.pop("current", "")
     if given != at_most:
