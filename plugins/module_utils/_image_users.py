@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 from dataclasses import dataclass
 
@@ -19,13 +18,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
     from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 
-_UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: in a Gluster volume, on a mount, or through the links that VDSM makes on its hosts
-_IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
-#: guests that are asked and waited for side by side
-MAX_STOPPED_AT_ONCE: t.Final = 64
 
 IsMeant = t.Callable[[_xml.Element], bool]
 
@@ -50,16 +44,6 @@ class ImageUser:
         return f"domain {self.name} ({self.state}, disk {self.target})"
 
 
-class ImageReference(t.NamedTuple):
-    """A source of a domain's disk, at any layer, that is an image volume of some storage domain."""
-
-    user: ImageUser
-    source: str
-    storage_domain_uuid: str
-    image_uuid: str
-    volume_uuid: str
-
-
 class ImageUsers:
     """Asks libvirt once, and only when something would be grown or removed.
 
@@ -76,48 +60,8 @@ class ImageUsers:
         part = f"/images/{image_uuid}/"
         return self._with(part, leaf=part + volume_uuid)
 
-    def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
-        """The domains with a disk whose chain holds any image of a storage domain, running ones first."""
-        return self._with(f"/{storage_domain_uuid}/images/")
-
-    def on_volume(self, location: str, points: t.Sequence[str]) -> tuple[ImageUser, ...]:
-        """The domains with a disk on a volume, or in a directory of it; and on mounts of that. Running ones first."""
-        files = tuple(f"{point}/" for point in points)
-
-        def lies_there(source: _xml.Element) -> bool:
-            if source.get("protocol") == "gluster":
-                return _path(source).startswith(f"{location}/")
-            return source.get("file", "").startswith(files)
-
-        return self._that(lies_there)
-
-    def uuids(self) -> set[str]:
-        """The uuid of every domain of this host."""
-        return {record.uuid for record in self._domains()}
-
-    def stop(self, names: t.Sequence[str], *, timeout_s: float, destroy: bool) -> None:
-        """Shut running domains down, all at once, or end them; raises `LibvirtError` for one whose guest goes on."""
-        # not at the top: seldom needed, and dear
-        import concurrent.futures
-
-        libvirt = self._libvirt()
-        self._records = None
-
-        def stop_one(name: str) -> None:
-            limit_s = 0 if destroy else timeout_s
-            libvirt.shut_down(name, timeout_s=limit_s, force=destroy, allowed_by="running_vms: destroy")
-
-        with concurrent.futures.ThreadPoolExecutor(MAX_STOPPED_AT_ONCE) as pool:
-            list(pool.map(stop_one, names))
-
-    def references(self) -> tuple[ImageReference, ...] | None:
-        """Every image volume that a domain of this host names, running or not; `None` on a host without libvirt."""
-        if not self._is_here:
-            return None
-        return tuple(reference for record in self._domains() for reference in _references(record))
-
     def _with(self, part: str, *, leaf: str = "") -> tuple[ImageUser, ...]:
-        return self._that(lambda source: part in _path(source), leaf=leaf)
+        return self._that(lambda source: part in path_of(source), leaf=leaf)
 
     def _that(self, is_meant: IsMeant, *, leaf: str = "") -> tuple[ImageUser, ...]:
         users = [user for record in self._domains() for user in _users(record, is_meant, leaf)]
@@ -166,33 +110,6 @@ class ImageUsers:
         return not self.is_local or any(map(os.path.exists, self._daemons))
 
 
-def images_in(configuration: _xml.Element | None) -> dict[str, set[str]]:
-    """Storage domain → the images of it that a domain's disks name at any layer, all by uuid."""
-    found: dict[str, set[str]] = {}
-    for _target_name, path in _all_sources(configuration):
-        match = _IMAGE_VOLUME.fullmatch(path)
-        if match:
-            found.setdefault(match[1], set()).add(match[2])
-    return found
-
-
-def _references(record: DomainRecord) -> list[ImageReference]:
-    live, saved, inactive = map(_all_sources, (record.live, record.saved, record.inactive))
-    found = []
-    for target, path in {**live, **saved, **inactive}:
-        match = _IMAGE_VOLUME.fullmatch(path)
-        if match:
-            user = ImageUser(record.name, record.live is not None, target, saved=(target, path) in saved)
-            found.append(ImageReference(user, path, *match.groups()))
-    return found
-
-
-def _all_sources(configuration: _xml.Element | None) -> dict[tuple[str, str], None]:
-    """Target and path of every source of every disk, in order, each once."""
-    disks = () if configuration is None else configuration.iterfind("devices/disk")
-    return {(_target(disk), _path(source)): None for disk in disks for source in disk.iter("source")}
-
-
 def _users(record: DomainRecord, is_meant: IsMeant, leaf: str) -> list[ImageUser]:
     live, saved, inactive = (_sources(element, is_meant) for element in (record.live, record.saved, record.inactive))
     return [
@@ -213,14 +130,16 @@ def _sources(configuration: _xml.Element | None, is_meant: IsMeant) -> dict[str,
     for disk in () if configuration is None else configuration.iterfind("devices/disk"):
         if any(map(is_meant, disk.iter("source"))):
             own = disk.find("source")
-            found[_target(disk)] = "" if own is None else _path(own)
+            found[target_of(disk)] = "" if own is None else path_of(own)
     return found
 
 
-def _target(disk: _xml.Element) -> str:
+def target_of(disk: _xml.Element) -> str:
+    """The target of a `<disk>`."""
     target = disk.find("target")
     return "" if target is None else target.get("dev", "")
 
 
-def _path(source: _xml.Element) -> str:
+def path_of(source: _xml.Element) -> str:
+    """What a `<source>` names, be that a file or an image on a volume."""
     return source.get("name") or source.get("file") or ""

@@ -17,12 +17,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHe
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, HungError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import boot_entry, does_mount, told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Current, Desired
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 
@@ -33,7 +33,7 @@ class Host:
     mounts: Mounter
     fstab: Fstab
     gluster: Gluster
-    users: ImageUsers
+    users: StorageDomainUsers
     here: VolumeHere
 
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 #: of a list in a message
@@ -53,7 +53,7 @@ def noted(actions: t.Sequence[Action], name: str, point: str) -> list[Action]:
     return [*before, replace(last, run=run)]
 
 
-def forgotten(unmounting: t.Sequence[Action], point: str, users: ImageUsers) -> list[Action]:
+def forgotten(unmounting: t.Sequence[Action], point: str, users: StorageDomainUsers) -> list[Action]:
     """The actions that unmount a storage domain, before which this host drops its note, and those of VMs that are gone.
 
     A note that cannot be dropped stays, for others to override: the host leaves all the same.

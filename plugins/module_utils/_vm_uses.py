@@ -26,12 +26,12 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import SHARED
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES, own_layers
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
 
 #: storage domain → images

@@ -428,7 +428,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
@@ -472,6 +471,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state i
     require_ours,
     version_after,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume import (
     end_actions,
     optimize_actions,
@@ -970,7 +970,7 @@ def make_item(params: Params, host: Host) -> Item:
 
 def host_of(params: Params) -> Host:
     gluster = Gluster(lock_timeout_s=params["lock_timeout"])
-    return Host(Mounter(), Fstab(), gluster, ImageUsers(params["uri"]), VolumeHere())
+    return Host(Mounter(), Fstab(), gluster, StorageDomainUsers(params["uri"]), VolumeHere())
 
 
 def main() -> None:

@@ -289,7 +289,6 @@ from dataclasses import dataclass
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_look as storage_domain_look
 from ansible_collections.gfapi.virt.plugins.module_utils._bounded import Beat, Readers
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import HungError, LibvirtError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import DEAD, Mounts, real_mount_root
@@ -302,6 +301,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_finding
     State,
     state_of,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import ImageReference, StorageDomainUsers
 
 ARGUMENT_SPEC = {
     "names": {"type": "list", "elements": "str"},
@@ -486,7 +486,7 @@ def layer_facts(layer: Layer, folder: str) -> Result:
     }
 
 
-def references_of(users: ImageUsers, warnings: list[str]) -> References:
+def references_of(users: StorageDomainUsers, warnings: list[str]) -> References:
     """What domains of this host name; `None` where that cannot be told."""
     try:
         return users.references()
@@ -495,7 +495,7 @@ def references_of(users: ImageUsers, warnings: list[str]) -> References:
         return None
 
 
-def read(params: Params, mounts: Mounts, users: ImageUsers) -> Result:
+def read(params: Params, mounts: Mounts, users: StorageDomainUsers) -> Result:
     """The storage domains asked for. Their mounts are read while libvirt is asked."""
     found = mounts_to_read(mounts, params)
 
@@ -516,7 +516,9 @@ def read(params: Params, mounts: Mounts, users: ImageUsers) -> Result:
 
 
 def main() -> None:
-    run_info(lambda params: read(params, Mounts(), ImageUsers(params["uri"])), ARGUMENT_SPEC, libraries=["lxml"])
+    run_info(
+        lambda params: read(params, Mounts(), StorageDomainUsers(params["uri"])), ARGUMENT_SPEC, libraries=["lxml"]
+    )
 
 
 if __name__ == "__main__":

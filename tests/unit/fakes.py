@@ -27,9 +27,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
     StorageError,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import told_by
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import ImageReference
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost, UseRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume

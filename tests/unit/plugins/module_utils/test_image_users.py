@@ -11,7 +11,11 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser, ImageUsers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import (
+    ImageReference,
+    StorageDomainUsers,
+)
 
 SD = "5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11"
 IMG = "6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"
@@ -64,13 +68,13 @@ class FakeLibvirt:
 
 
 @pytest.fixture
-def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ImageUsers:
+def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StorageDomainUsers:
     monkeypatch.setattr(_libvirt, "Libvirt", FakeLibvirt)
     monkeypatch.setattr(FakeLibvirt, "asked", 0)
     monkeypatch.setattr(FakeLibvirt, "resized", [])
     monkeypatch.setattr(FakeLibvirt, "stopped", [])
     (tmp_path / "libvirtd").touch()
-    return ImageUsers("qemu:///system", daemons=[str(tmp_path / "libvirtd")])
+    return StorageDomainUsers("qemu:///system", daemons=[str(tmp_path / "libvirtd")])
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ImageUsers:
     ids=["none", "another image", "defined", "running through the mount", "only in the running one", "two"],
 )
 def test_users_are_found_in_both_configurations(
-    users: ImageUsers,
+    users: StorageDomainUsers,
     monkeypatch: pytest.MonkeyPatch,
     records: tuple[DomainRecord, ...],
     found: list[ImageUser],
@@ -98,12 +102,12 @@ def test_users_are_found_in_both_configurations(
     assert list(users.of(IMG, "v")) == found
 
 
-def test_a_layer_below_counts(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_layer_below_counts(users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("web", overlay(ELSEWHERE, GFAPI)),))
     assert users.of(IMG, "v") == (ImageUser("web", False, "vda"),)
 
 
-def test_a_managed_save_counts(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_managed_save_counts(users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch) -> None:
     records = (record("a", domain(), saved=domain(FUSE)), record("b", domain(GFAPI), saved=domain(ELSEWHERE)))
     monkeypatch.setattr(FakeLibvirt, "records", records)
     saved, defined = users.of(IMG, "v")
@@ -128,13 +132,15 @@ SNAPSHOT = f"file='/mnt/{SD}/images/{IMG}/v.snapshot'"
     ids=["alone", "on a template", "below another image", "below a snapshot beside it", "replaced", "taken out"],
 )
 def test_what_the_running_domain_has_it_as_is_told(
-    users: ImageUsers, monkeypatch: pytest.MonkeyPatch, live: _xml.Element, is_live: bool
+    users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch, live: _xml.Element, is_live: bool
 ) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(GFAPI), live),))
     assert users.of(IMG, "v") == (ImageUser("web", True, "vda", is_live=is_live),)
 
 
-def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_images_of_a_storage_domain_are_asked_at_once(
+    users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(ELSEWHERE, GFAPI)),))
     assert [user.target for user in users.in_storage_domain(SD)] == ["vda", "vdb"]
     assert users.in_storage_domain(OTHER) == ()
@@ -143,21 +149,21 @@ def test_all_images_of_a_storage_domain_are_asked_at_once(users: ImageUsers, mon
 
 def test_a_host_without_libvirt_has_no_users_and_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_libvirt, "Libvirt", None)
-    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG, "v") == ()
+    assert StorageDomainUsers("qemu:///system", daemons=["/nonexistent"]).of(IMG, "v") == ()
 
 
-def test_another_host_is_asked_in_any_case(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_host_is_asked_in_any_case(users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("web", domain(GFAPI)),))
-    assert len(ImageUsers("qemu+ssh://other/system", daemons=[]).of(IMG, "v")) == 1
+    assert len(StorageDomainUsers("qemu+ssh://other/system", daemons=[]).of(IMG, "v")) == 1
 
 
-def test_a_disk_is_resized_through_its_domain(users: ImageUsers) -> None:
+def test_a_disk_is_resized_through_its_domain(users: StorageDomainUsers) -> None:
     users.block_resize(ImageUser("web", True, "vda"), 4096)
     assert FakeLibvirt.resized == [("web", "vda", 4096)]
 
 
 def test_users_of_a_volume_are_found_by_its_name_and_its_mounts(
-    users: ImageUsers, monkeypatch: pytest.MonkeyPatch
+    users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = {
         "a": GFAPI,
@@ -175,7 +181,7 @@ def test_users_of_a_volume_are_found_by_its_name_and_its_mounts(
 
 @pytest.mark.parametrize(("destroy", "how"), [(False, (60, False)), (True, (0, True))])
 def test_domains_are_stopped_and_then_asked_for_anew(
-    users: ImageUsers, monkeypatch: pytest.MonkeyPatch, destroy: bool, how: tuple[float, bool]
+    users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch, destroy: bool, how: tuple[float, bool]
 ) -> None:
     monkeypatch.setattr(FakeLibvirt, "records", (record("a", domain(GFAPI), domain(GFAPI)),))
     users.on_volume("gv0", [])
@@ -185,7 +191,9 @@ def test_domains_are_stopped_and_then_asked_for_anew(
     assert FakeLibvirt.asked == 2
 
 
-def test_every_image_volume_that_a_disk_names_is_told_once(users: ImageUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_image_volume_that_a_disk_names_is_told_once(
+    users: StorageDomainUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volume = "9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"
     gfapi, link = f"gv0/dir/{SD}/images/{IMG}/{volume}", f"/run/vdsm/storage/{SD}/{OTHER}/{volume}"
     top, below = f"protocol='gluster' name='{gfapi}'", f"file='{link}'"
@@ -202,6 +210,6 @@ def test_every_image_volume_that_a_disk_names_is_told_once(users: ImageUsers, mo
     )
 
 
-def test_without_libvirt_no_one_can_tell(users: ImageUsers) -> None:
-    assert ImageUsers("qemu:///system", daemons=["/nonexistent"]).references() is None
+def test_without_libvirt_no_one_can_tell(users: StorageDomainUsers) -> None:
+    assert StorageDomainUsers("qemu:///system", daemons=["/nonexistent"]).references() is None
     assert FakeLibvirt.asked == 0

@@ -16,10 +16,11 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageReference, ImageUser
+from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MARK, REMOVED
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import ImageReference
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.plugins.modules import glusterfs_domain_info
