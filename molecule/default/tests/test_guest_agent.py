@@ -13,6 +13,7 @@ from modules import ROOT, Modules
 from test_snapshots import archive
 
 FOLDER = "/var/tmp/gfapi-agent"
+OUTPUT = {"capture-output": True}
 #: for the agent's channel, beside what the lab's guests have
 MODULE = "virtio_console"
 CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
@@ -59,6 +60,19 @@ class AgentGuest(Guest):
         """Have a shell in the guest begin; the agent answers first."""
         words = ["sh", "-c", f"sleep 1; {script}"]
         self.ask("guest-exec", path="/tmp/busybox", arg=words)
+
+    def sh(self, script: str) -> str:
+        """What a shell in the guest prints; `$b` is its busybox."""
+        begun = self.ask("guest-exec", path="/tmp/busybox", arg=["sh", "-ec", f"b=/tmp/busybox; {script}"], **OUTPUT)
+        told: dict[str, t.Any] = {}
+
+        def has_ended() -> bool:
+            told.update(self.ask("guest-exec-status", pid=begun["pid"]))
+            return t.cast(bool, told["exited"])
+
+        self.system.wait(f"{script} has ended in the guest", has_ended)
+        assert told["exitcode"] == 0, told
+        return base64.b64decode(told.get("out-data", "")).decode()
 
     def go_on(self) -> None:
         seen = self.says()[-1]
@@ -112,6 +126,31 @@ def test_file_systems_are_frozen_for_a_snapshot(modules: Modules, system: System
         told = system.run("dumpe2fs", "-h", f"{FOLDER}/seen.raw")
         features[volume["snapshot"]] = "needs_recovery" in told
     assert features == {"frozen": False, "": True}
+
+
+def test_data_is_whole_in_the_guest_when_its_disk_comes_and_goes(
+    modules: Modules, system: System, agent: AgentGuest
+) -> None:
+    """Of the disk, and of the one that stays; a guest that lost a disk sees it as it comes back."""
+    disk = {"storage_domain": "vms", "name": "agent-data", "vm": "agent"}
+    is_there = "if [ -b /dev/vdb ]; then echo yes; fi"
+    sums = (
+        "sync; echo 3 > /proc/sys/vm/drop_caches; $b sha256sum /random; $b dd if=/dev/vdb bs=1M count=4 | $b sha256sum"
+    )
+    agent.sh("$b dd if=/dev/urandom of=/random bs=1M count=4")
+    modules.as_promised("gfapi_disk", **disk, size=16 * (1 << 20) + 512)
+    system.wait("the guest has the disk", lambda: agent.sh(is_there) != "")
+    agent.sh("$b cat /random | $b tr '\\000-\\177' '\\200-\\377' > /dev/vdb; sync")
+    before = agent.sh(sums)
+    assert len(set(before.split())) == 4
+    modules.as_promised("gfapi_disk", **disk, state="detached")
+    assert agent.sh(is_there) == ""
+    modules.as_promised("gfapi_disk", **disk)
+    system.wait("the guest has the disk again", lambda: agent.sh(is_there) != "")
+    assert agent.sh(sums) == before
+    agent.go_on()
+    modules.done("gfapi_disk", **disk, state="detached")
+    modules.done("gfapi_disk", storage_domain="vms", name="agent-data", state="absent")
 
 
 def test_an_agent_that_hangs_is_not_waited_for(modules: Modules, agent: AgentGuest) -> None:
