@@ -12,13 +12,11 @@ import signal
 import subprocess
 import threading
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 
 
-@dataclass(frozen=True)
-class Completed:
+class Completed(t.NamedTuple):
     """How a program ended, and what it printed."""
 
     returncode: int

@@ -147,16 +147,14 @@ def source_element(source: DiskSource) -> _xml.Element:
     return element
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(t.NamedTuple):
     """One backing image below the active one."""
 
     source: DiskSource
     format: str
 
 
-@dataclass(frozen=True)
-class ImageSource:
+class ImageSource(t.NamedTuple):
     """An image as a disk needs it; `path` is that of its file on the mount."""
 
     source: DiskSource

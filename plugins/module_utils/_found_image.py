@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import posixpath
+import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, Sizes, Source
@@ -14,8 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mou
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
 
 
-@dataclass(frozen=True)
-class MountedStorageDomain:
+class MountedStorageDomain(t.NamedTuple):
     """A storage domain and the mount that it was found on."""
 
     storage_domain: StorageDomain
@@ -35,8 +35,7 @@ class MountedStorageDomain:
         return posixpath.join(self.mount.point, self.storage_domain.uuid)
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(t.NamedTuple):
     """One image volume as a file: on the mount, and within the Gluster volume."""
 
     path: str

@@ -310,8 +310,7 @@ class Image:
         return posixpath.join(self.leaf.storage_domain_uuid, IMAGES, self.uuid, volume.uuid)
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(t.NamedTuple):
     """What the guest sees, what the image takes, and how long the leaf's file is."""
 
     virtual_bytes: int
@@ -319,8 +318,7 @@ class Sizes:
     length_bytes: int
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(t.NamedTuple):
     """An image that a disk is filled from: an absolute path, QEMU's name of its format, and its virtual size."""
 
     path: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -24,8 +23,7 @@ DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
 IsMeant = t.Callable[[_xml.Element], bool]
 
 
-@dataclass(frozen=True)
-class ImageUser:
+class ImageUser(t.NamedTuple):
     """A domain on this host with a disk whose chain holds an image."""
 
     name: str

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass
+import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(t.NamedTuple):
     """A gluster mount as the table has it: of several servers it names the first."""
 
     spec: VolumeSpec
     point: str
 
 
-@dataclass(frozen=True)
-class Space:
+class Space(t.NamedTuple):
     """How large the volume behind a mount is, and how much of it is free."""
 
     size_bytes: int

@@ -184,8 +184,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(t.NamedTuple):
     """Where one attribute of a storage domain stands; without `absent` the key must be there."""
 
     name: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import re
 import typing as t
-from dataclasses import dataclass
 
 try:
     from lxml import etree
@@ -100,8 +99,7 @@ def _parts(path: str) -> tuple[str, str | None]:
     return where.rstrip("/"), attribute if at else None
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(t.NamedTuple):
     """Where one attribute of a model lives: `driver/@cache`, `serial`, or `readonly` (a flag: there or not).
 
     `absent` is the value that a missing node stands for; unless `explicit`, it is written as a missing node too.

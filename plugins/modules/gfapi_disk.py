@@ -456,8 +456,7 @@ ARGUMENT_SPEC = {
 }
 
 
-@dataclass(frozen=True)
-class Desired:
+class Desired(t.NamedTuple):
     """One disk as it is asked for, in normal form; `None` leaves what is there."""
 
     storage_domain: str

@@ -280,7 +280,7 @@ class FakeImageUsers:
     def stop(self, names: t.Sequence[str], *, timeout_s: float, destroy: bool) -> None:
         self.stopped.append((tuple(names), destroy))
         for image, users in self.users.items():
-            self.users[image] = [replace(user, running=user.running and user.name not in names) for user in users]
+            self.users[image] = [user._replace(running=user.running and user.name not in names) for user in users]
 
     def lengthen(self, size_bytes: int) -> None:
         """What QEMU does to the file; a test puts there what it needs."""
