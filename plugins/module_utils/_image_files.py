@@ -36,6 +36,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     ImageVolume,
     Sizes,
     is_image_directory,
+    padded,
     virtual_size_in,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
@@ -190,9 +191,9 @@ class ImageFiles:
             elif volume.format == "qcow2":
                 backing = Backing(template.leaf.uuid, template.format) if template else None
                 empty = self._qemu_img.empty_qcow2(volume.capacity_bytes, compat, backing)
-                # the table of the clusters, at the end and all zero, may stay a hole
+                # the table of the clusters, at the end and all zero, may stay a hole, as may what pads it
                 os.pwrite(descriptor, empty.rstrip(b"\0"), 0)
-                os.ftruncate(descriptor, len(empty))
+                os.ftruncate(descriptor, padded(len(empty)))
             elif volume.preallocated:
                 os.posix_fallocate(descriptor, 0, volume.capacity_bytes)
             else:

@@ -25,6 +25,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     Image,
     ImageVolume,
     backing_file_in,
+    padded,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
     LEASE,
@@ -98,8 +99,7 @@ class Layers:
             descriptor = stage.new_file(volume.uuid, DATA_MODE, owner)
             try:
                 os.pwrite(descriptor, data.rstrip(b"\0"), 0)
-                os.ftruncate(descriptor, len(data))
-                pad(descriptor, BLOCK_BYTES)
+                os.ftruncate(descriptor, padded(len(data)))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
