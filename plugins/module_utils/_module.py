@@ -15,7 +15,6 @@ import typing as t
 from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item
@@ -35,6 +34,9 @@ def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if not missing:
         return
+    # not at the top: hosts as a rule have them
+    from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
     if not has_respawned():
         for interpreter in SYSTEM_PYTHONS:
             if all(probe_interpreters_for_module([interpreter], name) for name in names):

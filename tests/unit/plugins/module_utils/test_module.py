@@ -12,6 +12,7 @@ import types
 import typing as t
 
 import pytest
+from ansible.module_utils.common import respawn as ansible_respawn
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _module
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import (
@@ -398,9 +399,9 @@ def pythons(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., None]:
         find = types.SimpleNamespace(find_spec=lambda name: None if name in missing else object())
         monkeypatch.setattr(_module, "importlib", types.SimpleNamespace(util=find))
         monkeypatch.setattr(_module, "SYSTEM_PYTHONS", tuple(system))
-        monkeypatch.setattr(_module, "probe_interpreters_for_module", probe)
-        monkeypatch.setattr(_module, "respawn_module", respawn)
-        monkeypatch.setattr(_module, "has_respawned", lambda: respawned)
+        monkeypatch.setattr(ansible_respawn, "probe_interpreters_for_module", probe)
+        monkeypatch.setattr(ansible_respawn, "respawn_module", respawn)
+        monkeypatch.setattr(ansible_respawn, "has_respawned", lambda: respawned)
 
     return set_up
 
