@@ -245,17 +245,22 @@ DOMAIN: t.Final = {
 def elsewhere(item: Disk) -> DiskSource:
     """Another source of the kind that a disk has."""
     old = item.source
-    name, hosts = f"{old.name}-2" if old.name else None, (Host("other"), *old.hosts) if old.protocol else ()
+    hosts = (Host("other"), *old.hosts) if old.is_gluster else old.hosts
+    name = old.name and f"{old.name}-2"
     return replace(old, file=old.file and "/other", dev=old.dev and "/dev/other", name=name, hosts=hosts)
+
+
+def has_name(item: Disk) -> bool:
+    return bool(item.source.file or item.source.dev or item.source.name)
 
 
 #: paths below the disk
 DISK: t.Final = {
     "source": Case((DiskSource(file="/other/image"), GLUSTER), r"@type|source(?!/encryption).*"),
-    "source of its kind": Case((elsewhere,), r"source@(file|dev|name)|source/host.*", lambda disk: disk.source.type),
+    "source of its kind": Case((elsewhere,), r"source@(file|dev|name)|source/host.*", has_name),
     "format": Case(("raw", "qcow2"), "driver@type"),
     "bus": Case(("virtio", "scsi"), "target@bus|address.*"),
-    "device": Case(("lun", "disk"), "@device", lambda disk: disk.source.dev),
+    "device": Case(("lun", "disk"), "@device", lambda disk: disk.source.dev and disk.device == "disk"),
     "cache": Case(("none", "unsafe"), "driver@cache"),
     "io": Case(("threads", "native"), "driver@io"),
     "discard": Case(("unmap", "ignore"), "driver@discard"),
