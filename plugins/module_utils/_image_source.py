@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
+import socket
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource, Layer
@@ -21,7 +23,10 @@ GRAPH: t.Final = ".meta/graphs/active"
 
 
 class Servers:
-    """The servers of mounted volumes, the one that the volume is mounted from first; looked up once a mount."""
+    """The servers of mounted volumes, the nearest first; looked up once a mount.
+
+    That is this host where it has a brick, else the server that the volume is mounted from.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, ...]] = {}
@@ -36,7 +41,8 @@ class Servers:
         volume, volfile_server = mount.spec.volume, mount.spec.servers[0]
         hosts = _hosts_in_client(mount)
         if hosts:
-            return tuple(dict.fromkeys((volfile_server, *hosts)))
+            nearest = next(filter(_is_this_host, dict.fromkeys(hosts)), volfile_server)
+            return tuple(dict.fromkeys((nearest, volfile_server, *hosts)))
         self.warnings.append(
             f"disks on volume {volume} name no server but {volfile_server}: {mount.point}/{GRAPH} tells no"
             " other; is the mount alive?"
@@ -62,6 +68,16 @@ def _hosts_in_client(mount: Mount) -> list[str]:
 def _read_line(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.readline().strip()
+
+
+def _is_this_host(name: str) -> bool:
+    """Whether a name leads to this host: a socket can be bound to an address of its own only."""
+    with contextlib.suppress(OSError, UnicodeError):
+        for family, kind, _protocol, _canonical, address in socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM):
+            with contextlib.suppress(OSError), socket.socket(family, kind) as own:
+                own.bind(address)
+                return True
+    return False
 
 
 class ImageSources:

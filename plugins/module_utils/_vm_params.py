@@ -39,7 +39,7 @@ class Desired:
     """What is asked of one domain. `console` is the pattern to wait for after a start, with its time limit.
 
     `live` is whether a running domain gets at once what it can, and `restarts` whether it is stopped and started for
-    the rest. `seed` is what cloud-init gets, by file.
+    the rest. `seed` is what cloud-init gets, by file. `delete_disks` is whether its images go with a VM.
     """
 
     domain: Domain
@@ -51,6 +51,7 @@ class Desired:
     restarts: bool
     shutdown_timeout_s: int
     force_stop: bool
+    delete_disks: bool
     console: tuple[str, int] | None
     #: the hypervisor to run on, as it was given
     host: str | None = None
@@ -204,6 +205,8 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
     if seed:
         medium = Disk(DiskSource(file=seed.path), "", "raw", device="cdrom", readonly=True)
         domain = replace(domain, drives=(*drives, medium))
+    if vm["delete_disks"] and vm["state"] != "absent":
+        raise ValueError(f"domain {vm['name']}: delete_disks goes with state: absent, not {vm['state']}; leave it out")
     return Desired(
         domain,
         seed,
@@ -214,6 +217,7 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         vm["restart"] == "if_required",
         vm["shutdown_timeout"],
         vm["force_stop"],
+        vm["delete_disks"],
         (require_pattern(wait_for["console"]), wait_for["timeout"]) if wait_for else None,
         host=vm["host"] or None,
         **{key: vm[key] for key in ("access", "convert", "delete_source")},

@@ -84,8 +84,8 @@ def unseed_actions(seeds: Seeds, current: DomainRecord) -> list[Action]:
     ]
 
 
-def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, seeds: Seeds) -> Plan:
-    """Undefine, after an allowed stop."""
+def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds) -> Plan:
+    """Undefine, after an allowed stop, and after its images: a run that was cut short finds the rest by the VM."""
     if current is None:
         return Plan("", "")
     name = current.name
@@ -94,6 +94,8 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
             f"domain {name} is {current.state}; shut it down first (state: shut_off), or allow it with force_stop: true"
         )
     actions = stop_actions(libvirt, current, desired)
+    if desired.delete_disks:
+        actions += uses.disks.deletions(current)
     if current.persistent:
         actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
         actions += [] if libvirt.is_remote else unseed_actions(seeds, current)
@@ -409,7 +411,7 @@ def item_for(
     current = libvirt.domain(name)
     if desired.state == "absent":
         configured = None
-        plan = plan_absent(libvirt, current, desired, seeds)
+        plan = plan_absent(libvirt, current, desired, uses, seeds)
     else:
         if desired.seed and libvirt.is_remote:
             raise ValueError(f"domain {name}: cloud_init writes a file on the hypervisor; run the module there")

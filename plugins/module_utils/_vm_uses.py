@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import typing as t
 import uuid as uuids
@@ -33,6 +34,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_disks import VmDisks
 
 #: storage domain → images
 Images = dict[str, frozenset[str]]
@@ -58,6 +60,11 @@ class VmUses:
         self._swept: set[str] = set()
         #: opened once: each step to it costs a round trip to the bricks, for every VM
         self._own: dict[str, Directory | None] = {}
+
+    @functools.cached_property
+    def disks(self) -> VmDisks:
+        """The images that go with a VM."""
+        return VmDisks(self._storage, self._libvirt)
 
     def noting(
         self,

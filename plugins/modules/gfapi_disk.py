@@ -347,7 +347,7 @@ disk:
       sample: "gluster://gluster1/vmstore/5f1e2c56-58c5-4f0d-a4a3-3f0a1e7d2b11/images/\
         6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11/9d2070d1-8a4f-5a53-8f0e-34f1d4f0f9c2"
     uris:
-      description: The same through each server of the volume, the volfile server first.
+      description: The same through each server of the volume, the nearest first.
       type: list
       elements: str
       returned: when present

@@ -51,7 +51,8 @@ options:
               started while another host has an image open that it would write to.
             - V(paused) starts it with its processors stopped, or stops those of a running one.
             - V(shut_off) asks the guest to power off and waits for it.
-            - V(absent) undefines it. Its images stay. A running domain is refused unless O(force_stop=true).
+            - V(absent) undefines it. Its images stay unless O(delete_disks=true). A running domain is refused unless
+              O(force_stop=true).
           type: str
           choices: [present, running, paused, shut_off, absent]
           default: present
@@ -458,6 +459,15 @@ options:
             - End a domain that did not power off in time, and allow O(state=absent) for a running one.
           type: bool
           default: false
+        delete_disks:
+          description:
+            - With O(state=absent), delete the images that the domain writes to, in storage domains mounted on this
+              host, before it is undefined.
+            - Refused by name, before anything is changed, while another domain uses one of them, or a clone builds on
+              it, on any host as far as that is known. Read-only and shareable disks stay, and so do images outside any
+              storage domain.
+          type: bool
+          default: false
         wait_for:
           description:
             - What to wait for after a start. A domain that runs already is not waited for.
@@ -620,6 +630,13 @@ EXAMPLES = r"""
   gfapi.virt.libvirt_vm:
     name: web
     state: absent
+
+- name: VM test is gone with its images, though it runs
+  gfapi.virt.libvirt_vm:
+    name: test
+    state: absent
+    force_stop: true
+    delete_disks: true
 """
 
 RETURN = r"""
@@ -806,6 +823,7 @@ VM_SPEC = {
     "restart": {"type": "str", "choices": ["never", "if_required"], "default": "never"},
     "shutdown_timeout": {"type": "int", "default": 120},
     "force_stop": {"type": "bool", "default": False},
+    "delete_disks": {"type": "bool", "default": False},
     "wait_for": {
         "type": "dict",
         "options": {"console": {"type": "str", "required": True}, "timeout": {"type": "int", "default": 120}},

@@ -101,6 +101,25 @@ def test_vm_is_defined_changed_started_stopped_and_undefined(modules: Modules, s
     modules.done("gfapi_disk", storage_domain=STORAGE_DOMAIN, name="scratch-vm", state="absent")
 
 
+def test_images_go_with_their_vm_unless_another_has_them(modules: Modules, system: System) -> None:
+    disks = [{"name": "scratch-own", "size": "1GiB"}, {"name": "scratch-both", "size": "1GiB"}]
+    modules.done("gfapi_disk", storage_domain=STORAGE_DOMAIN, disks=disks)
+    common = {"memory": "64MiB", "virt_type": "qemu", "storage_domain": STORAGE_DOMAIN}
+    both = [{"name": disk["name"]} for disk in disks]
+    modules.done("libvirt_vm", name="scratch", state="running", disks=both, **common)
+    modules.done("libvirt_vm", name="other", disks=both[1:], **common)
+    gone = {"name": "scratch", "state": "absent", "force_stop": True, "shutdown_timeout": 0, "delete_disks": True}
+    words = modules.refused("libvirt_vm", **gone)
+    assert words.startswith("domain scratch: disk 'scratch-both' cannot be deleted: it is used by domain other of this")
+    assert system.run("virsh", "domstate", "scratch").strip() == "running"
+    modules.done("libvirt_vm", name="other", state="absent")
+    result = modules.as_promised("libvirt_vm", **gone)
+    deleted = [f"delete disk scratch-{name} from storage domain {STORAGE_DOMAIN}" for name in ("both", "own")]
+    assert result["actions"] == ["shut down domain scratch", *deleted, "undefine domain scratch"]
+    absent = [{**disk, "state": "absent"} for disk in both]
+    assert modules.done("gfapi_disk", storage_domain=STORAGE_DOMAIN, disks=absent)["actions"] == []
+
+
 def test_start_opens_the_image_once(guest: t.Any, system: System) -> None:
     """The cause of a start in well under a second: libvirt itself opens nothing, neither to probe nor to chown."""
     xml = ET.fromstring(system.run("virsh", "dumpxml", "--inactive", guest.name))

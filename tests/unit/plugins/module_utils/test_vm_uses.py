@@ -27,7 +27,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervi
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
-from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg, FakeServers, hold_open
+from ansible_collections.gfapi.virt.tests.unit.fakes import (
+    FakeMounts,
+    FakeQemuImg,
+    FakeServers,
+    hold_open,
+    note_elsewhere,
+)
 
 SPEC = VolumeSpec(("gl1",), "gv0")
 
@@ -359,3 +365,106 @@ def test_one_that_started_since_the_plan_is_seen(cluster: Cluster, monkeypatch: 
     assert cluster.hv1.libvirt.records["web"].state == "shut_off"
     # the note stays, for the definition does
     assert cluster.hv1.notes == {"web": {"a"}}
+
+
+# --- images that go with their VM -----------------------------------------------------------------------------------
+
+
+GONE: t.Final[dict[str, t.Any]] = {"state": "absent", "delete_disks": True, "force_stop": True}
+
+
+def there(cluster: Cluster) -> set[str]:
+    """The disks whose images are there."""
+    folder = Path(cluster.point, cluster.uuid, "images")
+    return {name for name, volume in cluster.volumes.items() if (folder / volume.image_uuid / volume.uuid).exists()}
+
+
+def test_images_go_with_their_vm(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a", "b"])
+    hv1.run(disks=["a"])
+    deleting = "delete disk a from storage domain vms"
+    assert hv1.run(**GONE) == [deleting, "undefine domain web"]
+    assert (there(cluster), hv1.notes, hv1.libvirt.records) == ({"b"}, {}, {})
+
+
+def test_images_of_a_running_vm_go_after_its_end(
+    cluster: Cluster, hv1: HostOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hv1.run(disks=["a"], state="running")
+    open_elsewhere(cluster, "a", monkeypatch)
+    item = hv1.item(**GONE)
+    stop, delete, undefine = item.plan.actions
+    assert (item.plan.split()[1], stop.summary) == ((stop, delete, undefine), "shut down domain web")
+    with pytest.raises(StorageError, match="its bricks have image .* open"):
+        delete.run()
+    assert there(cluster) == {"a", "b"}
+
+
+def test_images_stay_without_the_word(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    hv1.run(state="absent")
+    assert there(cluster) == {"a", "b"}
+
+
+def test_a_run_that_was_cut_short_is_finished(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a", "b"])
+    hv1.item(**GONE).plan.actions[0].run()
+    assert there(cluster) == {"b"}
+    assert hv1.run(**GONE) == ["delete disk b from storage domain vms", "undefine domain web"]
+
+
+def test_image_of_another_vm_is_not_deleted(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a", "b"])
+    hv1.run("db", disks=["b"])
+    words = "domain web: disk 'b' cannot be deleted: it is used by domain db of this host; take it out there, or leave"
+    with pytest.raises(StorageError, match=words):
+        hv1.item(**GONE)
+    hv1.run("db", disks=[])
+    cluster.hv2.run("db", disks=["a"])
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is used by VM db on host hv2; take it out"):
+        hv1.item(**GONE)
+    cluster.hv2.run("db", state="absent")
+    hv1.run(**GONE)
+    assert there(cluster) == set()
+
+
+def test_image_that_somebody_has_open_is_not_deleted(
+    cluster: Cluster, hv1: HostOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hv1.run(disks=["a"])
+    open_elsewhere(cluster, "a", monkeypatch)
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: its bricks have image"):
+        hv1.item(**GONE)
+
+
+def test_image_that_clones_build_on_is_not_deleted(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    storage = cluster.storage()
+    template = storage.require_image("vms", "a")
+    values: dict[str, t.Any] = {"format": "qcow2", "capacity_bytes": 4096, "created_at": 1, "note": ""}
+    clone = ImageVolume.base(cluster.uuid, "clone", parent_uuid=template.volume_uuid, **values)
+    storage.create(template.place, clone, template=template)
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is the template of clone; delete them"):
+        hv1.item(**GONE)
+
+
+def test_record_that_cannot_be_read_keeps_images(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a"])
+    note_elsewhere(cluster.point, "db", cluster.image("b"))
+    (record,) = Path(cluster.point).glob(".gfapi-users/hv2.2*/db")
+    record.write_text("?")
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: a record of another host's use cannot be read"):
+        hv1.item(**GONE)
+
+
+def test_read_only_image_stays(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a", "b"])
+    disk = hv1.libvirt.records["web"].inactive.find("devices/disk")
+    disk.append(disk.makeelement("readonly", {}))
+    hv1.run(**GONE)
+    assert there(cluster) == {"a"}
+
+
+def test_images_go_with_a_vm_that_goes_only(hv1: HostOf) -> None:
+    with pytest.raises(ValueError, match="domain web: delete_disks goes with state: absent, not running"):
+        hv1.item(disks=["a"], state="running", delete_disks=True)
