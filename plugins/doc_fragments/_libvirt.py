@@ -12,7 +12,8 @@ class ModuleDocFragment:
 options:
   uri:
     description:
-      - The libvirt to talk to.
+      - The libvirt to talk to. One of another host, as in C(qemu+ssh://root@kvm1/system), is asked from where the
+        module runs, which needs libvirt-python and lxml there and nothing of Ansible's on the hypervisor.
     type: str
     default: qemu:///system
 """

@@ -285,3 +285,27 @@ def require_domain_name(name: str) -> str:
     if not name or "/" in name or not name.isprintable() or name != name.strip():
         raise ValueError(f"domain name {name!r} must be printable, without slashes and blanks at its ends")
     return name
+
+
+def require_no_files(vms: t.Iterable[Params], uri: str) -> None:
+    """Raises `ValueError` for what is read or written on the host that the module runs on, and the VM is not."""
+    for vm in vms:
+        disks = () if vm["state"] == "absent" else vm["disks"] or ()
+        named = [str(disk["name"]) for disk in disks if disk["name"]]
+        needs = {
+            f"disk {', '.join(named)} is looked up on the mount of its storage domain; name it by its uri": named,
+            "wait_for reads the file of the serial console; leave it out": vm["wait_for"],
+            "cloud_init writes a file for the hypervisor; leave it out": vm["cloud_init"],
+            "delete_disks deletes on the mount of the storage domain; leave it out": vm["delete_disks"],
+        }
+        for words, needed in needs.items():
+            if needed:
+                raise ValueError(
+                    f"domain {vm['name']}: {words}, or run the module on the hypervisor; uri {without_query(uri)} is of"
+                    " another host than it runs on"
+                )
+
+
+def without_query(uri: str) -> str:
+    """A libvirt URI without its parameters, which may hold what is not for everybody."""
+    return uri.partition("?")[0]

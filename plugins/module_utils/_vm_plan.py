@@ -30,7 +30,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import 
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_conversion import Conversion, Conversions, proof, restoring
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, Params, desired_from, is_seed
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
+    Desired,
+    Params,
+    desired_from,
+    is_seed,
+    require_no_files,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 
@@ -413,8 +419,6 @@ def item_for(
         configured = None
         plan = plan_absent(libvirt, current, desired, uses, seeds)
     else:
-        if desired.seed and libvirt.is_remote:
-            raise ValueError(f"domain {name}: cloud_init writes a file on the hypervisor; run the module there")
         modelled = configuration(libvirt, current, desired.domain, desired.seed.path if desired.seed else "")
         conversion = conversions.of(desired, current, modelled, overridden(modelled, desired))
         configured, current = conversion.after, conversion.seen(current)
@@ -428,12 +432,13 @@ def item_for(
     running_then = running_after(current, desired, configured)
     plan = uses.noting(plan, current, configured, running_then, leaves=there is not None)
 
+    warnings = (*warnings_for(current, configured), *(uses.warnings_for(name, configured) if plan.changed else ()))
     return Item(
         name,
         plan,
         predicted(current, desired, configured),
         lambda: facts(name, (there or libvirt).domain(name)),
-        warnings_for(current, configured),
+        warnings,
     )
 
 
@@ -464,6 +469,8 @@ def make_items(
 ) -> Item | list[Item]:
     """Parameters → the domains with their plans, everything looked up before anything is changed."""
     wanted = params["vms"] if params["vms"] is not None else [params]
+    if libvirt.is_remote:
+        require_no_files(wanted, libvirt.uri)
     desired = [desired_from(vm, images, params["storage_domain"]) for vm in wanted]
     names = [one.domain.name for one in desired]
     doubled = sorted({name for name in names if names.count(name) > 1})

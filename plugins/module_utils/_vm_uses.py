@@ -61,6 +61,19 @@ class VmUses:
         #: opened once: each step to it costs a round trip to the bricks, for every VM
         self._own: dict[str, Directory | None] = {}
 
+    @property
+    def _is_noted(self) -> bool:
+        return self._libvirt.uri.endswith("///system")
+
+    def warnings_for(self, name: str, configured: _xml.Element | None) -> tuple[str, ...]:
+        """That no host will know of the images of a VM which is not noted."""
+        if self._is_noted or not images_in(configured):
+            return ()
+        return (
+            f"domain {name}: what it uses is noted by a run on its hypervisor with uri qemu:///system only, so while it"
+            " does not run, other hosts do not know that its images are used",
+        )
+
     @functools.cached_property
     def disks(self) -> VmDisks:
         """The images that go with a VM."""
@@ -80,7 +93,7 @@ class VmUses:
         A VM without a note gets one, also where nothing else is to be done. `after` is the configuration in the end,
         `running` the running domain then, and `leaves` whether it is on another host then.
         """
-        if not self._libvirt.uri.endswith("///system"):
+        if not self._is_noted:
             return plan
         live, saved, inactive = (current.live, current.saved, current.inactive) if current else (None, None, None)
         # undefining takes the managed save along

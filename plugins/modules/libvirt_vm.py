@@ -18,6 +18,9 @@ description:
   - A running domain gets at once what it can have without a restart, as disks, interfaces, media, limits, passwords of
     displays, and memory and processors where there is room for more. The rest is named in RV(vm.restart_required).
   - Takes one domain, or a list of them in O(vms). Those of a list start and stop side by side.
+  - With a O(uri) of another host it defines, changes, starts, stops and undefines there. Disks are named by
+    O(vms[].disks[].uri) or O(vms[].disks[].file) then, for what needs the mount of a storage domain or a file of the
+    hypervisor has to run on it, which is an error that says so. Such a domain is not noted as the next paragraph says.
   - A domain is noted as a user of its images in their storage domain, so that M(gfapi.virt.gfapi_disk) and
     M(gfapi.virt.glusterfs_domain) leave them alone on other hosts, and name it.
 author:
@@ -625,6 +628,13 @@ EXAMPLES = r"""
     name: web
     state: running
     host: hv2
+
+- name: VM far is shut off from the controller, without Ansible on its hypervisor
+  gfapi.virt.libvirt_vm:
+    uri: qemu+ssh://root@kvm1/system
+    name: far
+    state: shut_off
+  delegate_to: localhost
 
 - name: VM web is gone, its images stay
   gfapi.virt.libvirt_vm:

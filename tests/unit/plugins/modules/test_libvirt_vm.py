@@ -654,3 +654,43 @@ def test_a_file_on_a_mount_goes_over_to_gfapi_and_back(libvirt: FakeLibvirt) -> 
 def test_a_file_elsewhere_stays(libvirt: FakeLibvirt) -> None:
     legacy(libvirt, "/var/lib/libvirt/images/web.img")
     assert not items(libvirt, vm(access="gfapi"))[0].plan.changed
+
+
+# --- another host's libvirt -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def remote(libvirt: FakeLibvirt) -> FakeLibvirt:
+    libvirt.uri, libvirt.is_remote = "qemu+ssh://root@kvm1/system?keyfile=/k", True
+    return libvirt
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"disks": [{"name": "root"}, {"name": "data"}]}, "disk root, data is looked up on the mount .*by its uri"),
+        ({"serial_log": "/l", "wait_for": {"console": "x", "timeout": 1}}, "wait_for reads the file"),
+        ({"state": "absent", "delete_disks": True}, "delete_disks deletes on the mount"),
+    ],
+)
+def test_what_needs_the_hypervisors_files_is_refused_from_elsewhere(
+    remote: FakeLibvirt, values: dict[str, t.Any], words: str
+) -> None:
+    where = "or run the module on the hypervisor; uri qemu\\+ssh://root@kvm1/system is of another host"
+    with pytest.raises(ValueError, match=f"^domain web: {words}.*{where}"):
+        items(remote, vm(memory="1GiB", **values))
+    assert remote.records == {}
+
+
+def test_another_hosts_vm_is_kept_true_with_a_warning_once_something_changes(remote: FakeLibvirt) -> None:
+    uuids = ["5d1b8f5e-6a4a-4f7e-9a34-1f0f5f1d2c3b"] * 3
+    image = {"uri": "gluster://gluster1/vmstore/{}/images/{}/{}".format(*uuids), "format": "qcow2"}
+    wanted = vm(memory="1GiB", state="running", disks=[image])
+    made = items(remote, wanted, host=FakeHost(driver=False))
+    assert "domain web: what it uses is noted by a run on its hypervisor" in made[0].warnings[0]
+    carry_out(made)
+    (again,) = items(remote, wanted)
+    assert (again.plan.summaries, again.warnings) == ([], ())
+    elsewhere = {"uri": "gluster://gluster1/vmstore/plain", "format": "raw"}
+    assert items(remote, vm(disks=[elsewhere]))[0].warnings == ()
+    assert planned(remote, state="absent", force_stop=True) == ["shut down domain web", "undefine domain web"]
