@@ -24,7 +24,9 @@ def _data(value: t.Any, kind: type, name: str) -> t.Any:
         except yaml.YAMLError as exc:
             mark = getattr(exc, "problem_mark", None)
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise ValueError(f"{name} is neither JSON nor YAML: {getattr(exc, 'problem', 'unreadable')}{where}") from None
+            raise ValueError(
+                f"{name} is neither JSON nor YAML: {getattr(exc, 'problem', 'unreadable')}{where}"
+            ) from None
     if value in (None, ""):
         return kind()
     if not isinstance(value, kind):

@@ -28,6 +28,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._versions import Versio
 STORAGE_GID: t.Final = 36
 SYSTEM_PYTHON: t.Final = "/usr/bin/python3"
 QEMU_CONF: t.Final = "/etc/libvirt/qemu.conf"
+#: where swtpm_setup keeps the keys that it signs new TPMs with
+SWTPM_CA: t.Final = "/var/lib/swtpm-localca"
 QEMU_USERS: t.Final = ("libvirt-qemu", "qemu")
 GLUSTERD_VOL: t.Final = "/etc/glusterfs/glusterd.vol"
 GLUSTERD_DIRECTORY: t.Final = "/var/lib/glusterd"
@@ -154,6 +156,34 @@ class Host:
                 groups = tuple(sorted(set(os.getgrouplist(entry.pw_name, entry.pw_gid))))
                 return QemuUser(entry.pw_name, entry.pw_uid, entry.pw_gid, groups)
         return None
+
+    def swtpm_user(self) -> str | None:
+        """The user, by name or number, that qemu.conf names for swtpm; empty if it names none.
+
+        `None` where that is of no matter, for QEMU is root, or cannot be told.
+        """
+        user = self.qemu_user()
+        if user is None or user.uid == 0 or not os.access(QEMU_CONF, os.R_OK):
+            return None
+        configured = re.search(r'^\s*swtpm_user\s*=\s*"\+?([^"]+)"', _read(QEMU_CONF), re.MULTILINE)
+        return configured[1] if configured else ""
+
+    def swtpm_problem(self) -> str:
+        """Why QEMU cannot reach an emulated TPM that libvirt does not relabel; empty where it can, or nobody can tell.
+
+        qemu.conf says who swtpm runs as, which is another user by default.
+        """
+        user = self.qemu_user()
+        if user is None or user.uid == 0 or not os.access(QEMU_CONF, os.R_OK):
+            return ""
+        configured = re.search(r'^\s*swtpm_user\s*=\s*"\+?([^"]+)"', _read(QEMU_CONF), re.MULTILINE)
+        if configured and configured[1] in (user.name, str(user.uid)):
+            return ""
+        return (
+            f'swtpm does not run as QEMU\'s user, who may not open its socket; set swtpm_user = "{user.name}" in'
+            f" {QEMU_CONF}, let {user.name} own {SWTPM_CA} and what is in it, and restart libvirt; the role vm_gfapi"
+            " does all that"
+        )
 
     def storage_group(self) -> str | None:
         """The name of the group with gid 36."""

@@ -458,6 +458,27 @@ def without_driver(host: Host, items: t.Sequence[Item], desired: t.Sequence[Desi
     return reason
 
 
+def tpm_warnings(
+    host: Host, libvirt: LibvirtJobs, items: t.Sequence[Item], desired: t.Sequence[Desired]
+) -> t.Iterator[str]:
+    """What will keep domains with a TPM and a gluster disk from a start; raises `ValueError` where one is to start now.
+
+    Such a domain is never relabelled, so libvirt does not give it the socket of swtpm either (seen on 9.0).
+    """
+    for item, one in zip(items, desired):
+        if not item.plan.changed or not any(disk["uri"] for disk in item.predicted["disks"]):
+            continue
+        current = libvirt.domain(item.name) if one.domain.tpm is None else None
+        version = _domain.from_element(current.inactive).tpm if current else one.domain.tpm
+        problem = host.swtpm_problem() if version in ("1.2", "2.0") else ""
+        if not problem:
+            continue
+        words = f"domain {item.name} has a TPM and a gluster disk, and {problem}"
+        if f"start domain {item.name}" in "\n".join(item.plan.summaries):
+            raise ValueError(words)
+        yield words
+
+
 def make_items(
     params: Params,
     libvirt: LibvirtJobs,
@@ -490,5 +511,7 @@ def make_items(
         warnings.append(
             f"domain {users}: images are reached through the mount (access: fuse): {reason}; install {DRIVER_PACKAGES}"
         )
+    if not libvirt.is_remote:
+        warnings += tpm_warnings(host, libvirt, items, desired)
     items = [replace(item, warnings=(*item.warnings, *warnings)) for item in items]
     return items if params["vms"] is not None else items[0]

@@ -14,6 +14,9 @@ from ansible_collections.gfapi.virt.tests.runner import job
 
 BRICKS = ["h1:/b/1", "h2:/b/1"]
 VMS = [{"name": "web", "disks": [{"name": "web"}]}]
+ALONE = {"disks": [], "vm_disks": [], "vms": VMS, "needs": []}
+ROOT_DISK = {"disks": [{"name": "{name}", "size": "1GiB"}], "tpm": "2.0"}
+MADE = {"disks": [], "vm_disks": [{"name": "web", "size": "1GiB"}], "vms": [{**VMS[0], "tpm": "2.0"}], "needs": ["tpm"]}
 # variable, what was typed, what it means
 TYPED: tuple[tuple[str, object, object], ...] = (
     ("gluster_volume_prep_bricks", BRICKS, BRICKS),
@@ -42,12 +45,19 @@ TYPED: tuple[tuple[str, object, object], ...] = (
     ("gluster_volume_prep_tls_allow", ["kvm1"], ["kvm1"]),
     ("gluster_storage_domain_servers", "::1, gluster2", ["::1", "gluster2"]),
     ("gluster_storage_domain_mount_options", "ro,log-level=DEBUG", ["ro", "log-level=DEBUG"]),
-    ("vm_gfapi_disks", "", []),
-    ("vm_gfapi_disks", "- {name: a, size: 1GiB}", [{"name": "a", "size": "1GiB"}]),
-    ("vm_gfapi_vms", VMS, VMS),
-    ("vm_gfapi_vms", json.dumps(VMS), VMS),
-    ("vm_gfapi_vms", "- name: web\n  disks:\n    - name: web\n", VMS),
+    ("vm_gfapi_fleet", {"vms": "", "disks": ""}, {**ALONE, "vms": []}),
+    (
+        "vm_gfapi_fleet",
+        {"vms": [], "disks": "- {name: a, size: 1GiB}"},
+        {**ALONE, "vms": [], "disks": [{"name": "a", "size": "1GiB"}]},
+    ),
+    ("vm_gfapi_fleet", {"vms": VMS}, ALONE),
+    ("vm_gfapi_fleet", {"vms": json.dumps(VMS)}, ALONE),
+    ("vm_gfapi_fleet", {"vms": "- name: web\n  disks:\n    - name: web\n"}, ALONE),
+    ("vm_gfapi_fleet", {"vms": "[{name: web}]", "vm_defaults": json.dumps(ROOT_DISK), "disk_defaults": ""}, MADE),
 )
+
+EMPTY = dict.fromkeys(("vm_gfapi_vms", "vm_gfapi_disks", "vm_gfapi_vm_defaults", "vm_gfapi_disk_defaults"), "")
 
 
 def playbook() -> list[dict[str, t.Any]]:
@@ -61,12 +71,19 @@ def playbook() -> list[dict[str, t.Any]]:
                 {
                     "ansible.builtin.debug": {"msg": f"{{{{ __{name} }}}}"},
                     "name": f"line {number}",
-                    "vars": {name: typed},
+                    "vars": EMPTY | given(name, typed),
                 },
             ],
         }
         for number, (name, typed, _meant) in enumerate(TYPED)
     ]
+
+
+def given(name: str, typed: object) -> dict[str, object]:
+    """What was typed, by variable: the fleet is made of several."""
+    if name == "vm_gfapi_fleet" and isinstance(typed, dict):
+        return {f"vm_gfapi_{key}": text for key, text in typed.items()}
+    return {name: typed}
 
 
 def role_of(variable: str) -> str:

@@ -24,8 +24,10 @@ CHILD = """
 import json, sys
 from ansible.errors import AnsibleFilterError
 from ansible_collections.gfapi.virt.plugins.filter.gluster_uri import FilterModule
+from ansible_collections.gfapi.virt.plugins.filter.vm_fleet import FilterModule as Fleet
 from ansible_collections.gfapi.virt.plugins.test.gluster_uri import TestModule
-known = {**{"is_" + name: test for name, test in TestModule().tests().items()}, **FilterModule().filters()}
+known = {"is_" + name: test for name, test in TestModule().tests().items()}
+known.update({**Fleet().filters(), **FilterModule().filters()})
 for line in sys.stdin:
     name, *args = json.loads(line)
     try:
@@ -84,10 +86,25 @@ def test_uris(ask: Ask, where: str, path: str | None, uris: list[str]) -> None:
         ("gluster_blockdev", ("gluster+rdma://gl1/v/x",), "transport rdma cannot be used for a disk"),
         ("gluster_mount_options", ("gl1:/v", ["a b"]), "mount option 'a b' is not name or name=value"),
         ("gluster_mount_options", ("gluster://gl1/v/x",), "it is a URI"),
+        ("vm_fleet", ("{name: a}",), "vm_gfapi_vms is no list of dictionaries"),
+        ("vm_fleet", ([], [], "secret"), "vm_gfapi_vm_defaults is no dictionary"),
+        ("vm_fleet", ("- name: a\n  x: 'secret", []), "vm_gfapi_vms is neither JSON nor YAML: found unexpected end"),
+        ("vm_fleet", ([], [{"size": "secret"}]), "vm_gfapi_disks: entry 1 has no name"),
     ],
 )
 def test_what_is_none_is_refused(ask: Ask, name: str, args: tuple[t.Any, ...], words: str) -> None:
-    assert words in ask(name, *args)
+    said = ask(name, *args)
+    assert words in said
+    assert "secret" not in said
+
+
+def test_fleet_in_text_is_the_same_as_in_data(ask: Ask) -> None:
+    given = ([{"name": "a"}], [{"name": "base", "size": "1GiB"}], {"disks": [{"name": "{name}", "clone_of": "base"}]})
+    made = ask("vm_fleet", *given)
+    assert made == ask("vm_fleet", *map(json.dumps, given), "")
+    assert made == ask("vm_fleet", *map(yaml.safe_dump, given), None)
+    assert made["vm_disks"] == [{"name": "a", "clone_of": "base"}]
+    assert ask("vm_fleet", "", "", "", "") == {"disks": [], "vm_disks": [], "vms": [], "needs": []}
 
 
 @pytest.mark.parametrize(
@@ -132,6 +149,8 @@ def test_examples_do_what_they_say(ask: Ask, tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     made = {name: json.loads((tmp_path / name).read_text(encoding="utf-8"))[0] for name in values}
+    disks = [{"name": f"web{number}-root", "clone_of": "debian12"} for number in (1, 2)]
+    assert (made.pop("fleet")["vm_disks"], made.pop("defaults")["memory"]) == (disks, "2GiB")
     assert json.loads(made.pop("blockdev")) == ask("gluster_blockdev", "gl1,gl2,gl3:/vmstore", "web.raw", "raw")
     assert made == {
         "uri": "gluster://gl1/vmstore/images/web%20root.qcow2",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 import pytest
@@ -95,11 +96,14 @@ def test_texts_of_others_keep_their_braces() -> None:
         ([{"name": "a"}, {"memory": "secret"}], [], "vm_gfapi_vms: entry 2 has no name"),
         ([], [{"size": "1GiB"}], "vm_gfapi_disks: entry 1 has no name"),
         ([{"name": "a", "disks": {"name": "secret"}}], [], "vm a: its disks are no list of dictionaries"),
-        ([{"name": "a", "disks": [{"file": "secret", "size": "1"}]}], [], "vm a: a disk with size has no name, by which"),
+        (
+            [{"name": "a", "disks": [{"file": "secret", "size": "1"}]}],
+            [],
+            "vm a: a disk with size has no name, by which",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_told_without_its_values(vms: list[t.Any], disks: list[t.Any], words: str) -> None:
-    with pytest.raises(ValueError, match="") as told:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}") as told:
         fleet(vms, disks, {}, {})
-    assert str(told.value).startswith(words)
     assert "secret" not in str(told.value)

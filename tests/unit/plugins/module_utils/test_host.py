@@ -256,6 +256,24 @@ def test_user_that_qemu_runs_as(accounts: Path, conf: str | None, user: QemuUser
     assert Host().qemu_user() == user
 
 
+@pytest.mark.parametrize(
+    ("conf", "user"),
+    [
+        pytest.param('swtpm_user = "libvirt-qemu"\n', None, id="name"),
+        pytest.param('  swtpm_user="+64055"\n', None, id="number"),
+        pytest.param('#swtpm_user = "libvirt-qemu"\n', "libvirt-qemu", id="comment"),
+        pytest.param('user = "me"\nswtpm_user = "libvirt-qemu"\n', "me", id="not the user of this QEMU"),
+        pytest.param('user = "nobody-knows"\n', None, id="unknown user"),
+        pytest.param(None, None, id="cannot be read"),
+    ],
+)
+def test_swtpm_has_to_run_as_the_user_of_qemu(accounts: Path, conf: str | None, user: str | None) -> None:
+    if conf is not None:
+        accounts.write_text(conf, "utf-8")
+    problem = Host().swtpm_problem()
+    assert (f'set swtpm_user = "{user}" in {accounts}' in problem) if user else problem == ""
+
+
 def test_group_with_gid_36(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {36: "kvm36"}
     monkeypatch.setattr(grp, "getgrgid", lambda gid: types.SimpleNamespace(gr_name=names[gid]))

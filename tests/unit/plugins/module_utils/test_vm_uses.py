@@ -81,7 +81,9 @@ class HostOf:
             vm["disks"] = [{**defaults, "name": disk} for disk in vm["disks"]]
         self.cluster.monkeypatch.setattr(use_records, "this_host", lambda: self.me)
         storage, libvirt = self.cluster.storage(), t.cast("t.Any", self.libvirt)
-        host = t.cast("t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, "")})())
+        host = t.cast(
+            "t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, ""), "swtpm_problem": lambda _self: ""})()
+        )
         images = ImageSources(storage, t.cast("t.Any", FakeServers("gl2")))
         params = {"vms": [vm], "storage_domain": "vms"}
         made = make_items(

@@ -44,11 +44,15 @@ class FakeImages:
 
 
 class FakeHost:
-    def __init__(self, *, driver: bool = True) -> None:
+    def __init__(self, *, driver: bool = True, swtpm: str = "") -> None:
         self.driver = driver
+        self.swtpm = swtpm
 
     def gluster_driver(self) -> tuple[bool, str]:
         return (True, "") if self.driver else (False, "Unknown protocol 'gluster'")
+
+    def swtpm_problem(self) -> str:
+        return self.swtpm
 
 
 def filled(spec: dict[str, t.Any], values: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -373,6 +377,24 @@ def test_machine_without_a_free_slot_gets_its_disk_at_the_next_start(libvirt: Fa
     assert item.plan.summaries == ["change disks of domain web"]
     (result,) = carry_out([item])
     assert [reason.split(":")[0] for reason in result["restart_required"]] == ["disks"]
+
+
+def test_tpm_that_qemu_could_not_reach_is_told_before_anything_is_changed(libvirt: FakeLibvirt) -> None:
+    host = FakeHost(swtpm="swtpm is another's; mend it")
+    words = "domain web has a TPM and a gluster disk, and swtpm is another's; mend it"
+    for state in ("running", "paused"):
+        with pytest.raises(ValueError, match=words):
+            items(libvirt, vm(**WEB, tpm="2.0", state=state), host=host)
+    (item,) = items(libvirt, vm(**WEB, tpm="2.0"), host=host)
+    assert item.warnings == (words,)
+    carry_out([item])
+    with pytest.raises(ValueError, match=words):
+        items(libvirt, vm(state="running"), host=host)
+    # none of it is in the way of what has no TPM, no gluster disk, or does not change
+    (same,) = items(libvirt, vm(**WEB, tpm="2.0"), host=host)
+    (without,) = items(libvirt, vm(**WEB, tpm="none", state="running"), host=host)
+    (local,) = items(libvirt, vm(tpm="2.0", memory="1GiB", disks=[], state="running"), host=host)
+    assert [item.warnings for item in (same, without, local)] == [(), (), ()]
 
 
 def test_vm_that_restarts_keeps_its_pause(libvirt: FakeLibvirt) -> None:
