@@ -13,7 +13,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.gfapi.virt.plugins.module_utils._fleet import fleet
 
-KINDS: t.Final = {list: "list of dictionaries", dict: "dictionary"}
+KINDS: t.Final[dict[type, str]] = {list: "list of dictionaries", dict: "dictionary"}
 
 
 def _data(value: t.Any, kind: type, name: str) -> t.Any:
