@@ -69,8 +69,9 @@ class BlockCopies:
         if self._storage.listing(place).image(name) is not None:
             raise ValueError(
                 f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
-                f" {place.name} has a disk of that name; delete it (gfapi.virt.gfapi_disk with state: absent) if it is"
-                " what an interrupted copy left, or convert the domain another way"
+                f" {place.name} has a disk of that name; if an interrupted copy left it, end that"
+                f" (virsh blockjob {domain} {disk.target} --abort) and delete it (gfapi.virt.gfapi_disk with state:"
+                " absent); else convert the domain another way"
             )
         if not _may_open_images(domain):
             raise ValueError(

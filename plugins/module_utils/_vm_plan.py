@@ -348,7 +348,9 @@ class Hypervisors:
         if host is None:
             return None
         uri = uri_of(host)
-        there = self._known.setdefault(uri, LibvirtJobs(uri))
+        if uri not in self._known:
+            self._known[uri] = LibvirtJobs(uri)
+        there = self._known[uri]
         return None if there.host_uuid == libvirt.host_uuid else there
 
     def uses(self, there: LibvirtJobs) -> VmUses:

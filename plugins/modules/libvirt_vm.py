@@ -623,6 +623,12 @@ EXAMPLES = r"""
     shutdown_timeout: 30
     force_stop: true
 
+- name: VM web reaches its disks through gfapi, whatever it was defined with
+  gfapi.virt.libvirt_vm:
+    name: web
+    access: gfapi
+    restart: if_required
+
 - name: VM web runs on the second hypervisor; from the first one it goes there live
   gfapi.virt.libvirt_vm:
     name: web

@@ -54,6 +54,7 @@ virsh define /tmp/{VM}.xml"""
     for system in hypervisors:
         system.host.run(f"virsh destroy {VM}; virsh undefine {VM}")
     here.run("rm", "-r", f"{POINT}/legacy")
+    LAB.modules(here.name).done("gfapi_disk", storage_domain="vms", name=f"{VM}-vda", state="absent", force=True)
 
 
 def reached(system: System) -> str:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files on gluster mounts and the images that they are; the mount is a directory, and the table says that it is one."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _image_paths
+from ansible_collections.gfapi.virt.plugins.module_utils._command import run
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+
+
+class FakeServers:
+    def of(self, mount: t.Any) -> tuple[str, ...]:
+        return (mount.spec.servers[0], "g2")
+
+
+@pytest.fixture
+def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mount of a directory of a volume; below it another file system is mounted."""
+    made = tmp_path / "mnt"
+    (made / "other").mkdir(parents=True)
+    (tmp_path / "table").write_text(
+        f"/dev/sda1 / ext4 rw 0 0\ng1:/vmstore/sub {made} fuse.glusterfs rw 0 0\ntmpfs {made}/other tmpfs rw 0 0\n"
+    )
+    monkeypatch.setattr(_image_paths, "TABLE", str(tmp_path / "table"))
+    return made
+
+
+@pytest.fixture
+def paths(point: Path) -> ImagePaths:
+    return ImagePaths(t.cast("t.Any", FakeServers()), Mounts(run, table=str(point.parent / "table")))
+
+
+def test_a_file_is_found_also_through_a_link(paths: ImagePaths, point: Path) -> None:
+    (point / "web.raw").write_bytes(bytes(4096))
+    (point.parent / "link").symlink_to(point / "web.raw")
+    for path in (point / "web.raw", point.parent / "link"):
+        both = paths.of_file(str(path), "raw")
+        assert both is not None
+        assert both.gluster.source == DiskSource.gluster("vmstore", "sub/web.raw", ["g1", "g2"])
+        assert both.file.source == DiskSource(file=str(point / "web.raw"))
+        assert (both.gluster.backing, both.file.backing) == ((), ())
+        assert paths.sizes(both, "raw")[0] == 4096
+
+
+def test_what_is_on_no_gluster_mount(paths: ImagePaths, point: Path) -> None:
+    for path in (point.parent / "local", point / "other" / "file"):
+        path.write_bytes(b"")
+        assert paths.of_file(str(path), "raw") is None
+    assert paths.of_file(str(point / "gone"), "raw") is None
+
+
+def test_the_way_back(paths: ImagePaths, point: Path) -> None:
+    (point / "web.raw").write_bytes(b"")
+    both = paths.of_gluster(DiskSource.gluster("vmstore", "sub/web.raw", ["g2"]), "raw")
+    assert both.file.source.file == str(point / "web.raw")
+    for volume, path, server in (
+        ("vmstore", "web.raw", "g1"),
+        ("vmstore", "sub/web.raw", "of-another-pool"),
+        ("backup", "sub/web.raw", "g1"),
+        ("vmstore", "sub/gone", "g1"),
+    ):
+        with pytest.raises(StorageError, match=f"image {volume}/{path} is on no gluster mount of this host"):
+            paths.of_gluster(DiskSource.gluster(volume, path, [server]), "raw")
+
+
+def test_a_file_is_mended_once(paths: ImagePaths, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = point / "web.qcow2"
+    file.write_bytes(b"x" * 196624)
+    file.chmod(0o644)
+    monkeypatch.setattr(_image_paths, "OWNER", (os.getuid(), os.getgid()))
+    lengthen, give = paths.faults(str(file))
+    assert lengthen == f"lengthen image {file} from 196624 to 200704 bytes"
+    assert give.endswith("with mode 660 (was {}:{} 644)".format(*_image_paths.OWNER))
+    paths.repair(str(file))
+    assert paths.faults(str(file)) == []
+    assert file.read_bytes() == (b"x" * 196624).ljust(200704, b"\0")
+    assert file.stat().st_mode & 0o777 == 0o660
+
+
+def test_nothing_is_copied_onto_itself(paths: ImagePaths, point: Path) -> None:
+    for name in ("web.raw", "copy.raw"):
+        (point / name).write_bytes(b"")
+    os.link(point / "web.raw", point / "alias.raw")
+    web, copy, alias = (paths.of_file(str(point / name), "raw") for name in ("web.raw", "copy.raw", "alias.raw"))
+    assert web and copy and alias
+    paths.require_apart(web, copy)
+    for same in (web, alias):
+        with pytest.raises(StorageError, match=r"web\.raw cannot be copied onto itself"):
+            paths.require_apart(web, same)
