@@ -728,7 +728,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, 
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
 DISK_SPEC = {

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 from lxml import etree
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_params, _vm_plan, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _vm_items, _vm_params, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, Host, Layer
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
@@ -64,8 +64,10 @@ def item_for(element: _xml.Element, domain: Domain, libvirt: FakeLibvirt, live: 
     libvirt.records[record.name] = record
     edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
     desired = replace(desired_from({"name": record.name}), domain=domain)
-    hypervisors = _vm_plan.Hypervisors(Storage(), ImagePaths(Servers()))
-    return _vm_plan.item_on(edges[0], desired, _vm_plan.RunningImages(edges[0]), edges[1], edges[0].seeds, hypervisors)
+    hypervisors = _vm_items.Hypervisors(Storage(), ImagePaths(Servers()))
+    return _vm_items.item_on(
+        edges[0], desired, _vm_items.RunningImages(edges[0]), edges[1], edges[0].seeds, hypervisors
+    )
 
 
 def carried_out(item: Item) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 from ansible_collections.gfapi.virt.tests.unit.plugins.modules.test_libvirt_vm import (

@@ -23,7 +23,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import DISK_SPEC, VM_SPEC
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt

@@ -19,7 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Se
 from ansible_collections.gfapi.virt.plugins.module_utils._live import disk_at
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import Hypervisors, make_items
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 from ansible_collections.gfapi.virt.plugins.modules.libvirt_vm import (
     DISK_SPEC,
