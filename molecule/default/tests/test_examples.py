@@ -2,7 +2,7 @@
 """Every example of the modules' documentation and of the README, run as it is written.
 
 They speak of servers gluster1 to gluster3, volumes vmstore, data, trial and old (with an old storage domain), a storage
-domain vms, a libvirt network default, a kernel and an image in /var/lib/images; here that is the scenario's one host
+domain vms, a libvirt network default, a kernel and images in /var/lib/images; here that is the scenario's one host
 under other names.
 """
 
@@ -34,6 +34,8 @@ MODULES = (
     "gfapi_snapshot",
     "libvirt_vm_info",
 )
+#: what they leave to whoever uses them
+VARIABLES = {"app1_password": "Tr0ub4d", "app_key": "ssh-ed25519 AAAA app"}
 MOUNTS = [MOUNT_POINT.replace(HOST, "gluster1"), MOUNT_POINT.replace(f"{HOST}:_vmstore", "gluster1:_old")]
 
 
@@ -55,7 +57,9 @@ def readme_tasks() -> list[dict[str, t.Any]]:
 
 def play(tasks: list[dict[str, t.Any]], tmp_path: t.Any) -> None:
     path = tmp_path / "play.yml"
-    path.write_text(yaml.safe_dump([{"hosts": HOST, "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump([{"hosts": HOST, "gather_facts": False, "vars": VARIABLES, "tasks": tasks}]), encoding="utf-8"
+    )
     command = [f"{ANSIBLE}-playbook", "-i", str(INVENTORY), str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,14 +86,24 @@ def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     system.run("virsh", "net-start", "default")
     system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
     system.run("qemu-img", "create", "-q", "-f", "vmdk", "/var/lib/images/system.vmdk", "16M")
+    system.run("truncate", "-s", "1M", "/var/lib/images/installer.iso")
+    # for UEFI and cloud-init; the role vm_gfapi does that where machines need it
+    system.run("apt-get", "-qy", "install", "--no-install-recommends", "ovmf", "python3-pycdlib")
     yield
-    for name in ("db1", "db2", "probe", "web"):
-        system.host.run(f"virsh destroy {name}; virsh undefine {name}")
+    for name in ("app1", "app2", "db1", "db2", "probe", "web"):
+        system.host.run(f"virsh destroy {name}; virsh undefine --nvram {name}")
     left = f"grep -lE '(web|app[0-9]*|db[12])-(root|data|scratch)' {MOUNT_POINT}/*/images/*/*.meta"
     system.run("sh", "-c", f"{left} | xargs -r dirname | sort -u | xargs -r rm -r")
     system.run("virsh", "net-destroy", "default")
     system.run("cp", "/run/hosts", "/etc/hosts")
-    system.run("rm", "/var/lib/images/system.vmdk", "/var/lib/images", "/var/tmp/app-root.vmdk")
+    system.run("sh", "-c", f"rm -f {MOUNT_POINT}/.gfapi-seeds/*.iso")
+    system.run(
+        "rm",
+        "/var/lib/images/system.vmdk",
+        "/var/lib/images/installer.iso",
+        "/var/lib/images",
+        "/var/tmp/app-root.vmdk",
+    )
 
 
 def is_of_a_vm(task: dict[str, t.Any]) -> bool:
