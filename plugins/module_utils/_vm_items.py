@@ -31,6 +31,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
     require_no_files,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import (
+    changes_for,
+    comes_up,
     configuration,
     facts,
     next_used,
@@ -39,8 +41,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import (
     plan_vm,
     predicted,
     running_after,
+    taken,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, START, VmUses
 
 
 class RunningImages:
@@ -50,15 +53,15 @@ class RunningImages:
         self._libvirt = libvirt
         self._users: dict[str, str] | None = None
 
-    def claim(self, name: str, configured: _xml.Element) -> None:
-        """Raises `ValueError` where a domain that is to start shares an image with one that runs, or is to."""
+    def claim(self, name: str, configured: _xml.Element, doing: str = START) -> None:
+        """Raises `ValueError` where a domain is to take an image that one which runs has, or which is to run."""
         users = self._read() if self._users is None else self._users
         images = _domain.written_images(configured)
         for image in sorted(images):
             if users.get(image, name) != name:
                 raise ValueError(
-                    f"domain {name} cannot start: domain {users[image]} writes to image {image}, and two would destroy"
-                    " it; shut that one down first, or give each its own disk"
+                    f"domain {name} cannot {doing} image {image}: domain {users[image]} writes to it, and two would"
+                    " destroy it; shut that one down first, or give each its own disk"
                 )
         self._users = {**users, **dict.fromkeys(images, name)}
 
@@ -158,9 +161,13 @@ def item_for(
     if there is not None:
         shown_on = (f"host: {libvirt.hostname}\n{plan.before}", f"host: {there.hostname}\n{plan.after}")
         plan = Plan(*shown_on, plan.actions)
-    if desired.state in ("running", "paused") and configured is not None and not (current and current.is_active):
+    if configured is not None and comes_up(current, desired, configured):
         running.claim(name, configured)
         uses.require_startable(name, next_used(current, configured))
+    elif configured is not None:
+        for given in map(taken, changes_for(current, desired, configured)):
+            running.claim(name, given, GIVEN)
+            uses.require_startable(name, (given,), GIVEN)
     running_then = running_after(current, desired, configured)
     plan = uses.noting(plan, current, configured, running_then, leaves=there is not None)
 

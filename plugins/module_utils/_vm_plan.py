@@ -26,7 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
     Desired,
     is_seed,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, VmUses
 
 
 def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
@@ -110,7 +110,7 @@ def plan_vm(
     name, after = desired.domain.name, conversion.after
     changes = changes_for(current, desired, after)
     gains = [change for change in changes if change.kind == "attach"]
-    actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after)]
+    actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after, uses)]
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
@@ -131,7 +131,7 @@ def plan_vm(
         actions.append(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
-    actions += change_actions(libvirt, name, [change for change in changes if change not in gains], after)
+    actions += change_actions(libvirt, name, [change for change in changes if change not in gains], after, uses)
     actions += conversion.copying
     actions += power_actions(libvirt, current, desired, after, uses)
     if there is not None and current is not None:
@@ -150,17 +150,30 @@ def changes_for(current: DomainRecord | None, desired: Desired, after: _xml.Elem
     return live_changes(current.live, current.inactive, after)
 
 
-def change_actions(libvirt: Libvirt, name: str, changes: t.Iterable[Change], after: _xml.Element) -> list[Action]:
+def change_actions(
+    libvirt: Libvirt, name: str, changes: t.Iterable[Change], after: _xml.Element, uses: VmUses
+) -> list[Action]:
     """The actions of changes to a running domain; those wait in which the guest has a say."""
     running = RunningDomain(libvirt, name)
+
+    def carry_out(change: Change) -> None:
+        with uses.taking(name, (taken(change),), GIVEN):
+            running.carry_out(change, after)
+
     return [
         Action(
             change.words(name),
-            functools.partial(running.carry_out, change, after),
+            functools.partial(carry_out, change),
             waits=change.kind in ("detach", "memory", "vcpus"),
         )
         for change in changes
     ]
+
+
+def taken(change: Change) -> _xml.Element:
+    """A `<domain>` that has only what a running one is to be given."""
+    given = [] if change.kind != "attach" or change.element is None else [_xml.clone(change.element)]
+    return _xml.element("domain", None, _xml.element("devices", None, *given))
 
 
 def live_after(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> _xml.Element | None:

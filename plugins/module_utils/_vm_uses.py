@@ -36,17 +36,25 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users i
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_disks import VmDisks
 
+START: t.Final = "start on"
+GIVEN: t.Final = "be given"
 #: storage domain → images
 Images = dict[str, frozenset[str]]
 
 
 class ImageVolumeOf(t.NamedTuple):
-    """An image volume that a VM writes to."""
+    """An image volume that a VM writes to, or is to: it is to `start on` it, or to `be given` it while it runs."""
 
     vm: str
+    doing: str
     place: MountedStorageDomain
     image_uuid: str
     volume_uuid: str
+
+    @property
+    def refusal(self) -> str:
+        """How a refusal begins; the image's name follows."""
+        return f"domain {self.vm} cannot {self.doing} image"
 
 
 class VmUses:
@@ -214,27 +222,33 @@ class VmUses:
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
-    def require_startable(self, name: str, used: t.Sequence[_xml.Element]) -> None:
-        """Raises `StorageError` while another host has an image open that a VM which is to start would write to."""
-        written = self._written(name, used)
+    def require_startable(self, name: str, used: t.Sequence[_xml.Element], doing: str = START) -> None:
+        """Raises `StorageError` while another host has an image open that a VM would write to."""
+        written = self._written(name, used, doing)
         _require_no_template(written)
         self._require_ours(_opened(written))
 
     def start(self, name: str, used: t.Sequence[_xml.Element], *, paused: bool = False) -> None:
-        """Start a VM, if no other host does so meanwhile: the leases of its images are locked, on all hosts."""
-        written = self._written(name, used)
+        """Start a VM, if no other host does so meanwhile."""
+        with self.taking(name, used, START):
+            self._libvirt.start(name, paused=paused)
+
+    @contextlib.contextmanager
+    def taking(self, name: str, used: t.Sequence[_xml.Element], doing: str) -> t.Iterator[None]:
+        """Nobody else takes the images that a VM is to write to: their leases are locked, on all hosts."""
+        written = self._written(name, used, doing)
         with contextlib.ExitStack() as locks:
             for volume in written:
                 locks.enter_context(_starting(volume))
             _require_no_template(written)
             self._require_ours(_opened(written))
-            self._libvirt.start(name, paused=paused)
+            yield
 
-    def _written(self, name: str, used: t.Sequence[_xml.Element]) -> list[ImageVolumeOf]:
+    def _written(self, name: str, used: t.Sequence[_xml.Element], doing: str) -> list[ImageVolumeOf]:
         keys = sorted({key for configuration in used for key in written_images(configuration)})
         parts = [key.split("/") for key in keys if key.count("/") == 3]
         places = [(self._place(storage_domain), image, volume) for storage_domain, _images, image, volume in parts]
-        return [ImageVolumeOf(name, place, image, volume) for place, image, volume in places if place]
+        return [ImageVolumeOf(name, doing, place, image, volume) for place, image, volume in places if place]
 
     def _require_ours(self, opened: t.Sequence[ImageVolumeOf]) -> None:
         """Raises `StorageError` for an image that is open, and not by a VM of this host, which may read it."""
@@ -249,7 +263,7 @@ class VmUses:
                 written = written_images(t.cast(_xml.Element, record.live))
                 if record.name != volume.vm and any(key.endswith(file) for key in written):
                     raise StorageError(
-                        f"domain {volume.vm} cannot start on image {self._name_of(volume)}: domain {record.name} of"
+                        f"{volume.refusal} {self._name_of(volume)}: domain {record.name} of"
                         " this host writes to it; two would destroy it; stop that first"
                     )
             if any(volume.image_uuid in images.get(uuid, ()) for images in here):
@@ -257,8 +271,7 @@ class VmUses:
             users = self._storage.other_uses(volume.place).running(volume.image_uuid)
             who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"
             raise StorageError(
-                f"domain {volume.vm} cannot start on image {self._name_of(volume)}: it is {who}; two would destroy it;"
-                " stop that first"
+                f"{volume.refusal} {self._name_of(volume)}: it is {who}; two would destroy it; stop that first"
             )
 
     def _name_of(self, volume: ImageVolumeOf) -> str:
@@ -279,7 +292,7 @@ def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
 
     Whoever works on its layers has the lock of the lowest that is its own; a template's is that of all clones.
     """
-    doing = f"lock image {volume.image_uuid} to start domain {volume.vm} on it"
+    doing = f"lock image {volume.image_uuid} for domain {volume.vm}"
     with explained(doing), contextlib.ExitStack() as opened:
         with contextlib.suppress(FileNotFoundError):
             directory = opened.enter_context(_directory_of(volume))
@@ -297,8 +310,8 @@ def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterato
     except BlockingIOError:
         os.close(lease)
         raise StorageError(
-            f"domain {volume.vm} cannot start: another one is being started on image {volume.image_uuid}, or another"
-            " run works on it; run again when that is done"
+            f"{volume.refusal} {volume.image_uuid}: another domain is being started on it, or"
+            " another run works on it; run again when that is done"
         ) from None
     try:
         yield
@@ -315,7 +328,7 @@ def _require_no_template(volumes: t.Sequence[ImageVolumeOf]) -> None:
             text = directory.read(volume.volume_uuid + META, META_READ_BYTES).decode(errors="replace")
         if f"VOLTYPE={SHARED}" in text.split("\n"):
             raise StorageError(
-                f"domain {volume.vm} cannot start on image {volume.image_uuid}: it is a template, and to write to it"
+                f"{volume.refusal} {volume.image_uuid}: it is a template, and to write to it"
                 " would destroy its clones; give the domain a clone of it (gfapi.virt.gfapi_disk with clone_of)"
             )
 

@@ -226,4 +226,4 @@ def test_directory_of_a_volume_that_shards(modules: Modules) -> None:
 def test_image_of_a_vm_that_runs(modules: Modules) -> None:
     disks = [{"name": "guest1-root"}]
     words = modules.refused("libvirt_vm", **VM, storage_domain=STORAGE_DOMAIN, disks=disks, state="running")
-    assert "domain guest1 writes to image" in words
+    assert "domain guest1 writes to it" in words

@@ -306,7 +306,7 @@ def test_of_two_that_start_at_one_moment_one_is_refused(cluster: Cluster) -> Non
     define.run()
     with lease.open("r+b") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(StorageError, match="another one is being started on image"):
+        with pytest.raises(StorageError, match="cannot start on image .*: another domain is being started on it"):
             start.run()
     start.run()
 

@@ -397,6 +397,16 @@ def test_tpm_that_qemu_could_not_reach_is_told_before_anything_is_changed(libvir
     assert [item.warnings for item in (same, without, local)] == [(), (), ()]
 
 
+def test_image_that_another_vm_writes_to_is_given_to_no_running_vm(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    carry_out(items(libvirt, vm(name="db", memory="1GiB", disks=[{"name": "db"}], state="running")))
+    with pytest.raises(ValueError, match="domain db cannot be given image .*/data/leaf: domain web writes to it"):
+        items(libvirt, vm(name="db", disks=[{"name": "db"}, {"name": "data"}]))
+    swapped = [{"name": "root", "target": "vda"}]
+    with pytest.raises(ValueError, match="domain db cannot start on image .*/root/leaf: domain web writes to it"):
+        items(libvirt, vm(name="db", disks=swapped, restart="if_required"))
+
+
 def test_vm_that_restarts_keeps_its_pause(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="paused")))
     assert libvirt.records["web"].state == "paused"
@@ -478,14 +488,14 @@ def test_bad_input_is_refused(libvirt: FakeLibvirt, values: dict[str, t.Any], wo
 def test_two_vms_never_start_on_one_image(libvirt: FakeLibvirt) -> None:
     """QEMU takes no lock on a gluster image, so nothing else would stop them."""
     first, second = (vm(name=name, memory="1GiB", state="running", disks=[{"name": "root"}]) for name in ("a", "b"))
-    with pytest.raises(ValueError, match=r"domain b cannot start: domain a writes to image .*images/root/leaf"):
+    with pytest.raises(ValueError, match=r"domain b cannot start on image .*images/root/leaf: domain a writes to it"):
         items(libvirt, first, second)
     carry_out(items(libvirt, first))
-    with pytest.raises(ValueError, match="domain a writes to image"):
+    with pytest.raises(ValueError, match="domain a writes to it"):
         items(libvirt, second)
     carry_out(items(libvirt, {**second, "state": "present"}))
     libvirt.managed_save("a")
-    with pytest.raises(ValueError, match="domain a writes to image"):
+    with pytest.raises(ValueError, match="domain a writes to it"):
         items(libvirt, second)
     carry_out(items(libvirt, first))
     carry_out(items(libvirt, {**first, "state": "shut_off"}))
@@ -496,7 +506,7 @@ def test_image_reached_as_a_file_is_the_same_image(libvirt: FakeLibvirt) -> None
     path = "/rhev/data-center/mnt/glusterSD/g:_v/vms/images/root/leaf"
     as_file = vm(name="a", memory="1GiB", state="running", disks=[{"file": path, "format": "qcow2"}])
     carry_out(items(libvirt, as_file))
-    with pytest.raises(ValueError, match="domain a writes to image"):
+    with pytest.raises(ValueError, match="domain a writes to it"):
         items(libvirt, vm(name="b", memory="1GiB", state="running", disks=[{"name": "root"}]))
     (result,) = carry_out(items(libvirt, vm(name="a", disks=[{"name": "root"}])))
     assert [disk["target"] for disk in result["disks"]] == ["vda"]
