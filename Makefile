@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule runner
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
@@ -72,7 +72,7 @@ build: venv ## build the collection, and import it as Galaxy would
 	scripts/build $(ARTIFACT)
 
 .PHONY: molecule
-molecule: venv lab-packages ## scenarios on real hosts
+molecule: venv lab-packages ## scenarios on real hosts, and the playbooks on them as AWX runs them
 	molecule reset --all
 	lab/lab image
 	MOLECULE_COMMAND_BORDERS=false scripts/scenarios cluster default

@@ -226,6 +226,7 @@ def test_tags_can_be_skipped(tags: str, inventory: Path, tmp_path: Path) -> None
     assert result.status == "successful", result.output
 
 
+@pytest.mark.cluster
 def test_a_cluster_is_as_asked_in_text_too(tmp_path: Path) -> None:
     """The volume of molecule/cluster over three nodes, and its storage domain on two hypervisors."""
     inventory = inventory_in("GFAPI_CLUSTER_INVENTORY")

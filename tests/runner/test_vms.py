@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.gfapi.virt.tests.runner import job
 from ansible_collections.gfapi.virt.tests.runner.test_site import inventory_in
 
+pytestmark = pytest.mark.cluster
 MACHINE = "guest1"
 OLD = "runner-old"
 MAKE = f"""
