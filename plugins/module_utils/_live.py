@@ -78,9 +78,16 @@ def _disk_changes(live: _xml.Element, after: _xml.Element, running: Domain, new:
         elif there is not None and (there.iotune or ()) != (disk.iotune or ()):
             limits = {**dict.fromkeys(dict(there.iotune or ()), 0), **dict(disk.iotune or ())}
             changes += [Change("iotune", f"limits of disk {there.target}", disk_at(live, there.target), limits)]
-    kept = {disk.target for disk in wanted}
+    kept = {disk.target for disk in wanted} | {_system_target(running)}
     gone = [disk for disk in has if disk.bus in HOT_BUSES and disk.target not in kept and not _alike(disk, wanted)]
     return changes + [Change("detach", f"disk {disk.target}", disk_at(live, disk.target)) for disk in gone]
+
+
+def _system_target(running: Domain) -> str:
+    """The disk that a guest's system is on, as far as anybody can tell: pulled out, it takes the guest with it."""
+    disks = running.disks or ()
+    booted = sorted((disk for disk in disks if disk.boot_order), key=lambda disk: disk.boot_order or 0)
+    return next((disk.target for disk in (*booted, *disks)), "")
 
 
 def _alike(disk: Disk, others: t.Iterable[Disk]) -> Disk | None:

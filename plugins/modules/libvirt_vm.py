@@ -210,7 +210,8 @@ options:
           choices: [hd, network, cdrom]
         disks:
           description:
-            - All disks of the domain. A disk that is not listed is taken out of the configuration, its image stays.
+            - All disks of the domain. A disk that is not listed is taken out, its image stays. A running guest loses it
+              at once, unless it is the first one, or the one that was booted from.
             - Leave it out to leave the disks alone. CD-ROM drives that are not listed, and floppy drives, are never
               touched.
             - Each disk is named by O(vms[].disks[].name), O(vms[].disks[].uri) or O(vms[].disks[].file).

@@ -304,6 +304,9 @@ LIVE: t.Final = [
         id="disk on a bus that takes none while it runs",
     ),
     pytest.param(
+        {"disks": [{"name": "data", "bus": "scsi"}]}, [], ["disks"], id="the disk that the system is on, taken out"
+    ),
+    pytest.param(
         {"disks": [{"name": "other", "target": "vda"}, {"name": "data", "bus": "scsi"}]},
         [],
         ["disks"],
