@@ -203,7 +203,7 @@ EXAMPLES = r"""
       - {name: db1-root, size: 20GiB}
       - {name: db1-data, size: 200GiB, format: raw}
       - {name: db2-root, size: 20GiB}
-      - {name: web-data, size: 50GiB}
+      - {name: web-data, size: 50GiB, format: raw}
       - {name: db2-data, size: 200GiB, description: A copy of db1-data}
 
 - name: Disk db-log is there, with all its space taken at once

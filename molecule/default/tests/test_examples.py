@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 import yaml
-from modules import ANSIBLE, ROOT
+from modules import ANSIBLE, ROOT, Modules
 from older import plant_older
 from volumes import GLUSTER, started_volume
 
@@ -78,7 +78,7 @@ def volumes(system: System) -> t.Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
+def named_as_in_the_examples(system: System, modules: Modules, volumes: None) -> t.Iterator[None]:
     """The names that the examples use, and nothing of them left afterwards."""
     address = system.run("hostname", "-I").split()[0]
     system.run("cp", "/etc/hosts", "/run/hosts")
@@ -89,6 +89,7 @@ def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     system.run("truncate", "-s", "1M", "/var/lib/images/installer.iso")
     # for UEFI and cloud-init; the role vm_gfapi does that where machines need it
     system.run("apt-get", "-qy", "install", "--no-install-recommends", "ovmf", "python3-pycdlib")
+    modules.done("gfapi_disk", storage_domain="vms", name="app1-root", size="64MiB")
     yield
     for name in ("app1", "app2", "db1", "db2", "probe", "web"):
         system.host.run(f"virsh destroy {name}; virsh undefine --nvram {name}")
@@ -97,13 +98,8 @@ def named_as_in_the_examples(system: System, volumes: None) -> t.Iterator[None]:
     system.run("virsh", "net-destroy", "default")
     system.run("cp", "/run/hosts", "/etc/hosts")
     system.run("sh", "-c", f"rm -f {MOUNT_POINT}/.gfapi-seeds/*.iso")
-    system.run(
-        "rm",
-        "/var/lib/images/system.vmdk",
-        "/var/lib/images/installer.iso",
-        "/var/lib/images",
-        "/var/tmp/app-root.vmdk",
-    )
+    system.run("rm", "/var/lib/images/system.vmdk", "/var/lib/images/installer.iso", "/var/tmp/app-root.vmdk")
+    system.run("rm", "/var/lib/images")
 
 
 def is_of_a_vm(task: dict[str, t.Any]) -> bool:
@@ -113,7 +109,7 @@ def is_of_a_vm(task: dict[str, t.Any]) -> bool:
 
 def is_of_two_hosts(task: dict[str, t.Any]) -> bool:
     """Whether it wants another hypervisor; molecule/cluster has one, and migrates by tests of its own."""
-    return "host" in task.get("gfapi.virt.libvirt_vm", {})
+    return bool({"host", "uri"} & set(task.get("gfapi.virt.libvirt_vm", {})))
 
 
 @pytest.mark.parametrize("module", MODULES)
