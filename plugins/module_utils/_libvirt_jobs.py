@@ -82,7 +82,7 @@ class LibvirtJobs(BlockJobs):
         parameters = {key: text for key, text in texts.items() if text is not None}
         supervisor = _Supervisor(domain, doing)
         try:
-            with self._for_long_call() as connection, to._for_long_call() as other, supervisor, asking(doing):
+            with supervisor, asking(doing), self._for_long_call() as connection, to._for_long_call() as other:
                 there = connection.lookupByName(name).migrate3(other, parameters, flags)
         except LibvirtError as exc:
             words = f"{exc}; {supervisor.words}" if supervisor.words else str(exc)
