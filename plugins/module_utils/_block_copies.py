@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
@@ -29,6 +29,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 
 #: vdsm's group, which every image belongs to
 STORAGE_GID: t.Final = 36
+MADE: t.Final = "made"
+COPYING: t.Final = "copying"
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IN_STORAGE_DOMAIN: t.Final = re.compile(rf"/{_UUID}/{IMAGES}/{_UUID}/{_UUID}$")
 
@@ -53,6 +55,8 @@ class Copy:
     place: MountedStorageDomain
     volume: ImageVolume
     image: BothWays
+    #: how far a killed run has come with it: it made the image, or QEMU copies since
+    begun: str = ""
 
 
 class BlockCopies:
@@ -62,24 +66,19 @@ class BlockCopies:
         self._storage = storage
         self._paths = paths
 
-    def plan(self, domain: str, disk: Disk, source: BothWays, storage_domain: str) -> Copy:
-        """The image that a disk is to be copied to; raises where there is one of that name, or no space."""
+    def plan(self, domain: str, disk: Disk, source: BothWays, storage_domain: str, live: _xml.Element | None) -> Copy:
+        """The image that a disk is to be copied to, or that a killed run has begun with.
+
+        Raises where there is another image of its name, or no space.
+        """
         place = self._storage.find(storage_domain)
-        name = f"{domain}-{disk.target}"
-        if self._storage.listing(place).image(name) is not None:
-            raise ValueError(
-                f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
-                f" {place.name} has a disk of that name; if an interrupted copy left it, end that"
-                f" (virsh blockjob {domain} {disk.target} --abort) and delete it (gfapi.virt.gfapi_disk with state:"
-                " absent); else convert the domain another way"
-            )
+        name = _conversion.copy_name(domain, disk.target)
         if not _may_open_images(domain):
             raise ValueError(
                 f"domain {domain}: its QEMU was started before its user was in group {STORAGE_GID}, and cannot open an"
                 " image of the storage domain; restart the domain first, or convert it another way"
             )
         virtual_bytes, taken_bytes = self._paths.sizes(source, disk.format)
-        self._storage.reserve(place, name, virtual_bytes if disk.format == "raw" else taken_bytes)
         volume = ImageVolume.base(
             place.storage_domain.uuid,
             name,
@@ -93,7 +92,23 @@ class BlockCopies:
         inside = posixpath.join(place.mount.spec.directory, path)
         gluster = DiskSource.gluster(place.mount.spec.volume, inside, self._paths.servers.of(place.mount))
         file = DiskSource(file=posixpath.join(place.mount.point, path))
-        return Copy(disk, source, place, volume, BothWays(Reached(file, ()), Reached(gluster, ())))
+        copy = Copy(disk, source, place, volume, BothWays(Reached(file, ()), Reached(gluster, ())))
+        found = self._storage.find_image(place.storage_domain.uuid, name)
+        if found is None:
+            self._storage.reserve(place, name, virtual_bytes if disk.format == "raw" else taken_bytes)
+            return copy
+        if _conversion.is_copying(live, disk.target, file):
+            return replace(copy, begun=COPYING)
+        alike = (volume.uuid, volume.format, volume.capacity_bytes)
+        leaf = found.image.leaf
+        is_alike = len(found.image.volumes) == 1 and (leaf.uuid, leaf.format, leaf.capacity_bytes) == alike
+        if is_alike and self._paths.is_empty(copy.image, disk.format):
+            return replace(copy, begun=MADE)
+        raise ValueError(
+            f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
+            f" {place.name} has a disk of that name, with something in it; if an interrupted copy left it, delete it"
+            " (gfapi.virt.gfapi_disk with state: absent); else convert the domain another way"
+        )
 
     def actions(
         self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy], access: str, after: _xml.Element
@@ -101,7 +116,7 @@ class BlockCopies:
         """All images are made and filled before any disk goes over to its own; until then nothing has changed."""
         if not copies:
             return []
-        made = [self._making(libvirt, domain, copy) for copy in copies]
+        made = [self._making(libvirt, domain, copy) for copy in copies if not copy.begun]
         copied = [self._copying(libvirt, domain, copy, access) for copy in copies]
         gone_over = [
             Action(
@@ -116,32 +131,49 @@ class BlockCopies:
 
     def _making(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> Action:
         volume, place = copy.volume, copy.place
-
-        def delete() -> None:
-            # a disk that went over before another one failed stays with it
-            record = libvirt.domain(domain)
-            if record is not None and record.live is not None and volume.image_uuid in _xml.to_text(record.live):
-                raise StorageError(f"disk {volume.alias}: domain {domain} uses it by now")
-            self._storage.delete(
-                place, volume.image_uuid, self._storage.find_image(place.storage_domain.uuid, volume.alias)
-            )
-
         kind = f"{volume.capacity_bytes} bytes ({volume.format})"
         words = f"create disk {volume.alias} of {kind} in storage domain {place.name}"
-        undo = Action(f"delete disk {volume.alias} in storage domain {place.name}", delete)
+        undo = Action(
+            f"delete disk {volume.alias} in storage domain {place.name}", lambda: self._unmake(libvirt, domain, copy)
+        )
         return Action(words, lambda: self._storage.create(place, volume), undo=undo)
+
+    def _unmake(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> None:
+        volume, place = copy.volume, copy.place
+        # a disk that went over before another one failed stays with it
+        record = libvirt.domain(domain)
+        if record is not None and record.live is not None and volume.image_uuid in _xml.to_text(record.live):
+            raise StorageError(f"disk {volume.alias}: domain {domain} uses it by now")
+        self._storage.delete(
+            place, volume.image_uuid, self._storage.find_image(place.storage_domain.uuid, volume.alias)
+        )
 
     def _copying(self, libvirt: LibvirtJobs, domain: str, copy: Copy, access: str) -> Action:
         disk, new = copy.disk, copy.image.by(access).source
         element = _conversion.copy_element(disk, copy.volume.format, new)
 
         def run() -> None:
+            if copy.begun == COPYING:
+                libvirt.await_copy(domain, disk.target)
+                return
+            if copy.begun:
+                self._storage.require_closed(
+                    self._storage.require_image(copy.place.storage_domain.uuid, copy.volume.alias), "copied into"
+                )
             self._paths.require_apart(copy.source, copy.image)
             libvirt.copy_disk(domain, disk.target, element)
 
-        undo = Action(f"end the copy of disk {disk.target}", lambda: libvirt.end_copy(domain, disk.target))
+        def undo() -> None:
+            libvirt.end_copy(domain, disk.target)
+            if copy.begun:
+                self._unmake(libvirt, domain, copy)
+
+        word = "go on copying" if copy.begun == COPYING else "copy"
         return Action(
-            f"copy disk {disk.target} of domain {domain} into disk {copy.volume.alias}", run, waits=True, undo=undo
+            f"{word} disk {disk.target} of domain {domain} into disk {copy.volume.alias}",
+            run,
+            waits=True,
+            undo=Action(f"end the copy of disk {disk.target}", undo),
         )
 
     def deletions(self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy]) -> list[Action]:

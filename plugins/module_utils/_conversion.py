@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, Layer
+from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import is_uuid
 
 GFAPI: t.Final = "gfapi"
 FUSE: t.Final = "fuse"
@@ -82,6 +84,37 @@ def _same(file: str, source: DiskSource) -> bool:
     """Whether a file may be that image: its path ends as the one in the volume does."""
     _volume, path = source.volume_and_path
     return file.endswith(f"/{path}") or _domain.image_key(DiskSource(file=file)) == _domain.image_key(source)
+
+
+def went_over(domain: str, configured: _xml.Element, live: _xml.Element | None) -> dict[str, Reached]:
+    """The disks of a running domain that are copies by now, where its configuration has what they were copied from."""
+    running = {disk.target: disk for disk in (_domain.from_element(live).disks if live is not None else None) or ()}
+    return {
+        disk.target: Reached(running[disk.target].source, running[disk.target].backing or ())
+        for disk in _domain.from_element(configured).disks or ()
+        if disk.target in running
+        and _is_copy(domain, disk.target, running[disk.target].source)
+        and running[disk.target].source.is_gluster != disk.source.is_gluster
+    }
+
+
+def _is_copy(domain: str, target: str, source: DiskSource) -> bool:
+    """Whether it is the image that a disk is copied to, by its uuid: nobody else gives one of that name another."""
+    parts = _domain.image_key(source).split("/")
+    return len(parts) == 4 and is_uuid(parts[0]) and parts[2] == image_uuid_of(parts[0], copy_name(domain, target))
+
+
+def copy_name(domain: str, target: str) -> str:
+    """The name of the image that a disk is copied to."""
+    return f"{domain}-{target}"
+
+
+def is_copying(live: _xml.Element | None, target: str, source: DiskSource) -> bool:
+    """Whether a running disk is being copied into that image."""
+    found = [] if live is None else live.iterfind("devices/disk")
+    mirrors = [node.find("mirror/source") for node in found if _disk.from_element(node).target == target]
+    names = [node.get("name") or node.get("file") or "" for node in mirrors if node is not None]
+    return any(_domain.image_key(DiskSource(file=name)) == _domain.image_key(source) for name in names)
 
 
 def copy_element(disk: Disk, image_format: str, source: DiskSource) -> _xml.Element:

@@ -117,6 +117,17 @@ class ImagePaths:
                 virtual = virtual_size_in(file.read(32)) if image_format == "qcow2" else os.fstat(file.fileno()).st_size
             return virtual, sum(os.stat(layer).st_blocks * 512 for layer in image.paths)
 
+    def is_empty(self, image: BothWays, image_format: str) -> bool:
+        """Whether nothing was ever written into an image."""
+        path = image.paths[0]
+        with explained(f"look at image {path}"):
+            done = self._run(
+                ["qemu-img", "map", "-U", "--output=json", "-f", image_format, path], timeout_s=LOOK_TIMEOUT_S
+            )
+        if done.returncode != 0:
+            raise StorageError(f"cannot look at image {path}: {done.words}")
+        return all(part["zero"] or not part["data"] for part in json.loads(done.stdout))
+
     def require_apart(self, source: BothWays, copy: BothWays) -> None:
         """Raises `StorageError` where a copy would be written over what it is copied from, whatever it is called."""
         (volume, path), (other, new_path) = (one.gluster.source.volume_and_path for one in (source, copy))

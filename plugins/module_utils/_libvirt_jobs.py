@@ -109,9 +109,14 @@ class LibvirtJobs(BlockJobs):
         with asking(doing):
             domain = self.connection.lookupByName(name)
             domain.blockCopy(target, _xml.to_text(element), {}, flags)
+        self.await_copy(name, target)
+
+    def await_copy(self, name: str, target: str) -> None:
+        """Return when a copy that goes on is ready for `pivot`; end one that fails, or copies nothing for long."""
+        doing = f"copy disk {target} of domain {name}"
         try:
             with asking(doing):
-                self._await_copy(domain, target, doing)
+                self._await_copy(self.connection.lookupByName(name), target, doing)
         except LibvirtError:
             self.end_copy(name, target)
             raise

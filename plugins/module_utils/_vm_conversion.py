@@ -15,6 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import Bl
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import (
     BLOCK_COPY,
     FUSE,
+    GFAPI,
     LIVE_MIGRATE,
     ON_RESTART,
     BothWays,
@@ -84,6 +85,12 @@ class Conversions:
     ) -> Conversion:
         """What a domain's conversion takes; the configurations are the next ones but for that."""
         access, name = desired.access, desired.domain.name
+        if current is not None and (desired.convert == BLOCK_COPY or _is_cut_short(current)):
+            # what the disks were copied from is older by now
+            copies_in_use = _conversion.went_over(name, after, current.live)
+            if copies_in_use:
+                way = GFAPI if any(one.source.is_gluster for one in copies_in_use.values()) else FUSE
+                modelled, after = (_conversion.converted(one, copies_in_use, way) for one in (modelled, after))
         reached = {target: both.by(access) for target, both in self._look(after, access).items()}
         if reached:
             modelled, after = (_conversion.converted(one, reached, access) for one in (modelled, after))
@@ -95,7 +102,9 @@ class Conversions:
             place = _conversion.require_convertible(name, desired.convert, desired.host, desired.storage_domain)
             if desired.convert == BLOCK_COPY:
                 disks = (disk for disk in _conversion.to_convert(current.live, access) if disk.target in running)
-                copies = tuple(self._copies.plan(name, disk, running[disk.target], place) for disk in disks)
+                copies = tuple(
+                    self._copies.plan(name, disk, running[disk.target], place, current.live) for disk in disks
+                )
                 images = {copy.disk.target: copy.image.by(access) for copy in copies}
                 modelled, after = (_conversion.converted(one, images, access) for one in (modelled, after))
         mended = [] if copies else self._gone_over(current.inactive, after)
@@ -138,6 +147,11 @@ class Conversions:
         for path in dict.fromkeys(path for both in images for path in both.paths):
             for words in self._paths.faults(path):
                 yield Action(f"{words}, for domain {name}", functools.partial(self._paths.repair, path))
+
+
+def _is_cut_short(current: DomainRecord) -> bool:
+    """Whether a copying run was killed after disks went over, and before the configuration named the copies."""
+    return bool(_conversion.went_over(current.name, current.inactive, current.live))
 
 
 def restoring(libvirt: LibvirtJobs, current: DomainRecord, start: t.Callable[[], None]) -> Action:

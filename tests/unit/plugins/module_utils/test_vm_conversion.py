@@ -8,7 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import Reached
+from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
+from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
@@ -124,3 +127,70 @@ def test_a_restart_brings_it_and_a_start_that_fails_takes_it_back(here: FakeHype
     change.undo.run()
     assert sources(here.records["web"].live) == sources(here.records["web"].inactive) == [FILE]
     assert here.records["web"].state == "running"
+
+
+STORAGE_DOMAIN: t.Final = "0d6ee1c1-5a5c-4a1c-8f0e-2f6c5c3d9b10"
+
+
+def running_on_copy(here: FakeHypervisor, name: str) -> str:
+    """As a copying run leaves the domain that is killed before it defines it; the image's place."""
+    image = (
+        f"vmstore/{STORAGE_DOMAIN}/images/{image_uuid_of(STORAGE_DOMAIN, name)}/9d20c9e5-8a1f-4b8e-9a4e-7b8d6b0c1a11"
+    )
+    record = here.records["web"]
+    assert record.live is not None
+    way = Reached(DiskSource.gluster("vmstore", image.partition("/")[2], ["gl1"]), ())
+    here.records["web"] = replace(record, live=_conversion.converted(record.live, {"vda": way}, "gfapi"))
+    return image
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"access": "gfapi", "convert": "block_copy"},
+        {"access": "gfapi"},
+        {"access": "gfapi", "restart": "if_required"},
+    ],
+)
+def test_a_copy_that_a_vm_runs_on_stays_its_disk_whatever_the_next_run_is_about(
+    here: FakeHypervisor, there: FakeHypervisor, values: dict[str, t.Any]
+) -> None:
+    """The old image lacks what the guest has written since."""
+    image = running_on_copy(here, "web-vda")
+    asked = {"state": "running", **values}
+    item = plan(here, there, **asked)
+    (change,) = item.plan.actions
+    assert change.summary.startswith("change disks")
+    change.run()
+    assert sources(here.records["web"].inactive) == [image]
+    assert plan(here, there, **asked).plan.summaries == []
+
+
+def test_a_task_that_names_what_was_copied_does_not_take_it_back(here: FakeHypervisor, there: FakeHypervisor) -> None:
+    image = running_on_copy(here, "web-vda")
+    disk = {"file": FILE, "format": "raw", "target": "vda"}
+    asked: dict[str, t.Any] = {"access": "gfapi", "convert": "block_copy", "disks": [disk]}
+    for action in plan(here, there, **asked).plan.actions:
+        action.run()
+    assert sources(here.records["web"].inactive) == [image]
+    assert plan(here, there, **asked).plan.summaries == []
+
+
+def test_another_image_that_a_vm_runs_on_is_no_copy(here: FakeHypervisor, there: FakeHypervisor) -> None:
+    running_on_copy(here, "other")
+    assert plan(here, there, state="running").plan.summaries == []
+    assert sources(here.records["web"].inactive) == [FILE]
+
+
+def test_a_copy_that_goes_on_is_known_by_its_image(here: FakeHypervisor) -> None:
+    live = here.records["web"].live
+    assert live is not None
+    image = f"{STORAGE_DOMAIN}/images/{image_uuid_of(STORAGE_DOMAIN, 'web-vda')}/9d20c9e5-8a1f-4b8e-9a4e-7b8d6b0c1a11"
+    new = DiskSource(file=f"/mnt/{image}")
+    assert not _conversion.is_copying(live, "vda", new)
+    mirror = _xml.element("mirror", {"job": "copy"}, _xml.element("source", {"name": f"vmstore/{image}"}))
+    t.cast(_xml.Element, live.find("devices/disk")).append(mirror)
+    assert _conversion.is_copying(live, "vda", new)
+    assert not _conversion.is_copying(live, "vdb", new)
+    assert not _conversion.is_copying(live, "vda", DiskSource(file="/mnt/another"))
