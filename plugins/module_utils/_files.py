@@ -211,6 +211,10 @@ class Directory:
             raise
         self.sync()
 
+    def sweep_files(self) -> None:
+        """Remove what killed runs left of all files that were to be replaced."""
+        _sweep_files(self, None)
+
     def sync(self) -> None:
         os.fsync(self.descriptor)
 
@@ -397,9 +401,9 @@ def _locked_file(parent: Directory, name: str, mode: int) -> tuple[str, int]:
         os.close(descriptor)
 
 
-def _sweep_files(parent: Directory, name: str) -> None:
-    """Remove what was to become `name`, and whose lock is free."""
-    left = re.compile(re.escape(f".{name}.") + "[0-9a-f]{8}")
+def _sweep_files(parent: Directory, name: str | None) -> None:
+    """Remove what was to become `name`, or any file (`None`), and whose lock is free."""
+    left = re.compile((r"\..+\." if name is None else re.escape(f".{name}.")) + "[0-9a-f]{8}")
     for found in filter(left.fullmatch, parent.names()):
         with contextlib.suppress(OSError):
             descriptor = parent.open_file(found, os.O_RDWR)

@@ -259,13 +259,27 @@ class Storage:
                 raise StorageError(f"cannot {doing} in storage domain {found.place.name}: {exc}") from exc
             yield images, image
 
+    def mounted(self) -> list[MountedStorageDomain]:
+        """All that are mounted below the mount root and answer."""
+        return list(self._seen(lambda point: posixpath.dirname(point) == self._mount_root, []).values())
+
     def _find(self, wanted: str) -> MountedStorageDomain:
         by_point = wanted.startswith("/")
-        point = posixpath.normpath(wanted)
-        seen: dict[str, MountedStorageDomain] = {}
+        wanted_point = posixpath.normpath(wanted)
         faults: list[str] = []
+        seen = self._seen(
+            lambda point: point == wanted_point if by_point else posixpath.dirname(point) == self._mount_root, faults
+        )
+        matches = [place for uuid, place in seen.items() if by_point or wanted in (uuid, place.name)]
+        if len(matches) != 1:
+            raise self._not_one(wanted, matches, list(seen.values()), faults)
+        return matches[0]
+
+    def _seen(self, is_meant: t.Callable[[str], bool], faults: list[str]) -> dict[str, MountedStorageDomain]:
+        """The storage domains at mount points, by uuid; what is wrong with the others is added to `faults`."""
+        seen: dict[str, MountedStorageDomain] = {}
         for mount in self._mounts.table():
-            if not (mount.point == point if by_point else posixpath.dirname(mount.point) == self._mount_root):
+            if not is_meant(mount.point):
                 continue
             try:
                 space = self._mounts.require_answer(mount.point)
@@ -276,10 +290,7 @@ class Storage:
             if storage_domain is not None:
                 self._left_bytes.setdefault(storage_domain.uuid, space.free_bytes)
                 seen.setdefault(storage_domain.uuid, MountedStorageDomain(storage_domain, mount))
-        matches = [place for uuid, place in seen.items() if by_point or wanted in (uuid, place.name)]
-        if len(matches) != 1:
-            raise self._not_one(wanted, matches, list(seen.values()), faults)
-        return matches[0]
+        return seen
 
     def _not_one(
         self,

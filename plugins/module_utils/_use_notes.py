@@ -56,6 +56,19 @@ def read_own(point: str, me: ThisHost, name: str) -> str:
         return read_in(directory, name)
 
 
+def names_of_vms(point: str, me: ThisHost) -> dict[str, str]:
+    """The VMs that this host noted, uuid → name."""
+    found: dict[str, str] = {}
+    directory = open_own(point, me)
+    if directory is None:
+        return found
+    with directory:
+        for uuid in (name for name in directory.names() if not name.startswith(".")):
+            with contextlib.suppress(ValueError):
+                found[uuid] = UseRecord.from_text(read_in(directory, uuid)).vm or ""
+    return found
+
+
 def note(directory: Directory, name: str, record: UseRecord) -> None:
     """Write a record of this host, if there is another or none."""
     text = record.to_text()
@@ -100,7 +113,8 @@ def leave(point: str, me: ThisHost, vms: t.Container[str]) -> None:
 
 
 def sweep(directory: Directory, known: t.Container[str]) -> None:
-    """Remove the other records of this host: of VMs that were migrated away, or undefined by others."""
+    """Remove the other records of this host: of VMs that were migrated away, or undefined by others, and half ones."""
+    directory.sweep_files()
     for name in directory.names():
         if not name.startswith(".") and name not in known:
             directory.remove(name)

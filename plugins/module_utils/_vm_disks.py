@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import written_images
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage
+from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -33,17 +33,26 @@ class VmDisks:
 
     def deletions(self, current: DomainRecord) -> list[Action]:
         """Raises `StorageError` naming an image that somebody else uses, before anything is changed."""
-        return [self._deletion(found, current) for found in self._images(current)]
+        begun, there = [], []
+        for storage_domain, image in sorted(_parts(current)):
+            found = self._storage.find_image(storage_domain, image)
+            place = self._storage.find(storage_domain)
+            if found:
+                there.append(found)
+            elif image in self._storage.listing(place).removed:
+                begun.append(self._finish(place, image, current))
+        there.sort(key=lambda found: found.name)
+        return [*begun, *(self._deletion(found, current) for found in there)]
 
-    def _images(self, current: DomainRecord) -> list[FoundImage]:
-        keys: set[str] = set()
-        for configuration in (current.live, current.saved, current.inactive):
-            if configuration is not None:
-                keys |= written_images(configuration)
-        # an image has several keys where a running VM is on another layer of it
-        parts = {tuple(key.split("/")[:3:2]) for key in keys if key.count("/") == 3}
-        found = (self._storage.find_image(storage_domain, image) for storage_domain, image in parts)
-        return sorted((image for image in found if image), key=lambda image: image.name)
+    def _finish(self, place: MountedStorageDomain, image_uuid: str, current: DomainRecord) -> Action:
+        """Delete what a killed run left of an image."""
+
+        def run() -> None:
+            with self._turn:
+                self._storage.delete(place, image_uuid)
+
+        words = f"finish deleting image {image_uuid} from storage domain {place.name}"
+        return Action(words, run, waits=current.is_active)
 
     def _deletion(self, found: FoundImage, current: DomainRecord) -> Action:
         self._require_no_other(found, current)
@@ -86,3 +95,13 @@ class VmDisks:
                     for image in images:
                         found.setdefault(image, {})[record.uuid] = record.name
         return found
+
+
+def _parts(current: DomainRecord) -> set[tuple[str, str]]:
+    """Storage domain and uuid of each image that a VM writes to."""
+    keys: set[str] = set()
+    for configuration in (current.live, current.saved, current.inactive):
+        if configuration is not None:
+            keys |= written_images(configuration)
+    # an image has several keys where a running VM is on another layer of it
+    return {(key.split("/")[0], key.split("/")[2]) for key in keys if key.count("/") == 3}

@@ -74,15 +74,19 @@ def unseed_actions(seeds: Seeds, current: DomainRecord) -> list[Action]:
     """What takes away the seeds of a domain that goes."""
     paths = [drive.source.file or "" for drive in _domain.from_element(current.inactive).drives or ()]
     return [
-        Action(f"remove cloud-init's seed of domain {current.name}", functools.partial(seeds.remove, path))
+        Action(
+            f"remove cloud-init's seed of domain {current.name}",
+            functools.partial(seeds.remove, path),
+            waits=current.is_active,
+        )
         for path in filter(is_seed, paths)
     ]
 
 
 def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds) -> Plan:
-    """Undefine, after an allowed stop, and after its images: a run that was cut short finds the rest by the VM."""
+    """Undefine, after an allowed stop, images and seeds: a run that was cut short finds the rest by the VM."""
     if current is None:
-        return Plan("", "")
+        return Plan("", "", tuple(uses.forgetting(desired.domain.name)))
     name = current.name
     if current.is_active and not desired.force_stop:
         raise ValueError(
@@ -92,8 +96,8 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
     if desired.delete_disks:
         actions += uses.disks.deletions(current)
     if current.persistent:
-        actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
         actions += [] if libvirt.is_remote else unseed_actions(seeds, current)
+        actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
     return Plan(shown(current.inactive, current.state), "", tuple(actions))
 
 

@@ -161,6 +161,30 @@ class VmUses:
 
         return replace(action, run=run)
 
+    def forgetting(self, name: str) -> list[Action]:
+        """What drops the notes of a VM that is not here any more, which a killed run left."""
+        found: list[Action] = []
+        if not self._is_noted:
+            return found
+        for place in self._storage.mounted():
+            left = [
+                uuid
+                for uuid, vm in use_notes.names_of_vms(place.mount.point, self._me).items()
+                if vm == name and uuid not in self._uuids
+            ]
+            if left:
+                words = f"forget domain {name} as a user of images in storage domain {place.name}"
+                found.append(Action(words, functools.partial(self._forget, place)))
+        return found
+
+    def _forget(self, place: MountedStorageDomain) -> None:
+        with use_notes.own_records(place.mount.point, self._me) as directory:
+            self._sweep(place.storage_domain.uuid, directory)
+
+    @functools.cached_property
+    def _uuids(self) -> set[str]:
+        return self._libvirt.uuids()
+
     def note_arrival(self, hostname: str, name: str, uuid: str, after: _xml.Element) -> None:
         """Note a VM that was migrated as one of the other host, where that one is known to have its images' domain."""
         for storage_domain, images in self._images(after).items():

@@ -221,6 +221,26 @@ def test_the_next_change_drops_notes_of_vms_that_are_elsewhere(hv1: HostOf) -> N
     assert use_notes.read_own(hv1.cluster.point, hv1.me, use_notes.HOST)
 
 
+def test_a_vm_that_is_to_be_absent_is_forgotten_where_a_killed_run_left_its_note(cluster: Cluster) -> None:
+    for host in (cluster.hv1, cluster.hv2):
+        host.run("gone", disks=["b"])
+        host.libvirt.undefine("gone")
+    assert cluster.hv1.run("web", state="absent") == []
+    assert cluster.hv1.run("gone", state="absent") == ["forget domain gone as a user of images in storage domain vms"]
+    assert (cluster.hv1.notes, cluster.hv2.notes) == ({}, {"gone": {"b"}})
+
+
+def test_half_a_note_that_a_killed_run_left_goes_with_the_next_note(hv1: HostOf) -> None:
+    with use_notes.own_records(hv1.cluster.point, hv1.me) as directory:
+        folder = Path(directory.path)
+    left = folder / ".0f6b0c6e-8b40-4d1c-8d46-1f2b6f0e7c55.0123abcd"
+    left.write_text('{"vm": "web"')
+    assert hv1.run("web", state="absent") == []
+    hv1.run(disks=["a"])
+    (uuid,) = hv1.libvirt.uuids()
+    assert [path.name for path in folder.iterdir()] == [uuid]
+
+
 def test_a_host_leaves_the_notes_of_others_alone(cluster: Cluster) -> None:
     cluster.hv2.run("db", disks=["b"])
     cluster.hv1.run(disks=["a"])
@@ -413,6 +433,16 @@ def test_a_run_that_was_cut_short_is_finished(cluster: Cluster, hv1: HostOf) -> 
     hv1.item(**GONE).plan.actions[0].run()
     assert there(cluster) == {"b"}
     assert hv1.run(**GONE) == ["delete disk b from storage domain vms", "undefine domain web"]
+
+
+def test_an_image_that_a_killed_run_deleted_in_part_is_deleted_to_the_end(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=["a", "b"])
+    folder, uuid = Path(cluster.point, cluster.uuid, "images"), cluster.image("a")
+    left = (folder / uuid).rename(folder / f"_remove_me_{uuid}")
+    (left / cluster.volumes["a"].uuid).unlink()
+    finishing = f"finish deleting image {uuid} from storage domain vms"
+    assert hv1.run(**GONE) == [finishing, "delete disk b from storage domain vms", "undefine domain web"]
+    assert list(folder.iterdir()) == []
 
 
 def test_image_of_another_vm_is_not_deleted(cluster: Cluster, hv1: HostOf) -> None:

@@ -628,10 +628,11 @@ def test_seed_takes_no_drive_of_another(libvirt: FakeLibvirt) -> None:
     assert [node.find("source").get("file") == "/installer.iso" for node in drives] == [True, False]  # type: ignore[union-attr]
 
 
-def test_seed_goes_with_its_vm(libvirt: FakeLibvirt) -> None:
+def test_seed_goes_with_its_vm_and_before_it(libvirt: FakeLibvirt) -> None:
+    """A run that is killed between the two finds the seed's path in the definition."""
     carry_out(items(libvirt, vm(**WEB, cloud_init=CLOUD)))
     gone = items(libvirt, vm(state="absent"))
-    assert gone[0].plan.summaries == ["undefine domain web", "remove cloud-init's seed of domain web"]
+    assert gone[0].plan.summaries == ["remove cloud-init's seed of domain web", "undefine domain web"]
     carry_out(gone)
     assert libvirt.seeds.files == {}
 
