@@ -473,6 +473,12 @@ class Scene(host.Scene):
 
     def reset(self, operation: Operation) -> None:
         """Whatever is there, the host and the volume as a run is to find them."""
+        self._restore_images()
+        for path in (*EXPORTS.iterdir(), *left_on_host()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        command("virsh", "define", DEFINITION)
+
+    def _restore_images(self) -> None:
         _read.clear()
         differing = set()
         for brick in BRICKS:
@@ -486,9 +492,6 @@ class Scene(host.Scene):
             copies = [TEMPLATE / name for name in differing if name in self.owners]
             if copies:
                 command("cp", "--archive", "--sparse=always", *copies, images)
-        for path in (*EXPORTS.iterdir(), *left_on_host()):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        command("virsh", "define", DEFINITION)
 
     def _end(self, operation: Operation) -> t.Mapping[str, Disk | None]:
         """What an operation is to make of disks."""

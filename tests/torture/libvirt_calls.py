@@ -18,7 +18,10 @@ from tracing import LIBVIRT, SENT
 
 CHANGES: t.Final = {
     libvirt.virConnect: ("defineXMLFlags",),
-    libvirt.virDomain: ("snapshotCreateXML", "blockCommit", "blockJobAbort"),
+    libvirt.virDomain: (
+        *("snapshotCreateXML", "blockCommit", "blockCopy", "blockJobAbort", "createWithFlags", "destroy"),
+        *("undefineFlags", "setAutostart", "attachDeviceFlags", "detachDeviceFlags", "updateDeviceFlags"),
+    ),
 }
 #: by then the daemon has what was sent, and works on it if it takes long
 SENT_S: t.Final = 0.5
