@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import traceback
 import typing as t
 import warnings
+
+if t.TYPE_CHECKING:
+    import pytest
 
 CHANGING = (
     *("mkdir", "open", "symlink", "link", "rename", "unlink", "rmdir", "chown", "fchown", "fchmod"),
@@ -53,3 +57,21 @@ def _end(point: int, act: t.Callable[[], object]) -> t.NoReturn:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is called from now on of that by which something stays or gets its name, in order."""
+    calls: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def note_fsync(descriptor: int) -> None:
+        calls.append("fsync directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "fsync file")
+        fsync(descriptor)
+
+    def note_rename(*args: t.Any, **kwargs: t.Any) -> None:
+        calls.append("rename")
+        rename(*args, **kwargs)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    return calls

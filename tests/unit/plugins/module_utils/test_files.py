@@ -26,7 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     sweep,
     unowned,
 )
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at, noted
 
 OWNER = (os.getuid(), os.getgid())
 
@@ -171,6 +171,23 @@ def test_text_is_the_old_or_the_new_one_wherever_it_is_killed(tmp_path: Path) ->
         point += 1
     assert point > 4
     assert (tmp_path / "f").read_text() == "new"
+
+
+def test_what_is_replaced_is_on_disk_before_and_after_it_gets_its_name(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = noted(monkeypatch)
+    directory.replace_text("f", "new", 0o644, OWNER)
+    assert calls == ["fsync file", "rename", "fsync directory"]
+    assert (tmp_path / "f").read_text() == "new"
+
+
+def test_what_is_new_is_on_disk(directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = noted(monkeypatch)
+    directory.write_new("f", b"new", 0o644, OWNER)
+    (tmp_path / "d").mkdir()
+    directory.move("d", directory, "e")
+    assert calls == ["fsync file", "rename", "fsync directory"]
 
 
 def test_a_text_that_was_never_finished_is_taken_away_by_the_next_run(directory: Directory, tmp_path: Path) -> None:

@@ -239,6 +239,22 @@ def test_what_a_killed_export_left_beside_the_file_goes(host: Host, tmp_path: Pa
     assert host.items(name="web", dest=str(path))[0].plan.summaries == []
 
 
+def test_an_export_writes_into_no_file_of_another(host: Host, tmp_path: Path) -> None:
+    host.run(name="web", size="1M", format="raw")
+    other, growing = tmp_path / "another's", tmp_path / ".web.img.gfapi-virt"
+    other.write_text("kept")
+    os.link(other, growing)
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
+    with pytest.raises(StorageError, match="gfapi-virt is another's file; take it away, or name another dest than"):
+        item.plan.actions[0].run()
+    assert (other.read_text(), (tmp_path / "web.img").exists()) == ("kept", False)
+    growing.unlink()
+    growing.symlink_to(other)
+    with pytest.raises(StorageError, match="symbolic link"):
+        host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")[0].plan.actions[0].run()
+    assert other.read_text() == "kept"
+
+
 def test_a_file_that_came_meanwhile_stays(host: Host, tmp_path: Path) -> None:
     host.run(name="web", size="1M")
     (item,) = host.items(name="web", dest=str(tmp_path / "web.img"))

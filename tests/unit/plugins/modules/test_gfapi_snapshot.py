@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtE
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.modules import gfapi_disk, gfapi_snapshot
@@ -244,6 +245,20 @@ def test_a_layer_without_meta_is_swept_by_the_next(host: Host) -> None:
     host.run()
     assert leaf.uuid not in host.files("a")
     assert len(host.files("a")) == 6
+
+
+def test_a_layer_without_meta_that_somebody_has_open_is_left_alone(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.plan().plan.actions[0].run()
+    found = host.storage().require_image("vmstore", "a")
+    leaf = found.image.leaf.uuid
+    (host.images / found.image_uuid / f"{leaf}.meta").unlink()
+    layers = Layers(FakeQemuImg(), found.place, found.image)  # type: ignore[arg-type]
+    hold_open(monkeypatch, leaf)
+    layers.sweep()
+    assert leaf in host.files("a")
+    hold_open(monkeypatch)
+    layers.sweep()
+    assert leaf not in host.files("a")
 
 
 def test_a_layer_without_meta_goes_when_its_snapshot_is_taken_back(host: Host) -> None:

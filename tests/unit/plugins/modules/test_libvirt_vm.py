@@ -445,6 +445,16 @@ def test_password_does_not_show_in_the_diff(libvirt: FakeLibvirt) -> None:
     assert libvirt.records["web"].inactive.find("devices/graphics[@passwd='hunter2']") is not None
 
 
+def test_secrets_are_never_logged() -> None:
+    """Ansible keeps the values of these options out of its output and of the hosts' logs."""
+    secret = {(option, name) for option, spec in VM_SPEC.items() for name in secrets_of(spec)}
+    assert secret == {("graphics", "password"), ("cloud_init", "user_data"), ("cloud_init", "network_config")}
+
+
+def secrets_of(spec: dict[str, t.Any]) -> list[str]:
+    return [name for name, below in spec.get("options", {}).items() if below.get("no_log")]
+
+
 def test_absent_refuses_a_running_vm_without_the_word(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="running")))
     with pytest.raises(ValueError, match="web is running.*force_stop: true"):
