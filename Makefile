@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs sanity unit-oldest build molecule
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs fuzz mutants sanity unit-oldest build molecule
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
@@ -58,6 +58,16 @@ ansible-lint: venv ## roles, playbooks, metadata, YAML
 .PHONY: docs
 docs: venv ## documentation of modules and roles
 	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck .
+
+COUNT := 100000
+SEED := 0
+.PHONY: fuzz
+fuzz: venv ## give all that reads what others wrote COUNT=100000 inputs that are wrong; another SEED=0 makes others
+	tests/fuzz/run --count $(COUNT) --seed $(SEED) $(ARGS)
+
+.PHONY: mutants
+mutants: venv ## lose our guards one by one, each of which turns a test red
+	tests/mutants/run $(ARGS)
 
 .PHONY: sanity
 sanity: ## ansible-test sanity, with every supported Python that the machine has

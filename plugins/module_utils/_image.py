@@ -18,6 +18,7 @@ import typing as t
 import uuid
 from dataclasses import dataclass, replace
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
     IMAGES,
     NO_UUID,
@@ -248,10 +249,9 @@ def _format_of(word: str) -> str:
 def described(description: str, key: str) -> str:
     """The text of a key in DESCRIPTION; empty where there is none."""
     try:
-        value = json.loads(description)
+        text = _json.table(_json.parse(description)).get(key)
     except ValueError:
         return ""
-    text = value.get(key, "") if isinstance(value, dict) else ""
     return text if isinstance(text, str) else ""
 
 

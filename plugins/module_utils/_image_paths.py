@@ -9,12 +9,13 @@ Any gluster mount will do, be it of a storage domain or not.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import contextlib
 import os
 import posixpath
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
@@ -98,15 +99,15 @@ class ImagePaths:
             done = self._run(argv, timeout_s=LOOK_TIMEOUT_S)
         if done.returncode != 0:
             raise StorageError(f"cannot read the layers of image {path}: {done.words}")
-        chain: list[dict[str, t.Any]] = json.loads(done.stdout)
+        chain = _json.rows(_json.parse(done.stdout))
         layers = []
         for above, below in zip(chain, chain[1:]):
             if "backing-filename-format" not in above:
                 raise StorageError(
-                    f"image {above['filename']} does not name the format of {below['filename']}, which it builds on;"
-                    " a guest can forge what would be guessed; write it (qemu-img rebase -u -F)"
+                    f"image {above.get('filename')} does not name the format of {below.get('filename')}, which it"
+                    " builds on; a guest can forge what would be guessed; write it (qemu-img rebase -u -F)"
                 )
-            layers.append((str(below["filename"]), str(above["backing-filename-format"])))
+            layers.append((str(below.get("filename")), str(above["backing-filename-format"])))
         return layers
 
     def sizes(self, image: BothWays, image_format: str) -> tuple[int, int]:

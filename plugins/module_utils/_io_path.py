@@ -10,11 +10,11 @@ nodes say what is.
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import DEFAULT_PORT, GlusterURI, parse_port
 
@@ -46,16 +46,16 @@ def io_path(
     `devices` is the answer to `query-block`, `nodes` that to `query-named-block-nodes`; `fuse_mounts` are the mount
     points of gluster volumes.
     """
-    device = next((device for device in devices if alias and alias in _names(device)), {})
-    inserted = device.get("inserted")
+    device = next((device for device in _json.rows(devices) if alias and alias in _names(device)), {})
+    inserted = _json.table(device.get("inserted"))
     if not inserted:
         return None
-    return replace(_path(inserted, nodes, fuse_mounts), error=ERRORS.get(str(device.get("io-status"))))
+    return replace(_path(inserted, _json.rows(nodes), fuse_mounts), error=ERRORS.get(str(device.get("io-status"))))
 
 
 def _path(inserted: Answer, nodes: t.Sequence[Answer], fuse_mounts: t.Iterable[str]) -> IOPath:
     source = from_qemu_filename(str(inserted.get("file", "")))
-    drivers = {node.get("drv") for node in nodes if from_qemu_filename(str(node.get("file", ""))) == source}
+    drivers = {str(node.get("drv")) for node in nodes if from_qemu_filename(str(node.get("file", ""))) == source}
     if source.is_gluster and "gluster" in drivers:
         return IOPath("gfapi", tuple(host.name or host.socket or "" for host in source.hosts))
     if source.dev or "host_device" in drivers:
@@ -81,8 +81,10 @@ def from_qemu_filename(text: str) -> DiskSource:
     An empty source stands for what is neither a file nor gluster.
     """
     if text.startswith("json:"):
-        options = t.cast("dict[str, t.Any]", json.loads(text[len("json:") :]))
-        return _from_options(options)
+        try:
+            return _from_options(_json.table(_json.parse(text[len("json:") :])))
+        except ValueError:
+            return DiskSource()
     if text.startswith("gluster"):
         try:
             return DiskSource.from_uri(GlusterURI.parse(text))
@@ -98,18 +100,18 @@ def _from_options(options: dict[str, t.Any]) -> DiskSource:
         return _from_options(below)
     if options.get("driver") == "gluster":
         hosts = tuple(_host_from_options(server) for server in _servers_of(options))
-        return DiskSource(protocol="gluster", name=f"{options['volume']}/{options['path']}", hosts=hosts)
+        return DiskSource(protocol="gluster", name=f"{options.get('volume')}/{options.get('path')}", hosts=hosts)
     if options.get("driver") == "file":
-        return DiskSource(file=options.get("filename"))
+        return DiskSource(file=_text(options, "filename"))
     if options.get("driver") == "host_device":
-        return DiskSource(dev=options.get("filename"))
+        return DiskSource(dev=_text(options, "filename"))
     return DiskSource()
 
 
 def _servers_of(options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     """The server list, also where QEMU printed it as `server.0.host`."""
     if "server" in options:
-        return t.cast("list[dict[str, t.Any]]", options["server"])
+        return _json.rows(options["server"])
     servers: dict[int, dict[str, t.Any]] = {}
     for key, value in options.items():
         match = re.fullmatch(r"server\.([0-9]+)\.([a-z]+)", key)
@@ -121,5 +123,10 @@ def _servers_of(options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
 def _host_from_options(server: dict[str, t.Any]) -> Host:
     # `tcp` and `socket` are the spellings of QEMU 2.7 and 2.8
     if server.get("type") == "unix":
-        return Host(None, None, "unix", server.get("path") or server.get("socket"))
-    return Host(server.get("host"), parse_port(server.get("port", DEFAULT_PORT)))
+        return Host(None, None, "unix", _text(server, "path") or _text(server, "socket"))
+    return Host(_text(server, "host"), parse_port(str(server.get("port", DEFAULT_PORT))))
+
+
+def _text(options: Answer, key: str) -> str | None:
+    found = options.get(key)
+    return found if isinstance(found, str) else None

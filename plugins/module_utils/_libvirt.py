@@ -14,7 +14,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _json, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     LIVE,
     NEXT,
@@ -276,9 +276,9 @@ class Libvirt:
         with asking(f"ask the QEMU of domain {name}: {command}"):
             domain = self.connection.lookupByName(name)
             text = libvirt_qemu.qemuMonitorCommand(domain, json.dumps({"execute": command}), 0)
-        answer = json.loads(text)
+        answer = _json.table(_json.parse(text))
         if "return" not in answer:
-            words = answer.get("error", {}).get("desc", text)
+            words = _json.table(answer.get("error")).get("desc", text)
             raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
         return answer["return"]
 
@@ -411,16 +411,18 @@ def without_log(text: str) -> str:
     Seen on libvirt 9.0 with QEMU 7.2 and gluster 10.3.
     """
     said = _IMAGE_REFUSED.search(text)
-    node = json.loads(said[1]) if said else {}
+    node: dict[str, t.Any] = {}
+    with contextlib.suppress(ValueError):
+        node = _json.table(_json.parse(said[1])) if said else {}
     if said is None or node.get("driver") != "gluster":
         return text
-    volume = node["volume"]
+    volume = node.get("volume")
     words = " ".join(said[2].replace(_SEE_LOGS, "").split())
     if _NO_VOLFILE in text:
         mend = f"the server has no volume {volume}; mend the disk's source"
     else:
         mend = f"is volume {volume} started, and the image on it? (gluster volume status {volume})"
-    return f"QEMU cannot open {volume}/{node['path']}: {words}; {mend}"
+    return f"QEMU cannot open {volume}/{node.get('path')}: {words}; {mend}"
 
 
 def _version_text(number: int) -> str:

@@ -240,4 +240,6 @@ def parse_memory_kib(value: str | int) -> int:
     kib = float(match[1]) * 1024.0 ** "KMGT".index((match[2] or "M").upper())
     if kib < 1:
         raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
+    if kib >= 2**53:
+        raise ValueError(f"memory {value!r} is more than any machine has; write less than 8 EiB")
     return round(kib)

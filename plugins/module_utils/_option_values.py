@@ -25,7 +25,8 @@ _TIME_UNITS_S: t.Final = {
     **dict.fromkeys(("w", "wk"), 604800),
 }
 _INTEGER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)")
-_DECIMAL = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+#: each digit in one way only: a long number that is none would take hours otherwise
+_DECIMAL = r"\+?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 #: an exponent is read only after a point
 _SIZE = re.compile(r"(\+?(?:[0-9]+|(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?))([KMGTP]?B|)", re.IGNORECASE)
 _PERCENT_OR_SIZE = re.compile(rf"({_DECIMAL})(%|[KMGTP]B|)", re.IGNORECASE)

@@ -61,9 +61,11 @@ def peers_in(table: str) -> dict[str, str]:
     """The same, of the kernel's table of TCP sockets."""
     found = {}
     for line in table.splitlines()[1:]:
-        _number, _local, remote, state, *_rest = words = line.split()
-        address, _colon, port = remote.partition(":")
-        if state == _ESTABLISHED and int(port, 16) != DEFAULT_PORT:
+        words = line.split()
+        if len(words) < 10:
+            continue
+        address, _colon, port = words[2].partition(":")
+        if words[3] == _ESTABLISHED and int(port, 16) != DEFAULT_PORT:
             found[words[9]] = _address(address)
     return found
 

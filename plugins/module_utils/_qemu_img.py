@@ -9,11 +9,11 @@ Never on a `gluster://` URI: closing a volume through libgfapi takes qemu-img 10
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, Watch, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
 
@@ -112,7 +112,10 @@ class QemuImg:
     def required_bytes(self, source: Source, image_format: str) -> int:
         """How much space a copy of an image takes in another format."""
         words = ("measure", "--output=json", "-f", source.format, "-O", image_format, source.path)
-        return int(json.loads(self._call(source.path, *words))["required"])
+        found = _json.table(_json.parse(self._call(source.path, *words))).get("required")
+        if not isinstance(found, int):
+            raise CommandError(f"qemu-img does not tell what a copy of {source.path} takes")
+        return found
 
     def convert(self, source: Source, path: str, image_format: str, options: str, *, doing: str) -> None:
         """Fill a file, which is emptied first, with an image and the chain behind it; the journal tells how far."""

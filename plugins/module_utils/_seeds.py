@@ -95,6 +95,6 @@ def _files_in(data: bytes) -> dict[str, str] | None:
                 image.get_file_from_iso_fp(text, joliet_path=f"/{name}")
                 found[name] = text.getvalue().decode()
     # a file that somebody else put there may break the library's reader in any way
-    except (PyCdlibException, ValueError, IndexError, KeyError, OverflowError, MemoryError):
+    except Exception:
         return None
     return found

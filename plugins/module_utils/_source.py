@@ -10,11 +10,11 @@ before any program opens the file: one that names other files would have qemu-im
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 #: QEMU's names of the formats that are read
@@ -62,15 +62,19 @@ def require_alone(path: str, image_format: str, head: bytes) -> None:
 
 def source_from_info(path: str, text: str) -> Source:
     """From `qemu-img info --output=json`; raises `ValueError` where that names other files."""
-    info = json.loads(text)
+    info = _json.table(_json.parse(text))
     if info.get("backing-filename"):
         raise _not_alone(path, f"has the backing file {info['backing-filename']}")
-    data = info.get("format-specific", {}).get("data", {})
-    names = [extent.get("filename", "") for extent in data.get("extents", ())] + [data.get("data-file", path)]
+    data = _json.table(_json.table(info.get("format-specific")).get("data"))
+    extents = _json.rows(data.get("extents"))
+    names = [str(name) for name in (*(extent.get("filename", "") for extent in extents), data.get("data-file", path))]
     others = [name for name in names if posixpath.basename(name) != posixpath.basename(path)]
     if others:
         raise _not_alone(path, f"keeps its data in {', '.join(others)}")
-    return Source(path, info["format"], info["virtual-size"])
+    image_format, size_bytes = info.get("format"), info.get("virtual-size")
+    if not isinstance(image_format, str) or not isinstance(size_bytes, int):
+        raise ValueError(f"source {path}: qemu-img tells neither its format nor its size")
+    return Source(path, image_format, size_bytes)
 
 
 def _not_alone(path: str, words: str) -> ValueError:

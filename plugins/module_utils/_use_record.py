@@ -14,6 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _json
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 
 FORMAT: t.Final = 1
@@ -50,7 +51,7 @@ class UseRecord:
     @classmethod
     def from_text(cls, text: str) -> UseRecord:
         """Raises `ValueError` for what no host of ours wrote."""
-        values = json.loads(text)
+        values = _json.parse(text)
         if not isinstance(values, dict):
             raise ValueError("it is no record")
         if values.get("format") != FORMAT:

@@ -44,7 +44,7 @@ def read_others(point: str, me: ThisHost) -> OtherUses:
                         records.append(UseRecord.from_text(directory.read(name, LIMIT_BYTES).decode()))
                     except FileNotFoundError:
                         pass  # dropped meanwhile
-                    except (OSError, ValueError, RecursionError) as exc:
+                    except (OSError, ValueError) as exc:
                         faults.append(f"{directory.path}/{name}: {exc}")
     return OtherUses(tuple(records), tuple(faults))
 

@@ -68,7 +68,7 @@ def to_text(root: Element) -> str:
 
 def clone(root: Element) -> Element:
     """A copy that shares nothing."""
-    text = etree.tostring(root, with_tail=False)
+    text = etree.tostring(root, with_tail=False, encoding="utf-8")
     return etree.fromstring(text, etree.XMLParser(remove_blank_text=True, resolve_entities=False))
 
 

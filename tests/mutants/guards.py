@@ -110,8 +110,8 @@ MUTANTS: t.Final = (
     Mutant(
         "the bricks are asked before a start, under the lock",
         "module_utils/_vm_uses.py",
-        "            self._require_ours(_opened(written))\n            self._libvirt.start(name, paused=paused)",
-        "            self._libvirt.start(name, paused=paused)",
+        "            self._require_ours(_opened(written))\n            yield",
+        "            yield",
         f"{_UTILS}test_vm_uses.py::test_two_domains_of_one_host_that_start_at_one_moment_do_not_share_an_image",
     ),
     Mutant(

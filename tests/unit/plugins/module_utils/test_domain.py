@@ -462,6 +462,12 @@ def test_memory_is_refused(value: str) -> None:
         parse_memory_kib(value)
 
 
+@pytest.mark.parametrize("value", ["9" * 400, "8388608T", 1 << 70])
+def test_more_memory_than_there_can_be_is_refused(value: str | int) -> None:
+    with pytest.raises(ValueError, match="is more than any machine has; write less than 8 EiB"):
+        parse_memory_kib(value)
+
+
 @pytest.mark.parametrize("value", ["0", 0, "0.5K"])
 def test_no_memory_is_refused(value: str | int) -> None:
     with pytest.raises(ValueError, match="is too small"):

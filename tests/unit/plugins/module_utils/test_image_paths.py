@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _image_paths
-from ansible_collections.gfapi.virt.plugins.module_utils._command import run
+from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed, run
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
@@ -96,3 +97,22 @@ def test_nothing_is_copied_onto_itself(paths: ImagePaths, point: Path) -> None:
     for same in (web, alias):
         with pytest.raises(StorageError, match=r"web\.raw cannot be copied onto itself"):
             paths.require_apart(web, same)
+
+
+def answered(text: str) -> ImagePaths:
+    """Of a qemu-img that says this."""
+    return ImagePaths(t.cast("t.Any", FakeServers()), run_program=lambda *_args, **_options: Completed(0, text, ""))
+
+
+def test_a_layer_whose_format_nobody_wrote_is_refused() -> None:
+    top = {"filename": "/mnt/top", "format": "qcow2", "backing-filename": "base", "backing-filename-format": "raw"}
+    base = {"filename": "/mnt/base", "format": "raw"}
+    assert answered(json.dumps([top, base]))._below("/mnt/top", "qcow2") == [("/mnt/base", "raw")]
+    del top["backing-filename-format"]
+    with pytest.raises(StorageError, match="/mnt/top does not name the format of /mnt/base, .* a guest can forge"):
+        answered(json.dumps([top, base]))._below("/mnt/top", "qcow2")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[[]]", "null"])
+def test_a_chain_of_another_shape_has_no_layers(text: str) -> None:
+    assert answered(text)._below("/mnt/top", "qcow2") == []

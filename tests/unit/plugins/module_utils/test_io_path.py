@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
+from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, from_qemu_filename, io_path
 
 QEMU: t.Final = Path(__file__).parents[2] / "fixtures" / "qemu"
 DOMAIN: t.Final = _xml.parse((QEMU / "domain_7.2.22.xml").read_text("utf-8"))
@@ -89,3 +89,23 @@ def test_drive_of_an_old_libvirt_is_found() -> None:
 def test_other_drivers_are_other(file: str) -> None:
     devices = [{"device": "", "qdev": "a", "inserted": {"file": file}}]
     assert io_path("a", devices, [{"drv": "nbd", "file": file}], MOUNTS) == IOPath("other")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["json:", "json:[]", 'json:{"driver": ', "json:" + '{"file":' * 9999, 'json:{"driver": "file", "filename": 1}'],
+    ids=["empty", "a list", "cut off", "nested too deep", "a number"],
+)
+def test_what_is_no_name_of_qemu_is_no_source(text: str) -> None:
+    assert from_qemu_filename(text) == _disk.DiskSource()
+
+
+def test_a_gluster_node_that_lacks_its_parts_is_gluster_all_the_same() -> None:
+    source = from_qemu_filename('json:{"driver": "gluster", "server": ["h", {"type": "unix", "path": []}]}')
+    assert source.is_gluster
+    assert source.hosts == (_disk.Host(None, None, "unix", None),)
+
+
+@pytest.mark.parametrize("devices", [None, [None], [{"qdev": "x"}, "x"], [{"qdev": "x", "inserted": []}]])
+def test_answers_of_another_shape_tell_nothing(devices: t.Any) -> None:
+    assert io_path("x", devices, devices, []) is None

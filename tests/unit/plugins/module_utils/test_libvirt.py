@@ -76,10 +76,22 @@ def test_why_a_domain_does_not_start_is_said_without_logs(what: str, words: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["Domain not found", 'qemu-system-x86_64: -blockdev {"driver":"file","filename":"/x"}: Could not open']
+    "text",
+    [
+        "Domain not found",
+        'qemu-system-x86_64: -blockdev {"driver":"file","filename":"/x"}: Could not open',
+        'qemu-system-x86_64: -blockdev {"driver":"gluster",}: Could not open',
+        "qemu-system-x86_64: -blockdev " + '{"a":' * 9999 + "}" * 9999 + ": Could not open",
+    ],
+    ids=["not of QEMU", "a file", "no JSON", "nested too deep"],
 )
 def test_other_words_of_libvirt_stay(text: str) -> None:
     assert without_log(text) == text
+
+
+def test_a_refusal_that_lacks_a_name_is_told_all_the_same() -> None:
+    text = 'qemu-system-x86_64: -blockdev {"driver":"gluster"}: Could not open'
+    assert without_log(text).startswith("QEMU cannot open None/None: Could not open; is volume None started")
 
 
 def test_domain_that_is_not_there_is_none(edge: Libvirt) -> None:

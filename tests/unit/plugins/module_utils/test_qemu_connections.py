@@ -60,3 +60,10 @@ def test_addresses_of_both_families(pid_files: str) -> None:
     server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     with server, socket.create_connection((ADDRESSES[1], server.getsockname()[1])):
         assert connected() == [ADDRESSES[1]]
+
+
+def test_rows_that_are_no_sockets_are_passed_over() -> None:
+    row = "0: 0100007F:1F90 0200007F:C001 01 0:0 0:0 0 0 0 4242 1 0"
+    assert _qemu_connections.peers_in(f"  sl ...\n\n0: 0100007F:1F90 0200007F:C001 01\n{row}\n") == {
+        "4242": "127.0.0.2"
+    }

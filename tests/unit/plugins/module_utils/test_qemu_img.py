@@ -111,3 +111,10 @@ def test_a_layer_is_written_into_the_one_below_and_kept() -> None:
     assert commit == ["qemu-img", "commit", "-q", "-d", "-f", "qcow2", "/x"]
     assert timeout_s > 1 << 20
     assert rebase == ["qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", "x", "-F", "raw", "/y"]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"required": Infinity}', '{"required": "1"}'])
+def test_a_copy_of_no_size_is_an_error(text: str) -> None:
+    qemu_img = QemuImg(lambda *_args, **_options: Completed(0, text, ""))
+    with pytest.raises(CommandError, match="qemu-img does not tell what a copy of /a takes"):
+        qemu_img.required_bytes(Source("/a", "raw", 1), "qcow2")

@@ -58,3 +58,11 @@ def test_anything_else_is_no_seed(path: str, tail: bytes) -> None:
     Path(path).write_bytes(whole[: 0x8000 + len(tail)] + tail + whole[0x8000 + 2 * len(tail) :])
     found = Seeds().read(path)
     assert found is None or set(found) <= {"user-data", "meta-data", "network-config"}
+
+
+@pytest.mark.parametrize("length", [0, 1, 0x8000, 0x8028, 0x8830])
+def test_a_seed_that_is_cut_off_is_none(path: str, length: int) -> None:
+    Seeds().write(path, FILES)
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(whole[:length] + bytes(0x400))
+    assert Seeds().read(path) is None

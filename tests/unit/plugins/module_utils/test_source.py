@@ -79,3 +79,22 @@ def test_checksum(text: str, parsed: tuple[str, str]) -> None:
 def test_malformed_checksum(text: str) -> None:
     with pytest.raises(ValueError, match="is not ALGORITHM:DIGEST"):
         parse_checksum(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"format": "raw"}',
+        '{"virtual-size": 1}',
+        '{"format": "raw", "virtual-size": "1"}',
+        "[" * 9999,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_qemu_img_never_says_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        source_from_info("/x", text)

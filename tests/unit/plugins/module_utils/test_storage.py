@@ -18,13 +18,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _image_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Source
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at, noted
 
 OWNER = (os.getuid(), os.getgid())
 GIB = 1 << 30
@@ -173,6 +173,25 @@ def test_an_image_is_made_as_vdsm_wants_it(host: Host, image_format: str, preall
     assert lease.read_bytes() == record.ljust(MIB, b"\0")
     assert lease.stat().st_blocks * 512 >= MIB
     assert [path.name for path in host.images.iterdir()] == [volume.image_uuid]
+
+
+@pytest.mark.parametrize("image_format", ["qcow2", "raw"])
+def test_an_image_is_on_disk_before_it_gets_its_name(
+    host: Host, image_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, place, volume = host.storage, host.place, host.volume("web", image_format)
+    calls = noted(monkeypatch)
+    storage.create(place, volume)
+    # its data, .meta and .lease, and their names; then its own
+    assert calls == ["fsync file"] * 3 + ["fsync directory", "rename", "fsync directory"]
+
+
+def test_an_image_is_padded_whatever_its_source_left(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x" * 5000)
+    volume = host.volume()
+    host.storage.create(host.place, volume, Source(str(tmp_path / "source"), "raw", GIB))
+    found = host.storage.require_image("vmstore", "web")
+    assert (found.length_bytes > 5000, found.length_bytes % 4096) == (True, 0)
 
 
 @pytest.mark.parametrize(("version", "qcow2_version"), [(3, 2), (4, 3)])
@@ -352,6 +371,15 @@ def test_what_is_no_image_is_passed_over_and_a_bad_one_does_not_hide_the_others(
     listing = host.storage.listing(host.place)
     assert listing.names == ["web"]
     assert "v.meta: there is no" in listing.faults[uuid]
+
+
+def test_a_description_nested_too_deep_does_not_hide_the_others(host: Host) -> None:
+    bad = host.create("bad")
+    host.create("web")
+    meta = host.images / bad.image_uuid / f"{bad.uuid}.meta"
+    meta.write_text(meta.read_text().replace(bad.description, "[" * 3500))
+    assert host.storage.listing(host.place).names == ["web"]
+    assert host.storage.listing(host.place).images[bad.image_uuid].name == ""
 
 
 def test_two_disks_of_a_name_are_told_apart_by_uuid(host: Host) -> None:

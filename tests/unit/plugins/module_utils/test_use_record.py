@@ -51,6 +51,11 @@ def test_what_no_host_of_ours_wrote_is_refused(text: str, words: str) -> None:
         UseRecord.from_text(text)
 
 
+def test_what_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="nested too deep"):
+        UseRecord.from_text("[" * 9999)
+
+
 def test_what_a_later_release_adds_is_no_fault() -> None:
     text = json.dumps({**json.loads(WEB.to_text()), "more": 1})
     assert UseRecord.from_text(text) == WEB

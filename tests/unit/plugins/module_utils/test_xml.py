@@ -108,6 +108,11 @@ def test_clone_shares_nothing() -> None:
     assert root[0].text == "x"
 
 
+def test_clone_keeps_names_of_any_script() -> None:
+    text = '<metadata>\n  <größe ä="1"/>\n</metadata>\n'
+    assert _xml.to_text(_xml.clone(_xml.parse(text))) == text
+
+
 def test_clone_of_a_child_is_the_child_alone() -> None:
     root = _xml.parse("<brick>h:/path<name>n</name>and more</brick>")
     assert _xml.to_text(_xml.clone(root[0])) == "<name>n</name>\n"
