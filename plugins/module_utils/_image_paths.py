@@ -9,7 +9,6 @@ Any gluster mount will do, be it of a storage domain or not.
 
 from __future__ import annotations
 
-import json
 import contextlib
 import os
 import posixpath
@@ -127,7 +126,7 @@ class ImagePaths:
             )
         if done.returncode != 0:
             raise StorageError(f"cannot look at image {path}: {done.words}")
-        return all(part["zero"] or not part["data"] for part in json.loads(done.stdout))
+        return all(part.get("zero") or not part.get("data") for part in _json.rows(_json.parse(done.stdout)))
 
     def require_apart(self, source: BothWays, copy: BothWays) -> None:
         """Raises `StorageError` where a copy would be written over what it is copied from, whatever it is called."""
