@@ -29,6 +29,14 @@ SYSTEM_PYTHONS: t.Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
 MAX_WAITING: t.Final = 64
 
 
+class Module(AnsibleModule):  # type: ignore[misc]
+    """Hides secrets also where they stand as Python writes them: those of suboptions in the host's log, with `\\n`."""
+
+    def _log_invocation(self) -> None:
+        self.no_log_values |= {repr(value)[1:-1] for value in self.no_log_values}
+        super()._log_invocation()
+
+
 def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:
     """Go on under the system's Python where it alone has the libraries, else fail with the packages to install."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
@@ -61,7 +69,7 @@ def run(
 
     The result holds the thing under the key `one`, or a list of things under `many` when `make_items` gives a list.
     """
-    module = AnsibleModule(argument_spec=dict(argument_spec), supports_check_mode=True, **rules)
+    module = Module(argument_spec=dict(argument_spec), supports_check_mode=True, **rules)
     require_libraries(module, libraries)
     try:
         made = make_items(module.params)

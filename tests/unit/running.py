@@ -20,11 +20,15 @@ from ansible.module_utils.common import warnings
 
 
 def run_module(
-    main: t.Callable[[], object], params: t.Mapping[str, t.Any] | None = None, *, check_mode: bool = False
+    main: t.Callable[[], object],
+    params: t.Mapping[str, t.Any] | None = None,
+    *,
+    check_mode: bool = False,
+    logs: bool = False,
 ) -> dict[str, t.Any]:
     """What the module told Ansible; `exit_status` is that of its process."""
     # with _ansible_no_log nothing goes to the machine's log
-    settings = {"_ansible_check_mode": check_mode, "_ansible_diff": True, "_ansible_no_log": True}
+    settings = {"_ansible_check_mode": check_mode, "_ansible_diff": True, "_ansible_no_log": not logs}
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**(params or {}), **settings}}).encode()
     printed = io.StringIO()
     with contextlib.ExitStack() as stack:

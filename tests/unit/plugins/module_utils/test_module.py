@@ -106,6 +106,22 @@ def all_of(name: str) -> list[str]:
     return [f"walk to {name}", f"switch {name} on", f"leave {name}"]
 
 
+@pytest.mark.parametrize("secret", ["#cloud-config\npassword: hunter2\n", "\"hunter2'"])
+def test_secret_of_a_suboption_is_not_in_the_hosts_log(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """Ansible writes suboptions there as Python does, and looks for the secret as it is."""
+    logged: list[str] = []
+    monkeypatch.setattr(_module.AnsibleModule, "log", lambda _self, msg, **more: logged.append(f"{msg} {more}"))
+    lamp = {**LAMP, "key": {"type": "str", "no_log": True}}
+    spec = {**lamp, "lamps": {"type": "list", "elements": "dict", "options": lamp}}
+    run_module(
+        lambda: _module.run(House().items, spec, one="lamp", many="lamps"),
+        {"lamps": [{"name": "a", "key": secret}]},
+        logs=True,
+    )
+    assert "Invoked with" in logged[0]
+    assert "hunter2" not in str(logged)
+
+
 # --- one thing ------------------------------------------------------------------------------------------------------
 
 
