@@ -39,10 +39,13 @@ class Seeds:
     """Raises `MissingLibraryError` where a seed has to be read or written without the library."""
 
     def read(self, path: str) -> dict[str, str] | None:
-        """The files of a seed; `None` where there is none, or no seed of ours."""
+        """The files of a seed, none of one that anybody may read; `None` where there is none, or no seed of ours."""
         folder, name = os.path.split(path)
-        with contextlib.suppress(FileNotFoundError), Directory.open(folder) as directory:
-            return _files_in(directory.read(name, LIMIT_BYTES))
+        doing = explained(f"read cloud-init's seed {path}")
+        with doing, contextlib.suppress(FileNotFoundError), Directory.open(folder) as directory:
+            files = _files_in(directory.read(name, LIMIT_BYTES))
+            modes = (os.fstat(directory.descriptor).st_mode, directory.statuses()[name].st_mode)
+            return files if files is None or not any(mode & 0o007 for mode in modes) else {}
         return None
 
     def write(self, path: str, files: t.Mapping[str, str]) -> None:
@@ -56,6 +59,8 @@ class Seeds:
                 with contextlib.suppress(FileExistsError):
                     above.make(own, FOLDER_MODE, (uid, GROUP)).close()
                 with above.child(own) as directory:
+                    os.fchown(directory.descriptor, uid, GROUP)
+                    os.fchmod(directory.descriptor, FOLDER_MODE)
                     directory.replace(name, data, MODE, (uid, GROUP))
 
     def remove(self, path: str) -> None:

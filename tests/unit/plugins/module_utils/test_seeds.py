@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _seeds
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 
 FILES = {"user-data": "#cloud-config\nü: <&>\n", "meta-data": "instance-id: a\n"}
@@ -66,3 +68,34 @@ def test_a_seed_that_is_cut_off_is_none(path: str, length: int) -> None:
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[:length] + bytes(0x400))
     assert Seeds().read(path) is None
+
+
+@pytest.mark.parametrize("opened", ["file", "folder"])
+def test_seed_that_anybody_may_read_is_made_anew(path: str, opened: str) -> None:
+    Seeds().write(path, FILES)
+    place = Path(path) if opened == "file" else Path(path).parent
+    place.chmod(0o777)
+    assert Seeds().read(path) == {}
+    Seeds().write(path, FILES)
+    assert Seeds().read(path) == FILES
+    assert not stat.S_IMODE(place.stat().st_mode) & 0o007
+
+
+@pytest.mark.parametrize("kind", ["link", "folder link", "pipe", "directory"])
+def test_what_stands_in_the_place_of_a_seed_is_named(path: str, kind: str, tmp_path: Path) -> None:
+    """And nothing is written where a link leads to."""
+    folder, other = Path(path).parent, tmp_path / "other"
+    other.mkdir()
+    if kind == "folder link":
+        folder.symlink_to(other)
+    else:
+        folder.mkdir()
+    {
+        "link": lambda: Path(path).symlink_to(other / "x"),
+        "folder link": lambda: None,
+        "pipe": lambda: os.mkfifo(path),
+        "directory": lambda: Path(path).mkdir(),
+    }[kind]()
+    with pytest.raises(GfapiError, match=f"cannot read cloud-init's seed {path}"):
+        Seeds().read(path)
+    assert list(other.iterdir()) == []
