@@ -115,6 +115,9 @@ def write_into(element: _xml.Element, domain: Domain) -> None:
     if domain.boot and element.find("devices/*/boot") is not None:
         raise ValueError(f"domain {domain.name} has a boot order of its devices; take it out, or leave boot out")
     _require_same_bus(element, current, domain)
+    if domain.iothreads == 0 and not current.iothreads:
+        # none is a missing element to libvirt
+        domain = replace(domain, iothreads=None)
     _xml.write_fields(FIELDS, element, vars(domain))
     for serial in element.iterfind("devices/serial"):
         serial.set("type", serial.get("type", "pty"))

@@ -257,6 +257,7 @@ def _guest_views(disks: t.Iterable[Disk] | None) -> list[tuple[object, ...]]:
     views = [
         (
             disk.target, disk.bus, disk.format, disk.cache, disk.discard, disk.queues, disk.iothread, disk.boot_order,
+            disk.serial,
             replace(disk.source, hosts=()),
         )
         for disk in disks or ()

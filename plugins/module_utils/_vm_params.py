@@ -17,6 +17,11 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_size
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import SEEDS
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_values import (
+    IOTUNE_LIMIT,
+    require_domain_name,
+    require_values,
+)
 
 Params = t.Mapping[str, t.Any]
 
@@ -64,8 +69,6 @@ class Desired:
 def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk:
     """One entry of `disks`, its image looked up."""
     target = entry["target"] or ""
-    if target and not re.fullmatch(r"[a-z]{3,8}", target):
-        raise ValueError(f"target {target!r} is not a target, as in vda")
     is_drive = entry["device"] == "cdrom"
     place = entry["storage_domain"] or storage_domain
     where = entry["name"] or entry["uri"] or entry["file"]
@@ -79,8 +82,6 @@ def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk
     common["iotune"] = None if entry["iotune"] is None else iotune_from(entry["iotune"], where)
     if is_drive:
         return _drive_from(entry, images, place, common)
-    if entry["iothread"] and entry["bus"] not in (None, "virtio"):
-        raise ValueError(f"disk {where}: only a disk on the virtio bus has an iothread of its own; leave iothread out")
     modes = {"cache": entry["cache"], "discard": entry["discard"]}
     if entry["name"]:
         image = images.find(place or "", where)
@@ -119,8 +120,8 @@ def iotune_from(limits: Params, disk: str) -> tuple[tuple[str, int], ...]:
             )
         is_size = "bytes" in name and not name.endswith("length")
         number = parse_size(str(value)) if is_size else int(value) if str(value).isdigit() else -1
-        if number < 0:
-            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number")
+        if not 0 <= number <= IOTUNE_LIMIT:
+            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number up to {IOTUNE_LIMIT}")
         if number:
             found.append((name, number))
     return tuple(sorted(found))
@@ -134,8 +135,6 @@ def interface_from(entry: Params) -> Interface:
         raise ValueError(f"interface of type {entry['type']} {need}")
     if entry["mode"] and entry["type"] != "direct":
         raise ValueError(f"interface of type {entry['type']} has no mode; only a direct one has")
-    if entry["mac"] and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", entry["mac"]):
-        raise ValueError(f"interface: mac {entry['mac']!r} is not a MAC address, as in 52:54:00:12:34:56")
     names = ("type", "source", "mac", "model", "mode", "queues", "boot_order")
     mode = "bridge" if entry["type"] == "direct" else None
     return Interface(**{**{key: entry[key] for key in names}, "mode": entry["mode"] or mode})
@@ -166,6 +165,8 @@ def _memory(vm: Params, key: str) -> int | None:
 
 def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desired:
     """One domain's parameters in normal form."""
+    require_domain_name(vm["name"])
+    require_values(vm)
     for key in ("vcpus", "vcpus_max"):
         if vm[key] is not None and vm[key] < 1:
             raise ValueError(f"domain {vm['name']}: {key} {vm[key]} is less than 1")
@@ -185,7 +186,7 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         "cpu_model", "scsi_queues", "serial_log", "rng", "guest_agent", "tpm", "watchdog", "balloon",
     )  # fmt: skip
     domain = Domain(
-        name=require_domain_name(vm["name"]),
+        name=vm["name"],
         type=None if vm["virt_type"] == "auto" else vm["virt_type"],
         memory_kib=_memory(vm, "memory"),
         memory_max_kib=_memory(vm, "memory_max"),
@@ -278,13 +279,6 @@ def require_pattern(text: str) -> str:
     except re.error as exc:
         raise ValueError(f"wait_for: console {text!r} is not a regular expression: {exc}") from None
     return text
-
-
-def require_domain_name(name: str) -> str:
-    """The name, if libvirt can hold it: no slash, no newline, not blank."""
-    if not name or "/" in name or not name.isprintable() or name != name.strip():
-        raise ValueError(f"domain name {name!r} must be printable, without slashes and blanks at its ends")
-    return name
 
 
 def require_no_files(vms: t.Iterable[Params], uri: str) -> None:

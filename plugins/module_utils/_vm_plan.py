@@ -40,9 +40,14 @@ def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain
         has = _domain.from_element(current.inactive).drives if current else ()
         wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, has or (), taken=taken, own=own))
     if current:
-        return _domain.edited(current.inactive, wanted)
-    arch = libvirt.host_architecture()
-    return _domain.new_element(_domain.with_defaults(wanted, arch=arch, has_kvm=libvirt.has_kvm(arch)))
+        made = _domain.edited(current.inactive, wanted)
+    else:
+        arch = libvirt.host_architecture()
+        made = _domain.new_element(_domain.with_defaults(wanted, arch=arch, has_kvm=libvirt.has_kvm(arch)))
+    if wanted.boot == () and made.find("devices/*/boot") is None:
+        # what libvirt puts there where nothing says what to boot from
+        made = _domain.edited(made, Domain(wanted.name, boot=("hd",)))
+    return made
 
 
 def overridden(element: _xml.Element, desired: Desired) -> _xml.Element:
@@ -70,17 +75,27 @@ def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
     return [Action(f"{word} cloud-init's seed of domain {name}", lambda: seeds.write(seed.path, seed.files))]
 
 
-def unseed_actions(seeds: Seeds, current: DomainRecord) -> list[Action]:
-    """What takes away the seeds of a domain that goes."""
-    paths = [drive.source.file or "" for drive in _domain.from_element(current.inactive).drives or ()]
+def unseed_actions(libvirt: Libvirt, seeds: Seeds, current: DomainRecord) -> list[Action]:
+    """What takes away the seeds of a domain that goes, but for those that another one has, as a copy of it does."""
+    paths = list(filter(is_seed, media(current)))
+    if paths:
+        others = {path for record in libvirt.domains() if record.uuid != current.uuid for path in media(record)}
+        paths = [path for path in paths if path not in others]
     return [
         Action(
             f"remove cloud-init's seed of domain {current.name}",
             functools.partial(seeds.remove, path),
             waits=current.is_active,
         )
-        for path in filter(is_seed, paths)
+        for path in paths
     ]
+
+
+def media(record: DomainRecord) -> list[str]:
+    """What a domain has in its CD-ROM drives, now and at the next start."""
+    seen = [element for element in (record.inactive, record.live) if element is not None]
+    found = [drive.source.file or "" for element in seen for drive in _domain.from_element(element).drives or ()]
+    return list(dict.fromkeys(found))
 
 
 def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds) -> Plan:
@@ -96,7 +111,7 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
     if desired.delete_disks:
         actions += uses.disks.deletions(current)
     if current.persistent:
-        actions += [] if libvirt.is_remote else unseed_actions(seeds, current)
+        actions += [] if libvirt.is_remote else unseed_actions(libvirt, seeds, current)
         actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
     return Plan(shown(current.inactive, current.state), "", tuple(actions))
 

@@ -129,9 +129,9 @@ DISKS = st.lists(
             optional={
                 "bus": st.sampled_from(["virtio", "scsi", "sata"]),
                 "iotune": st.sampled_from([{}, {"total_iops_sec": 100}, {"read_bytes_sec": "1MiB"}]),
-                "queues": st.just(2),
             },
         ),
+        st.fixed_dictionaries({"name": st.sampled_from("abc"), "bus": st.just("virtio"), "queues": st.just(2)}),
         st.fixed_dictionaries({"file": st.just("/images/x"), "format": st.just("raw")}),
         st.fixed_dictionaries({"uri": st.just("gluster://h/v/p"), "format": st.just("qcow2")}),
         st.fixed_dictionaries(
@@ -169,7 +169,7 @@ DESIRED = st.fixed_dictionaries(
         "firmware": st.sampled_from(["bios", "uefi"]),
         "kernel": st.just("/boot/vmlinuz"),
         "cmdline": st.sampled_from(["console=ttyS0", "a=<&>\"'"]),
-        "boot": st.lists(st.sampled_from(["hd", "network", "cdrom"]), min_size=1, max_size=3, unique=True),
+        "boot": st.lists(st.sampled_from(["hd", "network", "cdrom"]), max_size=3, unique=True),
         "disks": DISKS,
         "scsi_queues": st.integers(1, 3),
         "interfaces": INTERFACES,
@@ -490,12 +490,77 @@ def test_kvm_is_taken_for_a_new_vm_where_it_is_offered() -> None:
         ({"memory": "1GiB", "vcpus": 0}, "less than 1"),
         ({"memory": "1GiB", "interfaces": [{"type": "user", "mac": "zz"}]}, "not a MAC address"),
         ({"memory": "1GiB", "disks": [{"name": "a", "target": "../x"}]}, "not a target"),
+        # of these libvirt's schema says "Extra element devices in interleave", or keeps another value
+        ({"memory": "1GiB", "name": ".."}, "'..' must be"),
+        ({"memory": "1GiB", "name": "n" * 241}, "more than 240 bytes"),
+        ({"memory": "1GiB", "title": "a\nb"}, r"title 'a\\nb' is not one line"),
+        ({"memory": "1GiB", "description": "a\r\nb"}, "take the carriage returns out"),
+        ({"memory": "1GiB", "machine": ""}, "machine '' is not a machine type"),
+        ({"memory": "1GiB", "kernel": "vmlinuz"}, "kernel 'vmlinuz' is not an absolute path"),
+        ({"memory": "1GiB", "disks": [{"name": "a", "target": "zza"}]}, "'zza' is not a target"),
+        ({"memory": "1GiB", "disks": [{"name": "a", "serial": "a/b"}]}, "disk a: serial 'a/b' is not a serial"),
+        ({"memory": "1GiB", "disks": [{"name": "a", "queues": 0}]}, "disk a: queues 0 is less than 1"),
+        (
+            {"memory": "1GiB", "disks": [{"name": "a", "bus": "sata", "queues": 2}]},
+            "queues is for a disk on the virtio",
+        ),
+        ({"memory": "1GiB", "disks": [{"device": "cdrom", "bus": "virtio"}]}, "is on no virtio bus"),
+        (
+            {"memory": "1GiB", "disks": [{"name": "a", "iotune": {"total_iops_sec": 1, "read_iops_sec": 1}}]},
+            "total_iops_sec, and iops_sec of reads or writes",
+        ),
+        ({"memory": "1GiB", "disks": [{"name": "a", "iotune": {"total_iops_sec": 10**16}}]}, "is not a number up to"),
+        (
+            {"memory": "1GiB", "disks": [{"name": "a", "boot_order": 1}, {"name": "b", "boot_order": 1}]},
+            "boot_order 1 is given to two devices",
+        ),
+        ({"memory": "1GiB", "interfaces": [{"source": "a\nb"}]}, "is not a name on one line"),
+        ({"memory": "1GiB", "interfaces": [{"type": "user", "mac": "01:00:00:00:00:01"}]}, "not a MAC address of one"),
+        (
+            {"memory": "1GiB", "interfaces": [{"type": "user", "mac": f"52:54:00:00:00:0{end}"} for end in "aA"]},
+            "mac 52:54:00:00:00:0a is given to two interfaces",
+        ),
+        ({"memory": "1GiB", "graphics": [{"listen": ""}]}, "listen '' is not an address"),
+        ({"memory": "1GiB", "xml_overrides": [{"path": "clock/@x", "value": "a\nb"}]}, "clock/@x: value"),
     ],
 )
 def test_bad_input_is_refused(libvirt: FakeLibvirt, values: dict[str, t.Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         items(libvirt, vm(**values))
     assert libvirt.records == {}
+
+
+def test_refused_password_is_not_said(libvirt: FakeLibvirt) -> None:
+    with pytest.raises(ValueError, match="vnc display: its password holds") as caught:
+        items(libvirt, vm(memory="1GiB", graphics=[{"password": "hunt\x01"}]))
+    assert "hunt" not in str(caught.value)
+
+
+def test_no_boot_order_of_a_vm_is_the_one_that_libvirt_takes(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB)))
+    assert planned(libvirt, boot=[]) == []
+    orders = [{"name": "root", "boot_order": 1}, {"name": "data", "bus": "scsi"}]
+    assert planned(libvirt, boot=[], disks=orders) == ["change boot, disks of domain web"]
+
+
+def test_no_iothreads_are_none(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, iothreads=0)))
+    assert libvirt.records["web"].inactive.find("iothreads") is None
+
+
+def test_other_serial_takes_a_restart(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    disks = [{"name": "root", "serial": "other"}, {"name": "data", "bus": "scsi"}]
+    (result,) = carry_out(items(libvirt, vm(disks=disks)))
+    assert result["restart_required"] == ["disks: takes effect at the next start"]
+
+
+def test_seed_that_a_copy_of_the_vm_has_too_stays(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, cloud_init=CLOUD)))
+    copy = _xml.clone(libvirt.records["web"].inactive)
+    copy.find("name").text, copy.find("uuid").text = "copy", "00000000-0000-4000-8000-000000000001"  # type: ignore[union-attr]
+    libvirt.define(copy)
+    assert items(libvirt, vm(name="copy", state="absent"))[0].plan.summaries == ["undefine domain copy"]
 
 
 def test_two_vms_never_start_on_one_image(libvirt: FakeLibvirt) -> None:
