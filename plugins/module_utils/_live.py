@@ -215,6 +215,31 @@ def device_like(domain: _xml.Element, element: _xml.Element) -> _xml.Element | N
     return next((node for node in nodes if _identity(node) == _identity(element)), None)
 
 
+def with_addresses(configured: _xml.Element, live: _xml.Element) -> _xml.Element:
+    """A new configuration whose devices without an address have that of the running domain, where it is free."""
+    copied = _xml.clone(configured)
+    for element in copied.iterfind("devices/*"):
+        there = device_like(live, element) if element.tag in ("disk", "interface") else None
+        if there is not None and element.find("address") is None:
+            take_address(element, there, copied)
+    return copied
+
+
+def take_address(element: _xml.Element, placed: _xml.Element, configured: _xml.Element) -> None:
+    """Give a device the address that it has in the running domain, unless the configuration has it elsewhere."""
+    found = placed.find("address")
+    if found is None or _bus(element) != _bus(placed):
+        return
+    for old in element.findall("address"):
+        element.remove(old)
+    if found.items() not in [one.items() for one in configured.iterfind(".//address")]:
+        element.append(_xml.clone(found))
+
+
+def _bus(element: _xml.Element) -> str:
+    return _disk.from_element(element).bus or "" if element.tag == "disk" else ""
+
+
 def _identity(element: _xml.Element) -> str:
     if element.tag == "disk":
         return _disk.from_element(element).target

@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _attachment, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import POLL_S, Libvirt, asking, flag, unplug
-from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, device_like
+from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, device_like, take_address
 
 #: how long a guest may take to give memory back, or to take it; one without a driver never does
 BALLOON_TIMEOUT_S: t.Final = 5
@@ -58,13 +58,8 @@ class RunningDomain:
         for device in _attachment.devices_for(plain, _live(domain)):
             domain.attachDeviceFlags(_xml.to_text(device), flag("AFFECT_LIVE"))
         configured, placed = device_like(after, element), device_like(_live(domain), element)
-        found = None if placed is None else placed.find("address")
-        if configured is None or found is None:
-            return
-        for old in configured.findall("address"):
-            configured.remove(old)
-        if found.items() not in [one.items() for one in after.iterfind(".//address")]:
-            configured.append(_xml.clone(found))
+        if configured is not None and placed is not None:
+            take_address(configured, placed, after)
 
     def _balloon(self, domain: t.Any, memory_kib: int) -> None:
         domain.setMemoryFlags(memory_kib, flag("AFFECT_LIVE"))

@@ -16,7 +16,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, applied, live_changes, pending_fields
+from ansible_collections.gfapi.virt.plugins.module_utils._live import (
+    Change,
+    applied,
+    live_changes,
+    pending_fields,
+    with_addresses,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._power import require_resumable
 from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
@@ -127,6 +133,12 @@ def plan_vm(
 ) -> Plan:
     """The plan for one domain; `there` is the host that it goes to in the end."""
     name, after = desired.domain.name, conversion.after
+    live = current.live if current else None
+
+    def define() -> None:
+        # of a device that the running domain has from a run that was killed before this
+        libvirt.define(after if live is None else with_addresses(after, live))
+
     changes = changes_for(current, desired, after)
     gains = [change for change in changes if change.kind == "attach"]
     actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after, uses)]
@@ -142,7 +154,7 @@ def plan_vm(
         if fields and not conversion.carries:
             undo = restoring(libvirt, current, lambda: uses.start(name, (current.inactive,)))
             words = f"change {', '.join(fields)} of domain {name}"
-            actions.append(Action(words, lambda: libvirt.define(after), undo=undo if conversion.targets else None))
+            actions.append(Action(words, define, undo=undo if conversion.targets else None))
     autostart = bool(current and current.autostart)
     if desired.autostart not in (None, autostart):
         word = "enable" if desired.autostart else "disable"

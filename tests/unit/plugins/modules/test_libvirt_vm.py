@@ -369,6 +369,22 @@ def test_device_has_the_same_address_in_both_configurations(libvirt: FakeLibvirt
     assert found[0].get("bus") == found[1].get("bus") == "0x40"  # type: ignore[union-attr]
 
 
+def test_devices_that_a_killed_run_attached_have_the_same_addresses_in_both(libvirt: FakeLibvirt) -> None:
+    wanted = {**WEB, "disks": [*WEB["disks"], {"name": "more"}], "interfaces": [*WEB["interfaces"], {"type": "user"}]}  # type: ignore[misc]
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    attach_disk, attach_interface, _change = items(libvirt, vm(**wanted))[0].plan.actions
+    attach_disk.run()
+    attach_interface.run()
+    carry_out(items(libvirt, vm(**wanted)))
+    record = libvirt.records["web"]
+    assert record.live is not None
+    for path in ("devices/disk[@device='disk']", "devices/interface"):
+        both = [
+            [dict(node.items()) for node in one.iterfind(f"{path}/address")] for one in (record.live, record.inactive)
+        ]
+        assert both[0][-1:] == both[1][-1:] != []
+
+
 def test_machine_without_a_free_slot_gets_its_disk_at_the_next_start(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, vm(**WEB, state="running")))
     live = t.cast("t.Any", libvirt.records["web"].live)
