@@ -8,6 +8,7 @@ run that was killed and done again ends in the very definition that one makes wh
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import os
 import re
@@ -165,14 +166,11 @@ class Scene(images.Scene):
             run_module(Operation(f"{operation.name}'s start", "libvirt_vm", start.params, None, None))
             kept.mkdir(parents=True)
             (kept / "vm.xml").write_text(command("virsh", "dumpxml", "--inactive", VM))
-            command("cp", "--archive", *filter(Path.exists, (USERS, SEEDS)), kept)
+            for folder in filter(Path.exists, (USERS, SEEDS)):
+                command("cp", "--archive", folder, kept)
             return
-        command(
-            "cp",
-            "--archive",
-            *(kept / folder.name for folder in (USERS, SEEDS) if (kept / folder.name).exists()),
-            POINT,
-        )
+        for folder in kept.glob(".gfapi-*"):
+            command("cp", "--archive", folder, POINT)
         command("virsh", "define", kept / "vm.xml")
         if start.params.get("autostart"):
             command("virsh", "autostart", VM)
@@ -210,8 +208,8 @@ class Scene(images.Scene):
         definition = self._definition(names)
         first = self.ends.setdefault(operation.name, definition)
         if definition != first:
-            lines = {*definition.splitlines()} ^ {*first.splitlines()}
-            faults.append(f"its definition is not what it is without a kill: {sorted(map(str.strip, lines))}")
+            differing = difflib.unified_diff(first.splitlines(), definition.splitlines(), "not killed", "killed", n=1)
+            faults += ["its definition is another one after a kill:", *differing]
         return faults
 
     def _names(self) -> dict[str, str]:
