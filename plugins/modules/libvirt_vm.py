@@ -449,6 +449,8 @@ options:
         restart:
           description:
             - Whether a running domain is shut down and started for what it cannot get otherwise.
+            - With O(state=running), the next run starts a domain that a run which was killed between the two has left
+              shut off.
           type: str
           choices: [never, if_required]
           default: never

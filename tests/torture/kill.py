@@ -19,10 +19,11 @@ import domains
 import images
 import live
 import machines
+import options
 import tracing
 from host import POINT, Operation, Scene, TortureError, run_module, say, traced
 
-SCENES: t.Final[tuple[type[Scene], ...]] = (domains.Scene, images.Scene, live.Scene, machines.Scene)
+SCENES: t.Final[tuple[type[Scene], ...]] = (domains.Scene, images.Scene, live.Scene, machines.Scene, options.Scene)
 #: what a client that was killed has sent may reach the bricks a moment later
 SETTLED_S: t.Final = 5
 #: a program that does its work whether or not the run lives: the run waits for it, at each of its calls alike

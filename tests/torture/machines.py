@@ -129,7 +129,7 @@ class Scene(images.Scene):
     calls: t.ClassVar[frozenset[str]] = frozenset(
         (
             *("rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "link", "linkat"),
-            *("ftruncate", "fchown", "fchmod", "fsetxattr", "libvirt"),
+            *("ftruncate", "fallocate", "fchown", "fchmod", "fsetxattr", "libvirt"),
         )
     )
 
@@ -191,11 +191,11 @@ class Scene(images.Scene):
         faults = [f"{path} is left" for path in left_on_host()]
         faults += self._image_faults(operation, is_end=True) + self._disk_faults()
         faults += note_faults(self._names()) + seed_faults(self._names())
-        vms = command("virsh", "list", "--all", "--name").split()
+        there = vms("--all")
         if end.machine is None:
-            return faults + ([f"there is VM {', '.join(vms)}"] if vms or AUTOSTART.is_symlink() else [])
-        if vms != [VM]:
-            return [*faults, f"there is VM {', '.join(vms) or 'none'}"]
+            return faults + ([f"there is VM {', '.join(there)}"] if there or AUTOSTART.is_symlink() else [])
+        if there != [VM]:
+            return [*faults, f"there is VM {', '.join(there) or 'none'}"]
         state = command("virsh", "domstate", VM).strip().replace(" ", "_")
         faults += [] if state == end.machine.state else [f"{VM} is {state}"]
         if AUTOSTART.is_symlink() != bool(end.machine.params.get("autostart")):
@@ -266,7 +266,7 @@ class Scene(images.Scene):
 
     def _disk_faults(self) -> list[str]:
         """QEMU has what libvirt says, and no image is another VM's too."""
-        if VM not in command("virsh", "list", "--name").split():
+        if VM not in vms():
             return []
         says, has = sorted(disks_of().values()), qemu_disks()
         faults = [] if says == has else [f"libvirt has {VM} on {says}, and QEMU on {has}"]
@@ -279,12 +279,17 @@ def key_of(path: str) -> str:
     return found[-2] if len(found) > 1 else os.path.basename(path)
 
 
+def vms(*flags: str) -> list[str]:
+    """Those of ours: the host may have others."""
+    return [name for name in command("virsh", "list", "--name", *flags).split() if name.startswith(VM)]
+
+
 def forget_vm() -> None:
     """No VM; whatever was begun for it is over."""
-    if VM in command("virsh", "list", "--name").split():
+    if VM in vms():
         with contextlib.suppress(TortureError):
             command("virsh", "destroy", VM)
-    if VM in command("virsh", "list", "--all", "--name").split():
+    if VM in vms("--all"):
         command("virsh", "undefine", VM)
 
 
@@ -310,8 +315,8 @@ def qemu_disks() -> list[str]:
 def uses_of_vms() -> dict[str, set[str]]:
     """VM → the images of the storage domain that it names, running or not, by uuid."""
     found: dict[str, set[str]] = {}
-    running = command("virsh", "list", "--name").split()
-    for name in command("virsh", "list", "--all", "--name").split():
+    running = vms()
+    for name in vms("--all"):
         uuid = command("virsh", "domuuid", name).strip()
         keys = {*disks_of("--inactive").values(), *(disks_of().values() if name in running else ())}
         found[uuid] = {key for key in keys if UUID.fullmatch(key)}
@@ -343,7 +348,7 @@ def seed_faults(names: t.Mapping[str, str]) -> list[str]:
     """Seeds are there for VMs that name them, and none else."""
     found = {path.name for path in SEEDS.glob("*")} | {path.name for path in SEEDS.glob(".*")}
     wanted = set()
-    if VM in command("virsh", "list", "--all", "--name").split():
+    if VM in vms("--all"):
         root = ElementTree.fromstring(command("virsh", "dumpxml", "--inactive", VM))
         files = [node.get("file", "") for node in root.iterfind("devices/disk[@device='cdrom']/source")]
         wanted = {os.path.basename(path) for path in files}

@@ -15,16 +15,16 @@ from conftest import NAME
 #: each so manieth point, and of every operation one at least; those of a running VM take half a minute a point
 EVERY = 20
 #: one of them each day
-OF_VMS = (
+DAILY = (
     *("vm-define", "vm-change-live", "vm-detach-live", "vm-change-off", "vm-restart", "vm-shut-off", "vm-absent"),
-    *("vm-absent-with-disks", "vm-to-gfapi", "vm-block-copy"),
+    *("vm-absent-with-disks", "vm-to-gfapi", "vm-block-copy", "options-set"),
 )
 OPERATIONS = (
     *("active", "upgrade", "attach", "detach", "maintenance", "absent", "absent-unmounted"),
     *("create-qcow2", "create-raw", "fill", "clone", "clone-backing", "grow-qcow2", "grow-raw", "describe", "export"),
     *("delete", "delete-clone", "snapshot-present", "snapshot-absent-top", "snapshot-absent-middle"),
     *("snapshot-absent-base", "snapshot-reverted", "snapshot-vm-present", "snapshot-vm-absent", "snapshot-vm-reverted"),
-    OF_VMS[datetime.date.today().toordinal() % len(OF_VMS)],
+    DAILY[datetime.date.today().toordinal() % len(DAILY)],
 )
 
 
