@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
@@ -26,6 +27,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import Li
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
 
 #: vdsm's group, which every image belongs to
 STORAGE_GID: t.Final = 36
@@ -66,12 +68,14 @@ class BlockCopies:
         self._storage = storage
         self._paths = paths
 
-    def plan(self, domain: str, disk: Disk, source: BothWays, storage_domain: str, live: _xml.Element | None) -> Copy:
+    def plan(
+        self, libvirt: LibvirtJobs, current: DomainRecord, disk: Disk, source: BothWays, storage_domain: str
+    ) -> Copy:
         """The image that a disk is to be copied to, or that a killed run has begun with.
 
         Raises where there is another image of its name, or no space.
         """
-        place = self._storage.find(storage_domain)
+        place, domain = self._storage.find(storage_domain), current.name
         name = _conversion.copy_name(domain, disk.target)
         if not _may_open_images(domain):
             raise ValueError(
@@ -97,18 +101,28 @@ class BlockCopies:
         if found is None:
             self._storage.reserve(place, name, virtual_bytes if disk.format == "raw" else taken_bytes)
             return copy
-        if _conversion.is_copying(live, disk.target, file):
+        if _conversion.is_copying(current.live, disk.target, file):
             return replace(copy, begun=COPYING)
         alike = (volume.uuid, volume.format, volume.capacity_bytes)
         leaf = found.image.leaf
         is_alike = len(found.image.volumes) == 1 and (leaf.uuid, leaf.format, leaf.capacity_bytes) == alike
-        if is_alike and self._paths.is_empty(copy.image, disk.format):
+        is_free = is_alike and not self._is_used(libvirt, place, volume.image_uuid)
+        if is_free and self._paths.is_empty(copy.image, disk.format):
             return replace(copy, begun=MADE)
         raise ValueError(
             f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
-            f" {place.name} has a disk of that name, with something in it; if an interrupted copy left it, delete it"
-            " (gfapi.virt.gfapi_disk with state: absent); else convert the domain another way"
+            f" {place.name} has a disk of that name, with something in it or another user; if an"
+            " interrupted copy left it, delete it (gfapi.virt.gfapi_disk with state: absent); else convert the domain another way"
         )
+
+    def _is_used(self, libvirt: LibvirtJobs, place: MountedStorageDomain, image_uuid: str) -> bool:
+        """Whether a VM names an image, here or on another host."""
+        for record in libvirt.domains():
+            for configuration in (record.live, record.saved, record.inactive):
+                if any(image_uuid in images for images in images_in(configuration).values()):
+                    return True
+        uses = self._storage.other_uses(place)
+        return bool(uses.faults or uses.of(image_uuid))
 
     def actions(
         self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy], access: str, after: _xml.Element

@@ -103,7 +103,7 @@ class Conversions:
             if desired.convert == BLOCK_COPY:
                 disks = (disk for disk in _conversion.to_convert(current.live, access) if disk.target in running)
                 copies = tuple(
-                    self._copies.plan(name, disk, running[disk.target], place, current.live) for disk in disks
+                    self._copies.plan(self._libvirt, current, disk, running[disk.target], place) for disk in disks
                 )
                 images = {copy.disk.target: copy.image.by(access) for copy in copies}
                 modelled, after = (_conversion.converted(one, images, access) for one in (modelled, after))
