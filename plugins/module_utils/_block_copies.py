@@ -112,7 +112,8 @@ class BlockCopies:
         raise ValueError(
             f"disk {disk.target} of domain {domain} would be copied into a new image {name}, but storage domain"
             f" {place.name} has a disk of that name, with something in it or another user; if an"
-            " interrupted copy left it, delete it (gfapi.virt.gfapi_disk with state: absent); else convert the domain another way"
+            " interrupted copy left it, delete it (gfapi.virt.gfapi_disk with state: absent); else"
+            " convert the domain another way"
         )
 
     def _is_used(self, libvirt: LibvirtJobs, place: MountedStorageDomain, image_uuid: str) -> bool:

