@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that running disks are copied into: made anew, or gone on with after a kill."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
+from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeServers
+from ansible_collections.gfapi.virt.tests.unit.plugins.module_utils.test_vm_uses import Cluster, HostOf
+
+CREATE = "create disk web-vda of 4096 bytes (raw) in storage domain vms"
+COPY = "copy disk vda of domain web into disk web-vda"
+REST = ["have disk vda of domain web go on with image web-vda", "change disks of domain web"]
+
+
+class Paths:
+    """Images whose files are looked at."""
+
+    servers = FakeServers("gl2")
+
+    def sizes(self, _image: object, _format: str) -> tuple[int, int]:
+        return 4096, 4096
+
+    def is_empty(self, image: BothWays, _format: str) -> bool:
+        return not any(Path(image.paths[0]).read_bytes())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return Cluster(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def hv1(cluster: Cluster) -> HostOf:
+    cluster.hv1.run(disks=["a"], state="running")
+    return cluster.hv1
+
+
+def planned(hv1: HostOf) -> tuple[Copy, list[str]]:
+    """As a new run plans it."""
+    hv1.cluster.monkeypatch.setattr(use_records, "this_host", lambda: hv1.me)
+    copies = BlockCopies(hv1.cluster.storage(), t.cast("t.Any", Paths()))
+    record = hv1.libvirt.records["web"]
+    (disk,) = _domain.from_element(record.inactive).disks or ()
+    libvirt = t.cast("t.Any", hv1.libvirt)
+    copy = copies.plan(libvirt, record, disk, t.cast("t.Any", None), "vms")
+    actions = copies.actions(libvirt, "web", [copy], "gfapi", record.inactive)
+    return copy, [action.summary for action in actions]
+
+
+def made(hv1: HostOf) -> Path:
+    """As a run leaves the image that is killed after it made it; the image's file."""
+    storage = hv1.cluster.storage()
+    copy, summaries = planned(hv1)
+    assert summaries == [CREATE, COPY, *REST]
+    storage.create(copy.place, copy.volume)
+    return Path(copy.image.paths[0])
+
+
+def test_an_empty_image_that_a_killed_run_made_is_copied_into(hv1: HostOf) -> None:
+    made(hv1)
+    assert planned(hv1)[1] == [COPY, *REST]
+
+
+def test_a_copy_that_goes_on_is_waited_for(hv1: HostOf) -> None:
+    path = made(hv1)
+    path.write_bytes(b"x" * 4096)
+    mirror = _xml.element("mirror", {"job": "copy"}, _xml.element("source", {"file": str(path)}))
+    t.cast("t.Any", hv1.libvirt.records["web"].live).find("devices/disk").append(mirror)
+    assert planned(hv1)[1] == [f"go on copying{COPY.removeprefix('copy')}", *REST]
+
+
+@pytest.mark.parametrize("whose", ["data", "size", "vm"])
+def test_an_image_that_may_be_of_somebody_else_is_left_alone(hv1: HostOf, whose: str) -> None:
+    path = made(hv1)
+    if whose == "data":
+        path.write_bytes(b"x".ljust(4096, b"\0"))
+    elif whose == "size":
+        meta = path.with_name(f"{path.name}.meta")
+        meta.write_text(meta.read_text().replace("CAP=4096", "CAP=8192"))
+    else:
+        cluster = hv1.cluster
+        cluster.volumes["web-vda"] = replace(cluster.volumes["a"], image_uuid=path.parent.name)
+        cluster.hv2.run("db", disks=["web-vda"])
+    with pytest.raises(ValueError, match="has a disk of that name, with something in it or another user"):
+        planned(hv1)
