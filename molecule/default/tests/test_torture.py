@@ -14,10 +14,10 @@ from conftest import NAME
 
 #: each so manieth point, and of every operation one at least; those of a running VM take half a minute a point
 EVERY = 20
-#: one of them each day
+#: one of them each day; vm-block-copy takes minutes
 DAILY = (
     *("vm-define", "vm-change-live", "vm-detach-live", "vm-change-off", "vm-restart", "vm-shut-off", "vm-absent"),
-    *("vm-absent-with-disks", "vm-to-gfapi", "vm-block-copy", "options-set"),
+    *("vm-absent-with-disks", "vm-to-gfapi", "options-set"),
 )
 OPERATIONS = (
     *("active", "upgrade", "attach", "detach", "maintenance", "absent", "absent-unmounted"),
