@@ -116,3 +116,32 @@ def test_a_layer_whose_format_nobody_wrote_is_refused() -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", "[[]]", "null"])
 def test_a_chain_of_another_shape_has_no_layers(text: str) -> None:
     assert answered(text)._below("/mnt/top", "qcow2") == []
+
+
+#: as qemu-img 7.2 tells of a raw image whose first block is allocated, and of one with more
+MAP = '[{"start": 0, "length": %d, "depth": 0, "present": true, "zero": false, "data": true, "offset": 0}]'
+
+
+@pytest.mark.parametrize(
+    ("data", "told", "is_empty"),
+    [
+        (bytes(8192), MAP % 4096, True),
+        (b"x" + bytes(8191), MAP % 4096, False),
+        (bytes(8192), MAP % (2 << 20), False),
+        (bytes(8192), MAP.replace('true, "offset', 'false, "offset') % 8192, True),
+    ],
+    ids=["first block allocated", "something in it", "too much to read", "hole"],
+)
+def test_an_image_is_empty_when_nothing_was_written_into_it(
+    point: Path, data: bytes, told: str, is_empty: bool
+) -> None:
+    (point / "web.raw").write_bytes(data)
+
+    def run_program(argv: list[str], **options: t.Any) -> t.Any:
+        return run(["echo", told] if argv[0] == "qemu-img" else argv, **options)
+
+    mounts = Mounts(run, table=str(point.parent / "table"))
+    paths = ImagePaths(t.cast("t.Any", FakeServers()), mounts, t.cast("t.Any", run_program))
+    both = paths.of_file(str(point / "web.raw"), "raw")
+    assert both is not None
+    assert paths.is_empty(both, "raw") is is_empty
