@@ -209,7 +209,7 @@ class BlockCopies:
         users = [record.name for record in libvirt.domains() if self._names(record.inactive, record.live, path)]
         if users:
             raise StorageError(f"cannot delete image {path}: domain {', '.join(users)} has it too")
-        with explained(f"delete image {path}"), Directory.open(folder) as directory:
+        with explained(f"delete image {path}"), Directory.open("/") as root, root.below(folder) as directory:
             if lasting(lambda: directory.is_open(name)):
                 raise StorageError(f"cannot delete image {path}: its bricks have it open, for somebody else")
             directory.remove(name)

@@ -40,6 +40,8 @@ DESCRIPTION_LIMIT: t.Final = 210
 FORMATS: t.Final = {"raw": "RAW", "qcow2": "COW"}
 #: VOLTYPE of a template's image volume, to which every clone has a hard link
 SHARED: t.Final = "SHARED"
+#: of the features in a qcow2 header
+EXTERNAL_DATA: t.Final = 1 << 2
 #: VDSM removes such directories whenever it loads the storage domain
 REMOVED_PREFIX: t.Final = "_remove_me_"
 DIRECTORY_MODE: t.Final = 0o755
@@ -341,6 +343,22 @@ def backing_file_in(head: bytes) -> str | None:
     offset, length = struct.unpack(">QI", head[8:20])
     name = head[offset : offset + length] if offset else b""
     return name.decode(errors="replace") if len(name) == length or not offset else None
+
+
+def require_as_told(head: bytes, volume: ImageVolume) -> None:
+    """Raises `ValueError` where the start of a layer's file names other files than its `.meta` does.
+
+    qemu-img opens what a header names, as root; whoever can write to the volume could name any file of the host.
+    """
+    if volume.format != "qcow2":
+        return
+    name, parent = backing_file_in(head), volume.parent_uuid or ""
+    # older releases of VDSM name the parent's directory too
+    plain = re.fullmatch(r"(?:\.\./[0-9a-f-]{36}/)?([0-9a-f-]*)", name or "")
+    if name is None or plain is None or plain[1] != parent:
+        raise ValueError(f"its header names {name!r} as its backing file, and its .meta {parent or 'none'}")
+    if int.from_bytes(head[4:8], "big") > 2 and int.from_bytes(head[72:80], "big") & EXTERNAL_DATA:
+        raise ValueError("its header says that its data are in another file")
 
 
 def _require_qcow2(head: bytes) -> None:

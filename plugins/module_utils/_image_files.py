@@ -37,6 +37,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     Sizes,
     is_image_directory,
     padded,
+    require_as_told,
     virtual_size_in,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
@@ -51,6 +52,7 @@ LEASE: t.Final = ".lease"
 WHOLE: t.Final = "whole"
 #: above the limit of 512 bytes, to see that a file breaks it
 META_READ_BYTES: t.Final = 4096
+HEAD_BYTES: t.Final = 4096
 #: how long a run waits for another that grows the same image
 LOCK_TIMEOUT_S: t.Final = 60
 #: how long it waits until this host sees what QEMU, another client of the volume, has made longer
@@ -128,6 +130,15 @@ class ImageFiles:
                 for volume in image.volumes
             )
         return Sizes(virtual, actual, length)
+
+    def require_as_told(self, images: Directory, image: Image) -> None:
+        """Raises `ValueError` where a layer's file is none, or names other files than its `.meta` does."""
+        with images.child(image.uuid) as directory:
+            for volume in image.volumes:
+                try:
+                    require_as_told(directory.read(volume.uuid, HEAD_BYTES), volume)
+                except ValueError as exc:
+                    raise ValueError(f"{directory.path}/{volume.uuid}: {exc}") from None
 
     def is_open(self, images: Directory, uuid: str) -> bool:
         """Whether anybody on any host has a layer of an image open, but for what it shares with others.

@@ -161,7 +161,8 @@ class ImagePaths:
     def repair(self, path: str) -> None:
         """Mend length, owner and mode, also of a file that QEMU has open through the same mount."""
         folder, _slash, name = path.rpartition("/")
-        with explained(f"repair image {path}"), Directory.open(folder) as directory:
+        # no link on the way was one when it was found, and none that somebody put there since is followed
+        with explained(f"repair image {path}"), Directory.open("/") as root, root.below(folder) as directory:
             descriptor = directory.open_file(name, os.O_RDWR)
             try:
                 pad(descriptor, BLOCK_BYTES)

@@ -26,6 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     ImageVolume,
     backing_file_in,
     padded,
+    require_as_told,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
     LEASE,
@@ -134,6 +135,9 @@ class Layers:
     def commit(self, target: ImageVolume, child: ImageVolume, upper: ImageVolume | None) -> None:
         """Write a layer into the one below it, and have the one above build on that one."""
         with self._directory("commit a layer") as directory:
+            for volume in (child, target):
+                with _named(volume.uuid):
+                    require_as_told(_read_direct(directory, volume.uuid, 0, HEAD_BYTES), volume)
             path = posixpath.join(directory.path, child.uuid)
             self._qemu_img.commit(path, child.capacity_bytes)
             self._pad(directory, target)

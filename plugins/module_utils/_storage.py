@@ -99,6 +99,18 @@ class Storage:
         with self._images_of(place, "read") as images:
             return FoundImage.at(place, image, self._files.sizes(images, image))
 
+    def source(self, found: FoundImage) -> Source:
+        """What a copy of an image is made from; raises `StorageError` where qemu-img would open other files too."""
+        self._require_as_told(found.place, found.image)
+        return found.source
+
+    def _require_as_told(self, place: MountedStorageDomain, image: Image) -> None:
+        with self._images_of(place, f"look at the layers of disk {image.name}") as images:
+            try:
+                self._files.require_as_told(images, image)
+            except ValueError as exc:
+                raise StorageError(f"disk {image.name!r} is not opened: {exc}") from exc
+
     def require_closed(self, found: FoundImage, what: str) -> None:
         """Raises `StorageError` while somebody whom this host's libvirt does not know has an image open."""
         with self._images_of(found.place, f"look at disk {found.name}") as images:
@@ -186,6 +198,7 @@ class Storage:
             elif there_bytes < size_bytes and image.format == "raw":
                 self._files.lengthen(images, image, size_bytes)
             elif there_bytes < size_bytes:
+                self._require_as_told(found.place, image)
                 self._files.resize_qcow2(images, image, size_bytes)
             self._files.pad(images, image)
             leaf = image.leaf.resized(max(there_bytes, size_bytes))

@@ -601,6 +601,8 @@ def plan_new(
     def create() -> None:
         if origin and not origin.image.is_template and not template:
             storage.require_closed(origin, "cloned")
+        if source and origin:
+            storage.source(origin)
         storage.create(place, volume, source, template)
 
     return Plan({}, shown(planned), (Action(words, create),)), planned
@@ -660,12 +662,12 @@ def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desir
         return [Action(words, lambda: clear(path))] if is_left(path) else []
     if not found.image.is_template:
         require_still(storage, users.of(found.image_uuid, found.volume_uuid), found, "exported")
-    require_room(storage.qemu_img, path, found.source)
+    require_room(storage.qemu_img, path, storage.source(found))
 
     def run() -> None:
         if not found.image.is_template:
             storage.require_closed(found, "exported")
-        export(storage.qemu_img, found.source, path, desired.dest_format)
+        export(storage.qemu_img, storage.source(found), path, desired.dest_format)
 
     return [Action(f"export disk {found.name} to {path} ({desired.dest_format})", run)]
 
@@ -673,7 +675,7 @@ def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desir
 def source_of(storage: Storage, desired: Desired, origin: FoundImage | None) -> Source | None:
     """What a new disk is filled from."""
     if origin:
-        return origin.source
+        return storage.source(origin)
     if not desired.source:
         return None
     # not at the top: most disks are made empty

@@ -23,6 +23,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     is_padded,
     padded,
     parse_size,
+    require_as_told,
     size_text,
     virtual_size_in,
 )
@@ -274,3 +275,42 @@ def test_the_virtual_size_stands_in_the_header() -> None:
 def test_other_bytes_are_no_qcow2(header: bytes) -> None:
     with pytest.raises(ValueError, match="no qcow2 image"):
         virtual_size_in(header)
+
+
+def qcow2_head(name: str, *, version: int = 3, features: int = 0) -> bytes:
+    head = b"QFI\xfb" + struct.pack(">IQIIQ", version, 112 if name else 0, len(name), 16, 1 << 30)
+    return (head.ljust(72, b"\0") + struct.pack(">Q", features)).ljust(112, b"\0") + name.encode()
+
+
+PARENT = "11111111-2222-3333-4444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("name", "parent", "features", "is_refused"),
+    [
+        ("", None, 0, False),
+        (PARENT, PARENT, 0, False),
+        (f"../{PARENT}/{PARENT}", PARENT, 1, False),
+        ("", PARENT, 0, True),
+        (PARENT, None, 0, True),
+        ("/etc/shadow", None, 0, True),
+        (f"/tmp/{PARENT}", PARENT, 0, True),
+        (f"../../{PARENT}/{PARENT}", PARENT, 0, True),
+        ("json:{}", None, 0, True),
+        ("", None, 4, True),
+    ],
+)
+def test_a_layer_names_its_parent_and_nothing_else(
+    name: str, parent: str | None, features: int, is_refused: bool
+) -> None:
+    volume = dataclasses.replace(VOLUME, format="qcow2", parent_uuid=parent)
+    head = qcow2_head(name, features=features)
+    if not is_refused:
+        require_as_told(head, volume)
+        return
+    with pytest.raises(ValueError, match="its header (names|says)"):
+        require_as_told(head, volume)
+
+
+def test_what_a_raw_layer_holds_is_its_guests_affair() -> None:
+    require_as_told(qcow2_head("/etc/shadow"), dataclasses.replace(VOLUME, format="raw"))

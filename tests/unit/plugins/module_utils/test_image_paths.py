@@ -145,3 +145,18 @@ def test_an_image_is_empty_when_nothing_was_written_into_it(
     both = paths.of_file(str(point / "web.raw"), "raw")
     assert both is not None
     assert paths.is_empty(both, "raw") is is_empty
+
+
+def test_a_link_that_came_on_the_way_is_not_followed(paths: ImagePaths, point: Path, tmp_path: Path) -> None:
+    (point / "images" / "web").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere" / "web"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "web.raw").write_bytes(b"secret")
+    (elsewhere / "web.raw").chmod(0o600)
+    (point / "images" / "web").rmdir()
+    (point / "images").rmdir()
+    (point / "images").symlink_to(elsewhere.parent)
+    with pytest.raises(StorageError, match="a symbolic link to one is not followed here"):
+        paths.repair(str(point / "images" / "web" / "web.raw"))
+    assert (elsewhere / "web.raw").read_bytes() == b"secret"
+    assert (elsewhere / "web.raw").stat().st_mode & 0o777 == 0o600

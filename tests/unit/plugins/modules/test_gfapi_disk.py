@@ -25,6 +25,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Im
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -195,6 +196,26 @@ def test_a_disk_that_another_host_writes_to_is_not_copied(host: Host, monkeypatc
     hold_open(monkeypatch, item.predicted["volume_uuid"])
     with pytest.raises(StorageError, match="disk 'web' cannot be cloned: its bricks have image .* open"):
         host.items(name="web2", clone_of="web")
+
+
+@pytest.mark.parametrize(
+    "params", [{"name": "web2", "clone_of": "web"}, {"dest": "x.img"}, {"size": "2G"}], ids=["clone", "export", "grow"]
+)
+@pytest.mark.parametrize("late", [False, True], ids=["before the plan", "after it"])
+def test_a_disk_that_names_a_file_of_the_host_is_not_opened(
+    host: Host, tmp_path: Path, params: dict[str, str], late: bool
+) -> None:
+    host.run(name="web", size="1G")
+    path = Path(host.storage.require_image("vmstore", "web").path)
+    dest = {"dest": str(tmp_path / params["dest"])} if "dest" in params else {}
+    items = host.items(**{"name": "web", **params, **dest}) if late else []
+    forged = FakeQemuImg().empty_qcow2(1 << 30, "1.1", Backing("/etc/shadow", "raw"))
+    path.write_bytes(forged)
+    words = "disk 'web' is not opened: .*its header names '/etc/shadow' as its backing file, and its .meta none"
+    with pytest.raises(StorageError, match=words):
+        (items or host.items(**{"name": "web", **params, **dest}))[0].plan.actions[0].run()
+    assert path.read_bytes() == forged
+    assert not dest or not Path(dest["dest"]).exists()
 
 
 def test_a_disk_is_exported_once(host: Host, source: Path, tmp_path: Path) -> None:

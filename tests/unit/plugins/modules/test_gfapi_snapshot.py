@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtE
 from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
+from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing
 from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
@@ -259,6 +260,16 @@ def test_a_layer_without_meta_that_somebody_has_open_is_left_alone(host: Host, m
     hold_open(monkeypatch)
     layers.sweep()
     assert leaf not in host.files("a")
+
+
+def test_a_layer_that_names_a_file_of_the_host_is_not_committed(host: Host) -> None:
+    host.run()
+    found = host.storage().require_image("vmstore", "a")
+    forged = FakeQemuImg().empty_qcow2(found.image.leaf.capacity_bytes, "1.1", Backing("/etc/shadow", "raw"))
+    Path(found.path).write_bytes(forged)
+    layers = Layers(FakeQemuImg(), found.place, found.image)  # type: ignore[arg-type]
+    with pytest.raises(StorageError, match="its header names '/etc/shadow' as its backing file, and its .meta"):
+        layers.commit(found.image.volumes[1], found.image.leaf, None)
 
 
 def test_a_layer_without_meta_goes_when_its_snapshot_is_taken_back(host: Host) -> None:
