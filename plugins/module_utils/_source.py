@@ -30,9 +30,11 @@ _QCOW2_INCOMPATIBLE: t.Final = slice(72, 80)
 _DATA_FILE: t.Final = 1 << 2
 _VMDK_DESCRIPTOR: t.Final = b"# Disk DescriptorFile"
 #: at their offsets; a `vpc` of fixed size has its mark at the end only, and is not told from raw
+_VMDK_SPARSE: t.Final = b"KDMV"
+_VMDK_CAPACITY: t.Final = slice(12, 20)
 _MARKS: t.Final = (
     ("qcow2", 0, _QCOW2),
-    ("vmdk", 0, b"KDMV"),
+    ("vmdk", 0, _VMDK_SPARSE),
     ("vmdk", 0, b"COWD"),
     ("vmdk", 0, _VMDK_DESCRIPTOR),
     ("vdi", 64, b"\x7f\x10\xda\xbe"),
@@ -56,7 +58,9 @@ def require_alone(path: str, image_format: str, head: bytes) -> None:
             raise _not_alone(path, "keeps its data in another file")
         if any(head[_QCOW2_BACKING]):
             raise _not_alone(path, "has a backing file")
-    if image_format == "vmdk" and head.startswith(_VMDK_DESCRIPTOR):
+    # a sparse one without capacity holds a descriptor, which may name any file
+    is_descriptor = head.startswith(_VMDK_SPARSE) and not any(head[_VMDK_CAPACITY])
+    if image_format == "vmdk" and (head.startswith(_VMDK_DESCRIPTOR) or is_descriptor):
         raise _not_alone(path, "is the descriptor of a VMDK in several files")
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import typing as t
 
 import pytest
@@ -98,3 +99,14 @@ def test_malformed_checksum(text: str) -> None:
 def test_what_qemu_img_never_says_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         source_from_info("/x", text)
+
+
+@pytest.mark.parametrize(("capacity", "is_refused"), [(0, True), (2048, False)])
+def test_a_sparse_vmdk_that_is_a_descriptor_is_refused(capacity: int, is_refused: bool) -> None:
+    head = b"KDMV" + struct.pack("<IIQ", 1, 3, capacity).ljust(508, b"\0")
+    assert probe(head) == "vmdk"
+    if not is_refused:
+        require_alone("/x", "vmdk", head)
+        return
+    with pytest.raises(ValueError, match="is the descriptor of a VMDK in several files"):
+        require_alone("/x", "vmdk", head)
