@@ -175,6 +175,8 @@ class BlockCopies:
                 self._storage.require_closed(
                     self._storage.require_image(copy.place.storage_domain.uuid, copy.volume.alias), "copied into"
                 )
+                # where the killed run made it
+                self._storage.clear(copy.place, copy.volume.image_uuid)
             self._paths.require_apart(copy.source, copy.image)
             libvirt.copy_disk(domain, disk.target, element)
 

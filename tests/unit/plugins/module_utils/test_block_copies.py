@@ -13,6 +13,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
 from ansible_collections.gfapi.virt.tests.unit.fakes import FakeServers
 from ansible_collections.gfapi.virt.tests.unit.plugins.module_utils.test_vm_uses import Cluster, HostOf
 
@@ -28,6 +30,9 @@ class Paths:
 
     def sizes(self, _image: object, _format: str) -> tuple[int, int]:
         return 4096, 4096
+
+    def require_apart(self, _source: object, _copy: object) -> None:
+        pass
 
     def is_empty(self, image: BothWays, _format: str) -> bool:
         return not any(Path(image.paths[0]).read_bytes())
@@ -46,14 +51,18 @@ def hv1(cluster: Cluster) -> HostOf:
 
 def planned(hv1: HostOf) -> tuple[Copy, list[str]]:
     """As a new run plans it."""
+    copy, actions = plan(hv1)
+    return copy, [action.summary for action in actions]
+
+
+def plan(hv1: HostOf) -> tuple[Copy, list[Action]]:
     hv1.cluster.monkeypatch.setattr(use_records, "this_host", lambda: hv1.me)
     copies = BlockCopies(hv1.cluster.storage(), t.cast("t.Any", Paths()))
     record = hv1.libvirt.records["web"]
     (disk,) = _domain.from_element(record.inactive).disks or ()
     libvirt = t.cast("t.Any", hv1.libvirt)
     copy = copies.plan(libvirt, record, disk, t.cast("t.Any", None), "vms")
-    actions = copies.actions(libvirt, "web", [copy], "gfapi", record.inactive)
-    return copy, [action.summary for action in actions]
+    return copy, copies.actions(libvirt, "web", [copy], "gfapi", record.inactive)
 
 
 def made(hv1: HostOf) -> Path:
@@ -66,8 +75,16 @@ def made(hv1: HostOf) -> Path:
 
 
 def test_an_empty_image_that_a_killed_run_made_is_copied_into(hv1: HostOf) -> None:
-    made(hv1)
+    image = made(hv1).parent
+    left = image.with_name(f".gfapi-virt-{image.name}-0123abcd")
+    left.mkdir()
     assert planned(hv1)[1] == [COPY, *REST]
+    copied: list[str] = []
+    hv1.cluster.monkeypatch.setattr(
+        FakeLibvirt, "copy_disk", lambda _self, _name, target, _element: copied.append(target), raising=False
+    )
+    plan(hv1)[1][0].run()
+    assert (copied, left.exists(), image.exists()) == (["vda"], False, True)
 
 
 def test_a_copy_that_goes_on_is_waited_for(hv1: HostOf) -> None:
