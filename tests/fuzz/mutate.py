@@ -79,7 +79,7 @@ def _noise(chance: random.Random, given: str) -> str:
     start, end = _place(chance, given)
     return (
         given[:start]
-        + "".join(chr(chance.choice((chance.randrange(128), chance.randrange(0x2FFF)))) for _ in range(4))
+        + "".join(chr(chance.choice((chance.randrange(128), chance.randrange(0x2FFF)))) for _character in range(4))
         + given[end:]
     )
 
