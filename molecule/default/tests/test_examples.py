@@ -87,8 +87,9 @@ def named_as_in_the_examples(system: System, modules: Modules, volumes: None) ->
     system.run("ln", "-sfn", "/var/lib/gfapi-lab/guest", "/var/lib/images")
     system.run("qemu-img", "create", "-q", "-f", "vmdk", "/var/lib/images/system.vmdk", "16M")
     system.run("truncate", "-s", "1M", "/var/lib/images/installer.iso")
-    # for UEFI and cloud-init; the role vm_gfapi does that where machines need it
-    system.run("apt-get", "-qy", "install", "--no-install-recommends", "ovmf", "python3-pycdlib")
+    # for UEFI, TPM and cloud-init; the role vm_gfapi does that where machines need it
+    packages = ("ovmf", "python3-pycdlib", "swtpm", "swtpm-tools")
+    system.run("apt-get", "-qy", "install", "--no-install-recommends", *packages)
     modules.done("gfapi_disk", storage_domain="vms", name="app1-root", size="64MiB")
     yield
     for name in ("app1", "app2", "db1", "db2", "probe", "web"):
