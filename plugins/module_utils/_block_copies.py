@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import posixpath
 import re
@@ -136,13 +137,17 @@ class BlockCopies:
         gone_over = [
             Action(
                 f"have disk {copy.disk.target} of domain {domain} go on with image {copy.volume.alias}",
-                lambda copy=copy: libvirt.pivot(domain, copy.disk.target),  # type: ignore[misc]
+                functools.partial(self._go_over, libvirt, domain, copy),
                 waits=True,
             )
             for copy in copies
         ]
         defining = Action(f"change disks of domain {domain}", lambda: libvirt.define(after), waits=True)
         return [*made, *copied, *gone_over, defining]
+
+    @staticmethod
+    def _go_over(libvirt: LibvirtJobs, domain: str, copy: Copy) -> None:
+        libvirt.pivot(domain, copy.disk.target)
 
     def _making(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> Action:
         volume, place = copy.volume, copy.place
@@ -199,7 +204,7 @@ class BlockCopies:
         return [
             Action(
                 f"delete image {path}, which domain {domain} had",
-                lambda path=path: self._delete(libvirt, path),  # type: ignore[misc]
+                functools.partial(self._delete, libvirt, path),
                 waits=True,
             )
             for path in paths

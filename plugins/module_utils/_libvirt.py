@@ -55,7 +55,6 @@ RESUMED_S: t.Final = 3
 LONG_CALLS: t.Final = 20
 #: with max_client_requests (5) unanswered it reads no more from a connection, keepalive included
 LONG_CALLS_A_CONNECTION: t.Final = 4
-QMP_TIMEOUT_S: t.Final = 10
 #: QEMU's last words on an image that it could not open; gluster's before them, where there is no such volume
 _IMAGE_REFUSED: t.Final = re.compile(r"qemu-\S+: -blockdev (\{.*\}): (.*)\Z", re.DOTALL)
 _NO_VOLFILE: t.Final = "failed to get the volume file"

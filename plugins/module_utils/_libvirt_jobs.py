@@ -32,12 +32,12 @@ class LibvirtJobs(BlockJobs):
             return super()._connect()
         connect_to_it = super()._connect
         opened: list[t.Any] = []
-        failed: list[Exception] = []
+        failed: list[LibvirtError] = []
 
         def connect() -> None:
             try:
                 opened.append(connect_to_it())
-            except Exception as exc:
+            except LibvirtError as exc:
                 failed.append(exc)
 
         thread = threading.Thread(target=connect, name="libvirt-connect", daemon=True)

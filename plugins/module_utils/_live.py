@@ -185,6 +185,7 @@ def _takes_slot(element: _xml.Element | None) -> bool:
 def applied(live: _xml.Element, changes: t.Iterable[Change]) -> _xml.Element:
     """The running domain after the changes, as far as its model goes."""
     domain = copy.deepcopy(live)
+    devices = _xml.child(domain, "devices")
     for change in changes:
         if change.kind in ("memory", "vcpus"):
             node = _xml.child(domain, "currentMemory" if change.kind == "memory" else "vcpu")
@@ -193,9 +194,9 @@ def applied(live: _xml.Element, changes: t.Iterable[Change]) -> _xml.Element:
         element = t.cast(_xml.Element, change.element)
         there = device_like(domain, element)
         if there is not None:
-            there.getparent().remove(there)  # type: ignore[union-attr]
+            devices.remove(there)
         if change.kind != "detach":
-            _xml.child(domain, "devices").append(copy.deepcopy(element))
+            devices.append(copy.deepcopy(element))
     return domain
 
 

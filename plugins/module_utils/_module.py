@@ -29,7 +29,7 @@ SYSTEM_PYTHONS: t.Final = ("/usr/bin/python3", "/usr/libexec/platform-python")
 MAX_WAITING: t.Final = 64
 
 
-class Module(AnsibleModule):  # type: ignore[misc]
+class Module(AnsibleModule):  # type: ignore[misc] # ansible says nothing of its types
     """Hides secrets also where they stand as Python writes them: those of suboptions in the host's log, with `\\n`."""
 
     def _log_invocation(self) -> None:

@@ -20,6 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_values import (
     IOTUNE_LIMIT,
     require_domain_name,
+    require_no_contradiction,
     require_values,
 )
 
@@ -167,17 +168,7 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
     """One domain's parameters in normal form."""
     require_domain_name(vm["name"])
     require_values(vm)
-    for key in ("vcpus", "vcpus_max"):
-        if vm[key] is not None and vm[key] < 1:
-            raise ValueError(f"domain {vm['name']}: {key} {vm[key]} is less than 1")
-    if vm["cpu_model"] and vm["cpu_mode"] not in (None, "custom"):
-        raise ValueError(f"domain {vm['name']}: cpu_model is for cpu_mode custom; leave one of the two out")
-    if vm["cpu_mode"] == "custom" and not vm["cpu_model"]:
-        raise ValueError(f"domain {vm['name']}: cpu_mode custom needs the model (cpu_model)")
-    if vm["secure_boot"] and vm["firmware"] == "bios":
-        raise ValueError(f"domain {vm['name']}: secure_boot needs firmware uefi")
-    if vm["host"] and vm["state"] != "running":
-        raise ValueError(f"domain {vm['name']}: host {vm['host']} is where it is to run; it goes with state: running")
+    require_no_contradiction(vm)
     is_kept = vm["state"] == "absent"
     entries = [] if is_kept else [disk_from(entry, images, storage_domain) for entry in vm["disks"] or ()]
     drives = tuple(disk for disk in entries if disk.device == "cdrom")
@@ -206,8 +197,6 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
     if seed:
         medium = Disk(DiskSource(file=seed.path), "", "raw", device="cdrom", readonly=True)
         domain = replace(domain, drives=(*drives, medium))
-    if vm["delete_disks"] and vm["state"] != "absent":
-        raise ValueError(f"domain {vm['name']}: delete_disks goes with state: absent, not {vm['state']}; leave it out")
     return Desired(
         domain,
         seed,

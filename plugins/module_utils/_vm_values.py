@@ -48,7 +48,7 @@ def require_values(vm: Params) -> None:
         _require(place, key, vm[key], pattern)
     for key in ("kernel", "initrd", "serial_log"):
         _require(place, key, vm[key], _PATH)
-    _require_least(place, vm, {"iothreads": 0, "scsi_queues": 1, "shutdown_timeout": 0})
+    _require_least(place, vm, {"vcpus": 1, "vcpus_max": 1, "iothreads": 0, "scsi_queues": 1, "shutdown_timeout": 0})
     for disk in vm["disks"] or ():
         _require_disk(place, disk)
     macs: list[str] = []
@@ -69,6 +69,20 @@ def require_values(vm: Params) -> None:
         if not (one["password"] or "").isprintable():
             # never the value
             raise ValueError(f"{place}{one['type']} display: its password holds a character that cannot be typed")
+
+
+def require_no_contradiction(vm: Params) -> None:
+    """Raises `ValueError` naming two options that do not go together."""
+    if vm["cpu_model"] and vm["cpu_mode"] not in (None, "custom"):
+        raise ValueError(f"domain {vm['name']}: cpu_model is for cpu_mode custom; leave one of the two out")
+    if vm["cpu_mode"] == "custom" and not vm["cpu_model"]:
+        raise ValueError(f"domain {vm['name']}: cpu_mode custom needs the model (cpu_model)")
+    if vm["secure_boot"] and vm["firmware"] == "bios":
+        raise ValueError(f"domain {vm['name']}: secure_boot needs firmware uefi")
+    if vm["host"] and vm["state"] != "running":
+        raise ValueError(f"domain {vm['name']}: host {vm['host']} is where it is to run; it goes with state: running")
+    if vm["delete_disks"] and vm["state"] != "absent":
+        raise ValueError(f"domain {vm['name']}: delete_disks goes with state: absent, not {vm['state']}; leave it out")
 
 
 def _require_disk(place: str, disk: Params) -> None:

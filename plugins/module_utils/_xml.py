@@ -86,12 +86,6 @@ def child(root: Element, tag: str) -> Element:
     return etree.SubElement(root, tag) if found is None else found
 
 
-def child_text(root: Element, path: str) -> str | None:
-    """The text of the first element at a path; `None` if there is no such element."""
-    found = root.find(path)
-    return None if found is None else (found.text or "").strip()
-
-
 @functools.cache
 def _parts(path: str) -> tuple[str, str | None]:
     """Where the node is, and the attribute of it."""

@@ -118,15 +118,6 @@ def test_clone_of_a_child_is_the_child_alone() -> None:
     assert _xml.to_text(_xml.clone(root[0])) == "<name>n</name>\n"
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [("b", "x y"), ("b/c", ""), ("d", None), ("b/d", None), (".", "")],
-    ids=["text", "empty", "none", "below", "self"],
-)
-def test_child_text(path: str, text: str | None) -> None:
-    assert _xml.child_text(_xml.parse("<a><b> x y\n<c/></b><b>second</b></a>"), path) == text
-
-
 # --- fields: tables -------------------------------------------------------------------------------------------------
 
 DOCUMENT: t.Final = """\
