@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage domain as an oVirt of long ago leaves it, put on a volume. For the tests of all scenarios."""
+"""Storage domains as others left them, put on a volume. For the tests of all scenarios."""
 
 from __future__ import annotations
 
@@ -32,5 +32,10 @@ def plant_older(system: System, spec: str, version: int) -> str:
         uuid = done.stdout.strip()
         pack = ["tar", "--create", "--gzip", "--owner=36", "--group=36", "--directory", folder, uuid]
         packed = subprocess.run(pack, capture_output=True, timeout=60, check=True)
-    system.run("sh", "-c", UNPACK, "sh", spec, base64.b64encode(packed.stdout).decode())
+    unpack(system, spec, packed.stdout)
     return uuid
+
+
+def unpack(system: System, spec: str, packed: bytes) -> None:
+    """A tar file of what a volume is to hold, unpacked on it."""
+    system.run("sh", "-c", UNPACK, "sh", spec, base64.b64encode(packed).decode())
