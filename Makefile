@@ -96,6 +96,13 @@ runner: venv ## site.yml as AWX runs it, on the hosts that the scenarios left
 bench: venv lab-packages ## measure what the documentation claims
 	tests/bench/run
 
+.PHONY: faults
+faults: venv lab-packages ## break a cluster in every way while guests write, and write docs/reliability.md
+	molecule reset --scenario-name faults
+	lab/lab up --fresh faults
+	molecule converge --scenario-name faults
+	pytest -c molecule/pytest.ini molecule/faults/tests --turns 3 --write $(ARGS)
+
 .PHONY: torture
 torture: venv lab-packages ## kill modules at each call by which they change something, on a real host
 	tests/torture/run $(ARGS)

@@ -11,6 +11,9 @@ import typing as t
 import testinfra
 from modules import ROOT, Modules
 
+#: with which one hypervisor reaches the other
+KEY = "/root/.ssh/id_migrate"
+
 
 class System:
     """A host of the lab, asked with its own tools."""
@@ -88,3 +91,20 @@ class Lab:
 
     def modules(self, host: str) -> Modules:
         return Modules(self.inventory, host)
+
+
+def states(system: System) -> dict[str, str]:
+    """The domains that a host's libvirt knows."""
+    names = [name for name in system.lines("virsh", "list", "--all", "--name") if name]
+    return {name: Guest(system, name).state for name in names}
+
+
+def way_to(there: System, here: System) -> str:
+    """The URI of a hypervisor's libvirt, as another one reaches it."""
+    if not here.host.file(KEY).exists:
+        here.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
+    public = here.run("cat", f"{KEY}.pub").strip()
+    there.host.check_output(
+        f"grep -qF '{public}' /root/.ssh/authorized_keys || echo '{public}' >> /root/.ssh/authorized_keys"
+    )
+    return f"qemu+ssh://root@{there.name}/system?no_verify=1&keyfile={KEY}"

@@ -18,7 +18,6 @@ from hosts import Guest, Lab, System
 LAB = Lab(os.environ.get("GFAPI_LAB", "cluster"))
 VOLUME = "vmstore"
 BRICK = "/bricks/vmstore"
-KEY = "/root/.ssh/id_migrate"
 
 
 @pytest.fixture(scope="session")
@@ -48,12 +47,6 @@ def ask(system: System, *command: str) -> ElementTree.Element:
     return ElementTree.fromstring(system.run("gluster", "--mode=script", "--xml", *command))
 
 
-def states(system: System) -> dict[str, str]:
-    """The domains that a host's libvirt knows."""
-    names = [name for name in system.lines("virsh", "list", "--all", "--name") if name]
-    return {name: Guest(system, name).state for name in names}
-
-
 def own_folder(system: System) -> str:
     return f"{system.run('uname', '-n').strip()}.{system.run('cat', '/etc/machine-id').strip()}"
 
@@ -63,17 +56,6 @@ def records(system: System, mount_point: str) -> dict[str, dict[str, t.Any]]:
     folder = f"{mount_point}/.gfapi-users/{own_folder(system)}"
     found = [json.loads(system.run("cat", f"{folder}/{name}")) for name in system.lines("ls", folder)]
     return {record["vm"]: record for record in found if record["vm"]}
-
-
-def way_to(there: System, here: System) -> str:
-    """The URI of a hypervisor's libvirt, as another one reaches it."""
-    if not here.host.file(KEY).exists:
-        here.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", KEY)
-    public = here.run("cat", f"{KEY}.pub").strip()
-    there.host.check_output(
-        f"grep -qF '{public}' /root/.ssh/authorized_keys || echo '{public}' >> /root/.ssh/authorized_keys"
-    )
-    return f"qemu+ssh://root@{there.name}/system?no_verify=1&keyfile={KEY}"
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import typing as t
 from xml.etree import ElementTree
 
 import pytest
-from hosts import System
+from hosts import System, states, way_to
 from looping import Looping
 
-from conftest import LAB, VOLUME, states, way_to
+from conftest import LAB, VOLUME
 
 VM = "legacy"
 #: a mount that is nobody's storage domain, of the volume that has one

@@ -6,10 +6,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from hosts import System
+from hosts import System, states, way_to
 from looping import Looping
 
-from conftest import LAB, records, states, way_to
+from conftest import LAB, records
 
 VM = "mover"
 DISK = f"{VM}-root"

@@ -7,9 +7,9 @@ import json
 import typing as t
 
 import pytest
-from hosts import Guest, System
+from hosts import Guest, System, states, way_to
 
-from conftest import LAB, VOLUME, own_folder, records, states, way_to
+from conftest import LAB, VOLUME, own_folder, records
 
 VM = "roamer"
 DISK = f"{VM}-root"

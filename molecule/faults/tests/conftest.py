@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab of the faults. GFAPI_LAB names another one of the cluster's shape, on which the cluster's converge.yml ran.
+
+--turns N: each fault so often; --write: docs/reliability.md is made of what was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import page
+import pytest
+from hosts import Lab
+from scene import Scene
+
+LAB = Lab(os.environ.get("GFAPI_LAB", "faults"))
+Record = t.Callable[[page.Outcome], None]
+OUTCOMES = pytest.StashKey[list[page.Outcome]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--turns", type=int, default=1, help="how often each fault strikes")
+    parser.addoption("--write", action="store_true", help="write docs/reliability.md")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "turn" in metafunc.fixturenames:
+        metafunc.parametrize("turn", range(1, metafunc.config.getoption("turns") + 1))
+
+
+@pytest.fixture(scope="session")
+def scene() -> t.Iterator[Scene]:
+    scene = Scene(LAB)
+    scene.set_up()
+    yield scene
+    scene.tear_down()
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    return request.config.stash.setdefault(OUTCOMES, []).append
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    outcomes = session.config.stash.get(OUTCOMES, [])
+    if outcomes:
+        page.keep(outcomes)
+    if outcomes and session.config.getoption("write"):
+        versions = page.versions(LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
+        page.PAGE.write_text(page.text(outcomes, versions), encoding="utf-8")

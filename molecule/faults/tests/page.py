@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/reliability.md, made of what was measured."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import typing as t
+from dataclasses import dataclass
+from datetime import date
+
+from hosts import System
+from modules import ROOT
+
+RESULTS = ROOT / ".cache" / "faults.json"
+PAGE = ROOT / "docs" / "reliability.md"
+
+HEAD = """\
+# Reliability
+
+Written by `make faults` on {date}, on a lab of three storage nodes and two hypervisors: {versions}; a volume of three
+copies, tuned by `virt_store`. Each fault struck {turns}, while
+
+- a guest wrote block after block to its disk, each with a flush, read it back, and told of it on its console; and
+- plays ran without end: a storage domain, an option of the volume, a disk and a running VM on it came and went.
+
+After each fault every block of which the guest had told was looked for in the image, from another host and past all
+caches. One more run of the tasks had to do all that was asked for, a further one to find nothing to do, and nothing
+was to be left over: no image without its metadata, no problem that `glusterfs_domain_info` knows of. A task that failed
+meanwhile had to say why in one line. Times are seconds; those of `podman` hosts on a slow machine, with guests that are
+emulated: look at what waits for what, not at the digits.
+"""
+
+COLUMNS = (
+    "fault",
+    "the guest",
+    "held",
+    "longest pause of its writes",
+    "it wrote again after the end",
+    "all copies alike after the end",
+    "tasks that failed",
+    "slowest task",
+    "writes lost",
+)
+
+SAID = """
+## What tasks said meanwhile
+
+Each message once for each fault. Such a task is run again when the fault is over.
+
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One fault, once. Seconds; `resumed_s` and `whole_s` from the end of the fault."""
+
+    fault: str
+    guest: str
+    #: the longest time in which the guest wrote nothing
+    pause_s: float = 0.0
+    #: until the guest wrote
+    resumed_s: float = 0.0
+    #: until all bricks were there and alike
+    whole_s: float = 0.0
+    #: rounds of which the guest said that they are on the disk, and those of them that are not
+    acknowledged: int = 0
+    lost: int = 0
+    #: tasks of plays meanwhile, those that failed, and the slowest
+    tasks: int = 0
+    failed: int = 0
+    slowest_s: float = 0.0
+    messages: tuple[str, ...] = ()
+    #: what did not hold
+    broken: str | None = None
+
+
+def keep(outcomes: t.Iterable[Outcome]) -> None:
+    """Raw, for a look at what the page does not tell."""
+    RESULTS.write_text(json.dumps([dataclasses.asdict(one) for one in outcomes], indent=1), encoding="utf-8")
+
+
+def versions(storage: System, hypervisor: System) -> str:
+    told = [storage.lines("glusterfs", "--version")[0]]
+    told += [hypervisor.lines(program, "--version")[0] for program in ("qemu-img", "libvirtd")]
+    return ", ".join(told)
+
+
+def span(values: t.Iterable[float]) -> str:
+    """The smallest and the largest of seconds."""
+    low, high = min(values := list(values)), max(values)
+    return f"{high:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
+
+
+def row(name: str, turns: list[Outcome]) -> str:
+    broken = next((one.broken for one in turns if one.broken), None)
+    good = [one for one in turns if not one.broken]
+    cells = [name, turns[0].guest, f"**no**: {broken}" if broken else "yes"]
+    if good:
+        cells += [span(one.pause_s for one in good), span(one.resumed_s for one in good)]
+        cells += [span(one.whole_s for one in good)]
+        cells += [f"{sum(one.failed for one in good)} of {sum(one.tasks for one in good)}"]
+        cells += [span(one.slowest_s for one in good)]
+        cells += [f"{sum(one.lost for one in good)} of {sum(one.acknowledged for one in good)}"]
+    return line(cells)
+
+
+def line(cells: t.Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def text(outcomes: t.Iterable[Outcome], told_versions: str) -> str:
+    faults: dict[str, list[Outcome]] = collections.defaultdict(list)
+    for one in outcomes:
+        faults[one.fault].append(one)
+    times = {len(turns) for turns in faults.values()}
+    turns = " or ".join("once" if count == 1 else f"{count} times" for count in sorted(times))
+    lines = [HEAD.format(date=date.today().isoformat(), versions=told_versions, turns=turns)]
+    lines += [line(COLUMNS), line("---" for _column in COLUMNS)]
+    lines += [row(name, turns) for name, turns in faults.items()]
+    said = [
+        f"- {name}\n" + "\n".join(f"  - {message}" for message in messages)
+        for name, turns in faults.items()
+        if (messages := sorted({message for one in turns for message in one.messages}))
+    ]
+    return "\n".join(lines) + "\n" + SAID + "\n".join(said) + "\n"

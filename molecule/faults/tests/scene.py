@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes on while something fails: a guest that writes without end, and plays; and what is looked at afterwards."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import itertools
+import subprocess
+import threading
+import time
+import typing as t
+
+import looping
+from hosts import Lab, System
+from looping import Looping
+from modules import ROOT
+
+DOMAIN, VOLUME = "vms", "vmstore"
+VM, DISK = "looper", "looper-root"
+#: what the plays make and remove
+WORKER, WORK = "worker", "work"
+#: the guest writes its rounds to so many blocks, one after the other; each holds its round's number
+BLOCKS, BLOCK_BYTES = 4096, 512
+#: how long anything may take, the longest of gluster's own timeouts (network.ping-timeout, 42 s) more than once
+LIMIT_S = 240
+#: the command line of the guest's QEMU, as a regular expression
+QEMU = f"^/usr/bin/qemu-system-x86_64 .*guest={VM},"
+GLUSTER = ("gluster", "--mode=script", "volume")
+
+
+class Watch(threading.Thread):
+    """When the guest's console told of rounds, by this machine's clock, to a quarter of a second."""
+
+    def __init__(self, guest: Looping) -> None:
+        super().__init__(daemon=True)
+        self.guest = guest
+        self.seen: list[tuple[float, int]] = []
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.wait(0.1):
+            told = self.guest.system.host.run(f"tail -n 2 {self.guest.log}").stdout.split("\n")
+            number = next((int(line.split()[2]) for line in told[:-1] if "GFAPI-GUEST: round " in line), None)
+            if number and (not self.seen or self.seen[-1][1] != number):
+                self.seen.append((time.monotonic(), number))
+
+    def __enter__(self) -> Watch:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.ended.set()
+        self.join()
+
+    def first_after(self, moment: float) -> float | None:
+        return next((when for when, _number in list(self.seen) if when > moment), None)
+
+    def longest_pause(self, since: float) -> float:
+        before = [when for when, _number in self.seen if when <= since][-1:]
+        times = before + [when for when, _number in self.seen if when > since]
+        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+
+
+class Tried(t.NamedTuple):
+    module: str
+    seconds: float
+    #: None: it did what it was to do
+    message: str | None
+
+    @property
+    def is_clear(self) -> bool:
+        """One line of ours, or Ansible's own of a host that it cannot reach."""
+        message = self.message or ""
+        return "MODULE FAILURE" not in message and (message.count("\n") == 0 or message.startswith("Failed to connect"))
+
+
+class Plays(threading.Thread):
+    """Tasks on the first hypervisor and on a storage node, without end: a disk and a VM on it come and go."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(daemon=True)
+        self.scene = scene
+        self.tried: list[Tried] = []
+        self.cycles = 0
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        while not self.ended.is_set():
+            for host, module, arguments in self.scene.cycle():
+                self.tried.append(self.scene.attempt(host, module, arguments))
+                if self.ended.is_set():
+                    return
+            self.cycles += 1
+
+    def __enter__(self) -> Plays:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.ended.set()
+        self.join()
+
+    def under_way(self) -> None:
+        """Wait until they do something."""
+        self.scene.wait("the first tasks", lambda: len(self.tried) > 1)
+
+    def whole_cycle(self) -> None:
+        """Wait until all tasks were begun and ended after now."""
+        goal = self.cycles + 2
+        self.scene.wait("a cycle of plays", lambda: self.cycles >= goal, timeout_s=2 * LIMIT_S)
+
+
+class Scene:
+    """The hosts, the VM whose guest writes, and what must hold for them."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.nodes = lab.group("gluster_nodes")
+        self.here, self.there = lab.group("hypervisors")
+        self.guest = Looping(self.here, VM)
+        self.counter = itertools.count(int(time.time()))
+        #: variables of the plays' tasks; a fault may set some
+        self.variables: dict[str, str] = {}
+        #: what became of tasks of a fault's own
+        self.said: list[Tried] = []
+        self.image = ""
+        bricks = [line for line in self.nodes[0].lines(*GLUSTER, "info", VOLUME) if line.startswith("Brick1: ")]
+        #: the folder that is a brick, on each node
+        self.brick = bricks[0].rpartition(":")[2]
+
+    # --- before ---
+
+    @property
+    def domain(self) -> dict[str, t.Any]:
+        return {"name": DOMAIN, "volume": VOLUME, "servers": [node.name for node in self.nodes]}
+
+    def set_up(self) -> None:
+        for system in (self.here, self.there):
+            looping.install(system)
+        disk = self.done("gfapi_disk", storage_domain=DOMAIN, name=DISK, size="16MiB", format="raw")["disk"]
+        self.image = disk["path"]
+        log = f"/var/log/libvirt/qemu/{VM}-console.log"
+        vm = {"name": VM, **looping.BOOT, "serial_log": log, "storage_domain": DOMAIN, "disks": [{"name": DISK}]}
+        self.done("libvirt_vm", **vm, state="running")
+
+    def tear_down(self) -> None:
+        self.done("libvirt_vm", name=VM, state="absent", force_stop=True, shutdown_timeout=0)
+        self.done("gfapi_disk", storage_domain=DOMAIN, name=DISK, state="absent")
+
+    def begin(self) -> None:
+        """All is well, and the guest writes."""
+        self.await_alike()
+        self.begin_plays()
+        self.done("libvirt_vm", name=VM, state="running")
+        self.guest.goes_on()
+
+    def begin_plays(self) -> None:
+        """Nothing of an earlier one is there."""
+        for _host, module, arguments in self.cycle()[-2:]:
+            self.done(module, **arguments)
+
+    # --- plays ---
+
+    def done(self, module: str, **arguments: t.Any) -> t.Any:
+        return self.lab.modules(self.here.name).done(module, **arguments)
+
+    def cycle(self) -> list[tuple[System, str, dict[str, t.Any]]]:
+        """The tasks of one cycle; the last two remove what the others made."""
+        disk = {"storage_domain": DOMAIN, "name": WORK}
+        vm: dict[str, t.Any] = {"name": WORKER, "storage_domain": DOMAIN, "memory": "64MiB", "virt_type": "qemu"}
+        option = {"user.faults": next(self.counter)}
+        absent: dict[str, t.Any] = {"name": WORKER, "state": "absent", "force_stop": True, "shutdown_timeout": 0}
+        return [
+            (self.here, "glusterfs_domain", self.domain),
+            (self.here, "gfapi_disk", {**disk, "size": "16MiB"}),
+            (self.here, "libvirt_vm", {**vm, "disks": [{"name": WORK}], "state": "running"}),
+            (self.nodes[1], "gluster_volume_options", {"volume": VOLUME, "options": option}),
+            (self.here, "libvirt_vm_info", {"names": [WORKER]}),
+            (self.here, "libvirt_vm", absent),
+            (self.here, "gfapi_disk", {**disk, "state": "absent"}),
+        ]
+
+    def attempt(self, host: System, module: str, arguments: dict[str, t.Any]) -> Tried:
+        """A task that may fail, but with a message of ours or with Ansible's of a host that it cannot reach."""
+        begin = time.monotonic()
+        result = self.lab.modules(host.name).run(module, variables=self.variables, **arguments)
+        message = result.get("msg") if result["failed"] else None
+        return Tried(module, time.monotonic() - begin, message)
+
+    def repair(self) -> None:
+        """One more run does all; a further one finds nothing to do; and nothing is left behind."""
+        self.begin_plays()
+        tasks = self.cycle()
+        for host, module, arguments in tasks[:4]:
+            self.lab.modules(host.name).done(module, **arguments)
+        for host, module, arguments in tasks[:4]:
+            assert not self.lab.modules(host.name).done(module, **arguments)["changed"], (module, arguments)
+        self.begin_plays()
+        (found,) = self.done("glusterfs_domain_info", names=[DOMAIN])["storage_domains"]
+        assert not found["problems"], found["problems"]
+        assert not found["orphans"]["images"], found["orphans"]
+
+    # --- guest ---
+
+    def acknowledged(self) -> int:
+        """The last round of which the guest said that it is written and reads back, since it was started."""
+        said = self.guest.says()[:-1]
+        since = max((place for place, words in enumerate(said) if words == "start"), default=0)
+        return max((int(words.split()[1]) for words in said[since:] if words.startswith("round ")), default=0)
+
+    def goes_on(self, by: int) -> None:
+        """Wait for so many more rounds; a hypervisor whose clock or disk is slow gets its time."""
+        goal = self.acknowledged() + by
+        self.wait(f"round {goal} of the guest", lambda: self.acknowledged() >= goal)
+
+    def is_running(self) -> bool:
+        """Its QEMU is there, whatever libvirt says, or whether it says anything."""
+        return self.here.host.run(f"pgrep -f '{QEMU}'").rc == 0
+
+    def lost(self, last: int) -> list[int]:
+        """The rounds up to that one which the image, read by another host past all caches, does not hold."""
+        read = f"dd if={self.image} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
+        data = gzip.decompress(base64.b64decode(self.there.host.check_output(read)))
+        assert len(data) == BLOCKS * BLOCK_BYTES
+        lost = []
+        for number in range(max(1, last - BLOCKS + 1), last + 1):
+            place = number % BLOCKS * BLOCK_BYTES
+            words = data[place : place + len("block 00000000")].split()
+            if len(words) != 2 or int(words[1]) < number:
+                lost.append(number)
+        return lost
+
+    # --- volume ---
+
+    def is_alike(self) -> bool:
+        """Every brick is there and holds what the others hold."""
+        told = self.nodes[0].host.run(f"gluster volume heal {VOLUME} info").stdout.splitlines()
+        wanted = ("Status: Connected", "Number of entries: 0")
+        return all(told.count(line) == len(self.nodes) for line in wanted)
+
+    def await_alike(self) -> None:
+        self.wait("all copies are alike", self.is_alike)
+
+    # --- hosts ---
+
+    def kill(self, *systems: System) -> None:
+        """As if the power had gone."""
+        subprocess.run(["podman", "kill", *(system.name for system in systems)], check=True, capture_output=True)
+
+    def power(self) -> None:
+        """All hosts are up."""
+        name = self.lab.inventory.parent.name
+        subprocess.run([ROOT / "lab/lab", "up", name], check=True, capture_output=True, timeout=LIMIT_S)
+
+    @staticmethod
+    def wait(what: str, reached: t.Callable[[], bool], timeout_s: float = LIMIT_S) -> None:
+        end = time.monotonic() + timeout_s
+        while not reached():
+            assert time.monotonic() < end, f"{what}: not within {timeout_s} s"
+            time.sleep(0.2)  # nobody outside the hosts is told what they have reached

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each fault strikes while a guest writes and plays run: no write is lost, and one more run repairs all."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+from faults import FAULTS, Fault, Guest
+from page import Outcome
+from scene import VM, Plays, Scene, Watch
+
+from conftest import Record
+
+
+def until_seen(scene: Scene, fault: Fault) -> None:
+    """Until the fault has had its effect on the guest."""
+    if fault.guest is Guest.GOES_ON:
+        scene.goes_on(by=5)
+    elif fault.guest is Guest.PAUSED:
+        scene.wait("the guest is paused", lambda: scene.guest.state == "paused")
+    else:
+        scene.wait("the guest has ended", lambda: not scene.is_running())
+
+
+def taken_up(scene: Scene, fault: Fault) -> None:
+    """What a user does for the guest when the fault is over."""
+    wanted = {"name": VM, "state": "running"}
+    if fault.guest is Guest.ENDED:
+        scene.done("glusterfs_domain", **scene.domain)
+        scene.done("libvirt_vm", **wanted)
+    elif fault.guest is Guest.PAUSED:
+        scene.wait("the guest can be resumed", lambda: scene.attempt(scene.here, "libvirt_vm", wanted).message is None)
+
+
+def struck(scene: Scene, fault: Fault) -> Outcome:
+    scene.begin()
+    scene.said.clear()
+    starts = scene.guest.starts()
+    with Watch(scene.guest) as watch, Plays(scene) as plays:
+        plays.under_way()
+        begin, before = time.monotonic(), len(plays.tried)
+        with fault.strike(scene):
+            until_seen(scene, fault)
+            plays.whole_cycle()
+        over = time.monotonic()
+        acknowledged = scene.acknowledged()
+        if fault.guest is Guest.ENDED:
+            lost = scene.lost(acknowledged)
+        taken_up(scene, fault)
+        scene.wait("the guest writes again", lambda: watch.first_after(over) is not None)
+        scene.await_alike()
+        whole = time.monotonic()
+    if fault.guest is not Guest.ENDED:
+        scene.goes_on(by=1)
+        acknowledged = scene.acknowledged()
+        lost = scene.lost(acknowledged)
+        assert scene.guest.starts() == starts, "the guest was started anew"
+    assert not lost, f"rounds {lost[0]} to {lost[-1]} were lost"
+    tried = plays.tried[before:] + scene.said
+    for one in tried:
+        assert one.message is None or one.is_clear, one
+    scene.repair()
+    return Outcome(
+        fault=fault.name,
+        guest=fault.guest.value,
+        pause_s=watch.longest_pause(since=begin),
+        resumed_s=t.cast(float, watch.first_after(over)) - over,
+        whole_s=whole - over,
+        acknowledged=acknowledged,
+        lost=len(lost),
+        tasks=len(tried),
+        failed=sum(one.message is not None for one in tried),
+        slowest_s=max(one.seconds for one in tried),
+        messages=tuple(sorted({f"`{one.module}`: {one.message}" for one in tried if one.message})),
+    )
+
+
+@pytest.mark.parametrize("fault", [pytest.param(one, id=one.name, marks=one.marks) for one in FAULTS])
+def test_fault(scene: Scene, fault: Fault, turn: int, record: Record) -> None:
+    try:
+        record(struck(scene, fault))
+    except AssertionError as broken:
+        record(Outcome(fault.name, fault.guest.value, broken=str(broken).splitlines()[0]))
+        raise
