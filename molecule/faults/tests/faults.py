@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Fault:
     strike: t.Callable[[Scene], Struck]
     #: the gate has time for these
     in_gate: bool = False
+
+    @property
+    def slug(self) -> str:
+        """What `pytest -k` takes."""
+        return re.sub(r"\W+", "_", self.name)
 
     @property
     def marks(self) -> tuple[pytest.MarkDecorator, ...]:

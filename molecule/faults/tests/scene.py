@@ -26,6 +26,8 @@ BLOCKS, BLOCK_BYTES = 4096, 512
 LIMIT_S = 240
 #: the command line of the guest's QEMU, as a regular expression
 QEMU = f"^/usr/bin/qemu-system-x86_64 .*guest={VM},"
+#: within which all clients have connected to a brick that is back
+SETTLED_S = 30
 GLUSTER = ("gluster", "--mode=script", "volume")
 
 
@@ -82,7 +84,6 @@ class Plays(threading.Thread):
         super().__init__(daemon=True)
         self.scene = scene
         self.tried: list[Tried] = []
-        self.cycles = 0
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -91,7 +92,6 @@ class Plays(threading.Thread):
                 self.tried.append(self.scene.attempt(host, module, arguments))
                 if self.ended.is_set():
                     return
-            self.cycles += 1
 
     def __enter__(self) -> Plays:
         self.start()
@@ -107,8 +107,9 @@ class Plays(threading.Thread):
 
     def whole_cycle(self) -> None:
         """Wait until all tasks were begun and ended after now."""
-        goal = self.cycles + 2
-        self.scene.wait("a cycle of plays", lambda: self.cycles >= goal, timeout_s=2 * LIMIT_S)
+        # the task that goes on now began before
+        goal = len(self.tried) + 1 + len(self.scene.cycle())
+        self.scene.wait("a cycle of plays", lambda: len(self.tried) >= goal, timeout_s=2 * LIMIT_S)
 
 
 class Scene:
@@ -143,6 +144,7 @@ class Scene:
         log = f"/var/log/libvirt/qemu/{VM}-console.log"
         vm = {"name": VM, **looping.BOOT, "serial_log": log, "storage_domain": DOMAIN, "disks": [{"name": DISK}]}
         self.done("libvirt_vm", **vm, state="running")
+        self.remove_work()
 
     def tear_down(self) -> None:
         self.done("libvirt_vm", name=VM, state="absent", force_stop=True, shutdown_timeout=0)
@@ -151,12 +153,11 @@ class Scene:
     def begin(self) -> None:
         """All is well, and the guest writes."""
         self.await_alike()
-        self.begin_plays()
         self.done("libvirt_vm", name=VM, state="running")
         self.guest.goes_on()
 
-    def begin_plays(self) -> None:
-        """Nothing of an earlier one is there."""
+    def remove_work(self) -> None:
+        """What the plays made."""
         for _host, module, arguments in self.cycle()[-2:]:
             self.done(module, **arguments)
 
@@ -190,13 +191,13 @@ class Scene:
 
     def repair(self) -> None:
         """One more run does all; a further one finds nothing to do; and nothing is left behind."""
-        self.begin_plays()
+        self.remove_work()
         tasks = self.cycle()
         for host, module, arguments in tasks[:4]:
             self.lab.modules(host.name).done(module, **arguments)
         for host, module, arguments in tasks[:4]:
             assert not self.lab.modules(host.name).done(module, **arguments)["changed"], (module, arguments)
-        self.begin_plays()
+        self.remove_work()
         (found,) = self.done("glusterfs_domain_info", names=[DOMAIN])["storage_domains"]
         assert not found["problems"], found["problems"]
         assert not found["orphans"]["images"], found["orphans"]
@@ -219,17 +220,27 @@ class Scene:
         return self.here.host.run(f"pgrep -f '{QEMU}'").rc == 0
 
     def lost(self, last: int) -> list[int]:
-        """The rounds up to that one which the image, read by another host past all caches, does not hold."""
+        """The rounds up to that one which the image does not hold, read by another host past all caches.
+
+        For some seconds after a brick came back, a client that has it reads from it what one that has not yet connected
+        to it again has written to the others only.
+        """
+        end = time.monotonic() + SETTLED_S
+        while (lost := self.missing(last)) and time.monotonic() < end:
+            time.sleep(0.5)  # nobody tells when QEMU's client has connected
+        return lost
+
+    def missing(self, last: int) -> list[int]:
         read = f"dd if={self.image} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
         data = gzip.decompress(base64.b64decode(self.there.host.check_output(read)))
         assert len(data) == BLOCKS * BLOCK_BYTES
-        lost = []
+        missing = []
         for number in range(max(1, last - BLOCKS + 1), last + 1):
             place = number % BLOCKS * BLOCK_BYTES
             words = data[place : place + len("block 00000000")].split()
             if len(words) != 2 or int(words[1]) < number:
-                lost.append(number)
-        return lost
+                missing.append(number)
+        return missing
 
     # --- volume ---
 

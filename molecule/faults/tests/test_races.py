@@ -124,6 +124,7 @@ def is_as_asked(hosts: Hosts, asked: Asked) -> None:
     assert sizes.count(f"CAP={int(asked['race_disks'][0]['size'][:2]) << 20}\n") == len(DISKS)
 
 
+@pytest.mark.gate
 def test_races(hosts: Hosts, turn: int, tmp_path: Path) -> None:
     for name, asked in phases(turn).items():
         folder = tmp_path / name
