@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import domains
 import images
@@ -86,17 +86,26 @@ def kill_at(scene: Scene, operation: Operation, point: tracing.Point) -> list[st
     return faults + settled(lambda: scene.end_faults(operation))
 
 
-def chosen(operation: Operation, points: list[tracing.Point], only: list[str], every: int) -> list[tracing.Point]:
-    if only and operation.name not in only:
-        return [point for point in points if f"{operation.name}:{point}" in only]
-    return points[every // 2 :: every] or points[-1:]
+@dataclass(frozen=True)
+class Sample:
+    """Operations or points by name, or all of them; and each `every`-th point, other ones for another `turn`."""
+
+    only: t.Sequence[str] = ()
+    every: int = 1
+    turn: int = 0
+
+    def of(self, operation: Operation, points: list[tracing.Point]) -> list[tracing.Point]:
+        """One point of an operation at least."""
+        if self.only and operation.name not in self.only:
+            return [point for point in points if f"{operation.name}:{point}" in self.only]
+        return points[self.turn % max(min(self.every, len(points)), 1) :: self.every]
 
 
-def torture(scene: Scene, operation: Operation, only: list[str], every: int) -> tuple[collections.Counter[str], int]:
+def torture(scene: Scene, operation: Operation, sample: Sample) -> tuple[collections.Counter[str], int]:
     """The points tried, how many of each call; and how many of them failed."""
     begin = time.monotonic()
     points = points_of(scene, operation)
-    picked = chosen(operation, points, only, every)
+    picked = sample.of(operation, points)
     say(f"{operation.name}: {len(points)} points, {len(picked)} to try")
     failed = 0
     for number, point in enumerate(picked, 1):
@@ -112,17 +121,17 @@ def torture(scene: Scene, operation: Operation, only: list[str], every: int) -> 
     return collections.Counter(point.call for point in picked), failed
 
 
-def torture_all(only: list[str], every: int) -> tuple[Tried, int]:
+def torture_all(sample: Sample) -> tuple[Tried, int]:
     """The same for all operations that are meant, each scene set up once."""
-    names = {words.partition(":")[0] for words in only}
+    names = {words.partition(":")[0] for words in sample.only}
     tried, failed = {}, 0
     for kind in SCENES:
-        operations = [operation for operation in kind.operations if not only or operation.name in names]
+        operations = [operation for operation in kind.operations if not names or operation.name in names]
         if not operations:
             continue
         with kind() as scene:
             for operation in operations:
-                tried[operation.name], count = torture(scene, operation, only, every)
+                tried[operation.name], count = torture(scene, operation, sample)
                 failed += count
     return tried, failed
 
@@ -148,8 +157,9 @@ def main() -> None:
         help="an operation, or one point of it; may be given again",
     )
     parser.add_argument("--every", type=int, default=1, metavar="K", help="each K-th point only")
+    parser.add_argument("--turn", type=int, default=0, metavar="N", help="which of them: other ones for another N")
     arguments = parser.parse_args()
-    tried, failed = torture_all(arguments.only, arguments.every)
+    tried, failed = torture_all(Sample(arguments.only, arguments.every, arguments.turn))
     count = sum(sum(counts.values()) for counts in tried.values())
     if not count:
         sys.exit(f"torture: there is no point {' '.join(arguments.only)}")

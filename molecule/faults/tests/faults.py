@@ -65,26 +65,32 @@ REJECT = ("meta", "l4proto", "tcp", "reject", "with", "tcp", "reset")
 def glusterd_stopped(*systems: System) -> t.Iterator[None]:
     for system in systems:
         system.run("systemctl", "stop", "glusterd")
-    yield
-    for system in systems:
-        restarted(system, "glusterd")
+    try:
+        yield
+    finally:
+        for system in systems:
+            restarted(system, "glusterd")
 
 
 @contextlib.contextmanager
 def glusterd_killed(*systems: System) -> t.Iterator[None]:
     for system in systems:
         signal(system, "KILL", "^/usr/sbin/glusterd ")
-    yield
-    for system in systems:
-        restarted(system, "glusterd")
+    try:
+        yield
+    finally:
+        for system in systems:
+            restarted(system, "glusterd")
 
 
 @contextlib.contextmanager
 def bricks_killed(scene: Scene, *systems: System) -> t.Iterator[None]:
     for system in systems:
         signal(system, "KILL", BRICK_PROCESS)
-    yield
-    scene.nodes[0].run(*GLUSTER, "start", VOLUME, "force")
+    try:
+        yield
+    finally:
+        scene.nodes[0].run(*GLUSTER, "start", VOLUME, "force")
 
 
 @contextlib.contextmanager
@@ -144,11 +150,13 @@ def brick_emptied(scene: Scene, system: System) -> t.Iterator[None]:
     """Its disk was replaced by a new one."""
     place = f"{system.name}:{scene.brick}"
     scene.nodes[0].run(*GLUSTER, "reset-brick", VOLUME, place, "start")
-    system.run("find", scene.brick, "-mindepth", "1", "-delete")
-    system.run("setfattr", "-x", "trusted.glusterfs.volume-id", scene.brick)
-    yield
-    scene.nodes[0].run(*GLUSTER, "reset-brick", VOLUME, place, place, "commit", "force")
-    scene.nodes[0].run(*GLUSTER, "heal", VOLUME, "full")
+    system.run("rm", "-rf", scene.brick)
+    system.run("mkdir", scene.brick)
+    try:
+        yield
+    finally:
+        scene.nodes[0].run(*GLUSTER, "reset-brick", VOLUME, place, place, "commit", "force")
+        scene.nodes[0].run(*GLUSTER, "heal", VOLUME, "full")
 
 
 # --- network ---
