@@ -29,7 +29,8 @@ SETTLED_S: t.Final = 5
 #: a program that does its work whether or not the run lives: the run waits for it, at each of its calls alike
 WORKER: t.Final = "qemu-img"
 
-Tried = dict[str, "collections.Counter[str]"]
+#: an operation, and how many points of each call were tried
+Tried = list[tuple[Operation, "collections.Counter[str]"]]
 
 
 def settled(look: t.Callable[[], list[str]]) -> list[str]:
@@ -124,27 +125,36 @@ def torture(scene: Scene, operation: Operation, sample: Sample) -> tuple[collect
 def torture_all(sample: Sample) -> tuple[Tried, int]:
     """The same for all operations that are meant, each scene set up once."""
     names = {words.partition(":")[0] for words in sample.only}
-    tried, failed = {}, 0
+    tried: Tried = []
+    failed = 0
     for kind in SCENES:
         operations = [operation for operation in kind.operations if not names or operation.name in names]
         if not operations:
             continue
         with kind() as scene:
             for operation in operations:
-                tried[operation.name], count = torture(scene, operation, sample)
+                counts, count = torture(scene, operation, sample)
+                tried.append((operation, counts))
                 failed += count
     return tried, failed
 
 
 def table(tried: Tried) -> str:
-    calls = sorted({call for counts in tried.values() for call in counts})
-    width = max(map(len, [*tried, "points"]))
-    rows = [["points".ljust(width), *calls, "all"]]
+    """How many points of each call, by operation; and how many of each module."""
+    calls = sorted({call for _operation, counts in tried for call in counts})
+    rows = [["points", *calls, "all"]]
     rows += [
-        [name.ljust(width), *(str(counts[call] or "") for call in calls), str(sum(counts.values()))]
-        for name, counts in tried.items()
+        [operation.name, *(str(counts[call] or "") for call in calls), str(sum(counts.values()))]
+        for operation, counts in tried
     ]
-    return "\n".join("  ".join(cell.rjust(len(head)) for cell, head in zip(row, rows[0])) for row in rows)
+    modules: collections.Counter[str] = collections.Counter()
+    for operation, counts in tried:
+        modules[operation.module] += sum(counts.values())
+    rows += [[module, *("" for _call in calls), str(count)] for module, count in modules.items()]
+    width = max(len(row[0]) for row in rows)
+    heads = [" " * width, *rows[0][1:]]
+    lines = [[row[0].ljust(width), *row[1:]] for row in rows]
+    return "\n".join("  ".join(cell.rjust(len(head)) for cell, head in zip(line, heads)) for line in lines)
 
 
 def main() -> None:
@@ -160,7 +170,7 @@ def main() -> None:
     parser.add_argument("--turn", type=int, default=0, metavar="N", help="which of them: other ones for another N")
     arguments = parser.parse_args()
     tried, failed = torture_all(Sample(arguments.only, arguments.every, arguments.turn))
-    count = sum(sum(counts.values()) for counts in tried.values())
+    count = sum(sum(counts.values()) for _operation, counts in tried)
     if not count:
         sys.exit(f"torture: there is no point {' '.join(arguments.only)}")
     say(table(tried))
