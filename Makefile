@@ -101,7 +101,7 @@ faults: venv lab-packages ## break a cluster in every way while guests write, an
 	molecule reset --scenario-name faults
 	lab/lab up --fresh faults
 	molecule converge --scenario-name faults
-	pytest -c molecule/pytest.ini molecule/faults/tests --turns 3 --write $(ARGS)
+	pytest -c molecule/pytest.ini molecule/faults/tests --turns 2 --rounds 20 --write $(ARGS)
 
 .PHONY: torture
 torture: venv lab-packages ## kill modules at each call by which they change something, on a real host

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab of the faults. GFAPI_LAB names another one of the cluster's shape, on which the cluster's converge.yml ran.
 
---turns N: each fault so often; --write: docs/reliability.md is made of what was measured.
+--turns N: each fault so often; --rounds N: so many races; --write: docs/reliability.md is made of what was measured.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from scene import Scene
 LAB = Lab(os.environ.get("GFAPI_LAB", "faults"))
 Record = t.Callable[[page.Outcome], None]
 OUTCOMES = pytest.StashKey[list[page.Outcome]]()
+RACES = pytest.StashKey[list[bool]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rounds", type=int, default=1, help="how many rounds of races")
     parser.addoption("--turns", type=int, default=1, help="how often each fault strikes")
     parser.addoption("--write", action="store_true", help="write docs/reliability.md")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "turn" in metafunc.fixturenames:
-        metafunc.parametrize("turn", range(1, metafunc.config.getoption("turns") + 1))
+    for name in ("turn", "round_number"):
+        if name in metafunc.fixturenames:
+            count = metafunc.config.getoption("turns" if name == "turn" else "rounds")
+            metafunc.parametrize(name, range(1, count + 1))
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +46,18 @@ def record(request: pytest.FixtureRequest) -> Record:
     return request.config.stash.setdefault(OUTCOMES, []).append
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> t.Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and item.name.startswith("test_races"):
+        item.config.stash.setdefault(RACES, []).append(report.passed)
+    return report
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     outcomes = session.config.stash.get(OUTCOMES, [])
     if outcomes:
         page.keep(outcomes)
     if outcomes and session.config.getoption("write"):
         versions = page.versions(LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
-        page.PAGE.write_text(page.text(outcomes, versions), encoding="utf-8")
+        page.PAGE.write_text(page.text(outcomes, session.config.stash.get(RACES, []), versions), encoding="utf-8")

@@ -52,6 +52,16 @@ Each message once for each fault. Such a task is run again when the fault is ove
 """
 
 
+RACES = """
+## Eight plays at once
+
+{rounds} rounds. In each, eight plays at once, from different storage nodes and hypervisors, asked for the same options
+of a volume, storage domain on two hypervisors, three disks and running VM with two of them; then for other options,
+larger disks, more memory and the third disk in the running VM; then for an end of it all. All had to succeed, the
+hosts' own tools to tell what was asked for, and each thing to be done by one of them only. It was so in {good}.
+"""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One fault, once. Seconds; `resumed_s` and `whole_s` from the end of the fault."""
@@ -110,7 +120,8 @@ def line(cells: t.Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def text(outcomes: t.Iterable[Outcome], told_versions: str) -> str:
+def text(outcomes: t.Iterable[Outcome], races: t.Sequence[bool], told_versions: str) -> str:
+    """The page; of each round of the races, whether it ended as it should."""
     faults: dict[str, list[Outcome]] = collections.defaultdict(list)
     for one in outcomes:
         faults[one.fault].append(one)
@@ -124,4 +135,5 @@ def text(outcomes: t.Iterable[Outcome], told_versions: str) -> str:
         for name, turns in faults.items()
         if (messages := sorted({message for one in turns for message in one.messages}))
     ]
-    return "\n".join(lines) + "\n" + SAID + "\n".join(said) + "\n"
+    raced = RACES.format(rounds=len(races), good="all" if all(races) else sum(races)) if races else ""
+    return "\n".join(lines) + "\n" + SAID + "\n".join(said) + "\n" + raced

@@ -125,8 +125,8 @@ def is_as_asked(hosts: Hosts, asked: Asked) -> None:
 
 
 @pytest.mark.gate
-def test_races(hosts: Hosts, turn: int, tmp_path: Path) -> None:
-    for name, asked in phases(turn).items():
+def test_races(hosts: Hosts, round_number: int, tmp_path: Path) -> None:
+    for name, asked in phases(round_number).items():
         folder = tmp_path / name
         folder.mkdir()
         told = all_at_once(hosts, folder, asked, PLAYS)
