@@ -53,6 +53,7 @@ def restarted(system: System, unit: str) -> None:
     system.run("systemctl", "restart", unit)
 
 
+GLUSTERD_PROCESS = "^/usr/sbin/glusterd "
 BRICK_PROCESS = f"^/usr/sbin/glusterfsd .*{VOLUME}"
 MOUNT_PROCESS = f"^/usr/sbin/glusterfs .*--volfile-id=/?{VOLUME} "
 REJECT = ("meta", "l4proto", "tcp", "reject", "with", "tcp", "reset")
@@ -75,7 +76,7 @@ def glusterd_stopped(*systems: System) -> t.Iterator[None]:
 @contextlib.contextmanager
 def glusterd_killed(*systems: System) -> t.Iterator[None]:
     for system in systems:
-        signal(system, "KILL", "^/usr/sbin/glusterd ")
+        signal(system, "KILL", GLUSTERD_PROCESS)
     try:
         yield
     finally:
@@ -249,17 +250,19 @@ def migrating(scene: Scene, strike: t.Callable[[Scene], Struck]) -> t.Iterator[N
 
 
 FAULTS: t.Final[tuple[Fault, ...]] = (
-    Fault("glusterd of the volfile server stops", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[0])),
-    Fault("glusterd of another node stops", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[2])),
+    # its unit has KillMode=control-group on Debian: bricks end with it
+    Fault("glusterd of the volfile server stops, its brick too", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[0])),
+    Fault("glusterd of another node stops, its brick too", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[2])),
     Fault(
-        "glusterd of the node is killed on which options are set", Guest.GOES_ON, lambda s: glusterd_killed(s.nodes[1])
+        "glusterd is killed where options are set, its brick too", Guest.GOES_ON, lambda s: glusterd_killed(s.nodes[1])
     ),
+    Fault("glusterd of a node hangs", Guest.GOES_ON, lambda s: held(s.nodes[2], GLUSTERD_PROCESS)),
     Fault(
-        "glusterd of two nodes stops: the server quorum is lost",
-        Guest.GOES_ON,
+        "glusterd of two nodes stops, their bricks too: no quorum",
+        Guest.PAUSED,
         lambda s: glusterd_stopped(*s.nodes[:2]),
     ),
-    Fault("glusterd of all nodes stops", Guest.GOES_ON, lambda s: glusterd_stopped(*s.nodes)),
+    Fault("glusterd of all nodes stops, the bricks too", Guest.PAUSED, lambda s: glusterd_stopped(*s.nodes)),
     Fault("a brick process is killed", Guest.GOES_ON, lambda s: bricks_killed(s, s.nodes[0]), in_gate=True),
     Fault("a brick process hangs", Guest.GOES_ON, lambda s: held(s.nodes[1], BRICK_PROCESS)),
     Fault(
