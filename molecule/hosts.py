@@ -108,3 +108,16 @@ def way_to(there: System, here: System) -> str:
         f"grep -qF '{public}' /root/.ssh/authorized_keys || echo '{public}' >> /root/.ssh/authorized_keys"
     )
     return f"qemu+ssh://root@{there.name}/system?no_verify=1&keyfile={KEY}"
+
+
+def are_alike(node: System, volume: str, copies: int = 3) -> bool:
+    """Every brick of a replica is there and holds what the others do.
+
+    If not, the self-heal daemon is told to look: what it could not lock at first it would take up after ten minutes
+    (cluster.heal-timeout).
+    """
+    told = node.host.run(f"gluster volume heal {volume} info").stdout.splitlines()
+    if all(told.count(line) == copies for line in ("Status: Connected", "Number of entries: 0")):
+        return True
+    node.host.run(f"gluster volume heal {volume}")
+    return False

@@ -8,7 +8,7 @@ import typing as t
 from xml.etree import ElementTree
 
 import pytest
-from hosts import Guest, System
+from hosts import Guest, System, are_alike
 from modules import Modules
 
 from conftest import BRICK, LAB, VOLUME, ask
@@ -47,8 +47,7 @@ def without(node: System, *, glusterd: bool) -> t.Iterator[None]:
     finally:
         node.run("systemctl", "restart", "glusterd")
         node.wait("all bricks are back", lambda: bricks_online(node) == 3)
-        alike = f"test $(gluster volume heal {VOLUME} info | grep -cx 'Number of entries: 0') = 3"
-        node.wait("all copies are alike", lambda: node.host.run(alike).rc == 0)
+        node.wait("all copies are alike", lambda: are_alike(node, VOLUME), timeout_s=180)
 
 
 def boots_again(guest: Guest) -> None:

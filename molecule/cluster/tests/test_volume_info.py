@@ -7,7 +7,7 @@ import typing as t
 from xml.etree import ElementTree
 
 import pytest
-from hosts import Guest, System
+from hosts import Guest, System, are_alike
 
 from conftest import BRICK, LAB, VOLUME
 
@@ -35,25 +35,24 @@ def is_whole(node: System) -> bool:
     """Every peer connected, every brick and every self-heal daemon up, and nothing to heal."""
     peers = gluster(node, "pool", "list").findall(".//peer")
     status = gluster(node, "volume", "status", VOLUME).findall(".//node")
-    heal = gluster(node, "volume", "heal", VOLUME, "info", "summary").findall(".//totalNumberOfEntries")
     return (
         [peer.findtext("connected") for peer in peers] == ["1"] * 3
         and [found.findtext("status") for found in status] == ["1"] * 6
-        and [found.text for found in heal] == ["0"] * 3
+        and are_alike(node, VOLUME)
     )
 
 
 @pytest.fixture
 def whole(nodes: list[System]) -> t.Iterator[None]:
     """The cluster is whole before a test, and again after it."""
-    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]))
+    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]), timeout_s=180)
     yield
     nodes[0].wait("cluster whole again", lambda: is_whole(nodes[0]), timeout_s=180)
 
 
 @pytest.fixture(scope="module")
 def healthy(nodes: list[System]) -> Info:
-    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]))
+    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]), timeout_s=180)
     return info(nodes[0])
 
 

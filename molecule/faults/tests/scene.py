@@ -12,7 +12,7 @@ import time
 import typing as t
 
 import looping
-from hosts import Lab, System
+from hosts import Lab, System, are_alike
 from looping import Looping
 from modules import ROOT
 from work import Work, do
@@ -255,22 +255,8 @@ class Scene:
 
     # --- volume ---
 
-    def is_alike(self) -> bool:
-        """Every brick is there and holds what the others hold."""
-        told = self.nodes[0].host.run(f"gluster volume heal {VOLUME} info").stdout.splitlines()
-        wanted = ("Status: Connected", "Number of entries: 0")
-        return all(told.count(line) == len(self.nodes) for line in wanted)
-
     def await_alike(self) -> None:
-        """As somebody who looks: what the self-heal daemon could not lock it takes up only after ten minutes else."""
-
-        def reached() -> bool:
-            if self.is_alike():
-                return True
-            self.nodes[0].host.run(f"gluster volume heal {VOLUME}")
-            return False
-
-        self.wait("all copies are alike", reached)
+        self.wait("all copies are alike", lambda: are_alike(self.nodes[0], VOLUME))
 
     # --- hosts ---
 
