@@ -47,7 +47,7 @@ def without(node: System, *, glusterd: bool) -> t.Iterator[None]:
     finally:
         node.run("systemctl", "restart", "glusterd")
         node.wait("all bricks are back", lambda: bricks_online(node) == 3)
-        node.wait("all copies are alike", lambda: are_alike(node, VOLUME), timeout_s=180)
+        node.wait("all copies are alike", lambda: are_alike(node, VOLUME))
 
 
 def boots_again(guest: Guest) -> None:

@@ -45,14 +45,14 @@ def is_whole(node: System) -> bool:
 @pytest.fixture
 def whole(nodes: list[System]) -> t.Iterator[None]:
     """The cluster is whole before a test, and again after it."""
-    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]), timeout_s=180)
+    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]))
     yield
     nodes[0].wait("cluster whole again", lambda: is_whole(nodes[0]), timeout_s=180)
 
 
 @pytest.fixture(scope="module")
 def healthy(nodes: list[System]) -> Info:
-    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]), timeout_s=180)
+    nodes[0].wait("cluster whole", lambda: is_whole(nodes[0]))
     return info(nodes[0])
 
 

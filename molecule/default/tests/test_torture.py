@@ -13,7 +13,7 @@ from modules import ROOT
 from conftest import NAME
 
 #: each so manieth point, and of every operation one at least; those of a running VM take half a minute a point
-EVERY = 40
+EVERY = 20
 TODAY = datetime.date.today().toordinal()
 #: one of them each day; vm-block-copy takes minutes
 DAILY = (

@@ -10,7 +10,6 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pytest
 from hosts import System, states, way_to
 from scene import GLUSTER, QEMU, VM, VOLUME, Scene
 
@@ -30,17 +29,11 @@ class Fault:
     name: str
     guest: Guest
     strike: t.Callable[[Scene], Struck]
-    #: the gate has time for these
-    in_gate: bool = False
 
     @property
     def slug(self) -> str:
         """What `pytest -k` takes."""
         return re.sub(r"\W+", "_", self.name)
-
-    @property
-    def marks(self) -> tuple[pytest.MarkDecorator, ...]:
-        return (pytest.mark.gate,) if self.in_gate else ()
 
 
 def signal(system: System, word: str, pattern: str) -> None:
@@ -63,20 +56,12 @@ REJECT = ("meta", "l4proto", "tcp", "reject", "with", "tcp", "reset")
 
 
 @contextlib.contextmanager
-def glusterd_stopped(*systems: System) -> t.Iterator[None]:
+def without_glusterd(*systems: System, kill: bool = False) -> t.Iterator[None]:
     for system in systems:
-        system.run("systemctl", "stop", "glusterd")
-    try:
-        yield
-    finally:
-        for system in systems:
-            restarted(system, "glusterd")
-
-
-@contextlib.contextmanager
-def glusterd_killed(*systems: System) -> t.Iterator[None]:
-    for system in systems:
-        signal(system, "KILL", GLUSTERD_PROCESS)
+        if kill:
+            signal(system, "KILL", GLUSTERD_PROCESS)
+        else:
+            system.run("systemctl", "stop", "glusterd")
     try:
         yield
     finally:
@@ -123,14 +108,13 @@ def volume_stopped(scene: Scene) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def options_set(scene: Scene, **options: str) -> t.Iterator[None]:
+def options_set(scene: Scene, options: t.Mapping[str, str]) -> t.Iterator[None]:
     node = scene.nodes[0]
-    words = [word for name, value in options.items() for word in (name.replace("__", ".").replace("_", "-"), value)]
-    node.run(*GLUSTER, "set", VOLUME, *words)
+    node.run(*GLUSTER, "set", VOLUME, *(word for pair in options.items() for word in pair))
     try:
         yield
     finally:
-        for name in words[::2]:
+        for name in options:
             node.run(*GLUSTER, "reset", VOLUME, name, "force")
 
 
@@ -191,8 +175,10 @@ def libvirtd_restarted(system: System) -> t.Iterator[None]:
 @contextlib.contextmanager
 def libvirtd_killed(system: System) -> t.Iterator[None]:
     signal(system, "KILL", "^/usr/sbin/libvirtd")
-    yield
-    restarted(system, "libvirtd")
+    try:
+        yield
+    finally:
+        restarted(system, "libvirtd")
 
 
 @contextlib.contextmanager
@@ -251,23 +237,23 @@ def migrating(scene: Scene, strike: t.Callable[[Scene], Struck]) -> t.Iterator[N
 
 FAULTS: t.Final[tuple[Fault, ...]] = (
     # its unit has KillMode=control-group on Debian: bricks end with it
-    Fault("glusterd of the volfile server stops, its brick too", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[0])),
-    Fault("glusterd of another node stops, its brick too", Guest.GOES_ON, lambda s: glusterd_stopped(s.nodes[2])),
+    Fault("glusterd of the volfile server stops, its brick too", Guest.GOES_ON, lambda s: without_glusterd(s.nodes[0])),
+    Fault("glusterd of another node stops, its brick too", Guest.GOES_ON, lambda s: without_glusterd(s.nodes[2])),
     Fault(
-        "glusterd is killed where options are set, its brick too", Guest.GOES_ON, lambda s: glusterd_killed(s.nodes[1])
+        "glusterd is killed where options are set, its brick too",
+        Guest.GOES_ON,
+        lambda s: without_glusterd(s.nodes[1], kill=True),
     ),
     Fault("glusterd of a node hangs", Guest.GOES_ON, lambda s: held(s.nodes[2], GLUSTERD_PROCESS)),
     Fault(
         "glusterd of two nodes stops, their bricks too: no quorum",
         Guest.PAUSED,
-        lambda s: glusterd_stopped(*s.nodes[:2]),
+        lambda s: without_glusterd(*s.nodes[:2]),
     ),
-    Fault("glusterd of all nodes stops, the bricks too", Guest.PAUSED, lambda s: glusterd_stopped(*s.nodes)),
-    Fault("a brick process is killed", Guest.GOES_ON, lambda s: bricks_killed(s, s.nodes[0]), in_gate=True),
+    Fault("glusterd of all nodes stops, the bricks too", Guest.PAUSED, lambda s: without_glusterd(*s.nodes)),
+    Fault("a brick process is killed", Guest.GOES_ON, lambda s: bricks_killed(s, s.nodes[0])),
     Fault("a brick process hangs", Guest.GOES_ON, lambda s: held(s.nodes[1], BRICK_PROCESS)),
-    Fault(
-        "two of three brick processes are killed", Guest.PAUSED, lambda s: bricks_killed(s, *s.nodes[:2]), in_gate=True
-    ),
+    Fault("two of three brick processes are killed", Guest.PAUSED, lambda s: bricks_killed(s, *s.nodes[:2])),
     Fault("all brick processes are killed", Guest.PAUSED, lambda s: bricks_killed(s, *s.nodes)),
     Fault("the volume is stopped by force", Guest.PAUSED, volume_stopped),
     Fault("a storage node loses its power", Guest.GOES_ON, lambda s: powered_off(s, s.nodes[2])),
@@ -281,10 +267,15 @@ FAULTS: t.Final[tuple[Fault, ...]] = (
         "storage is slow: 0.2 s more for each of half of the calls (delay-gen)",
         Guest.GOES_ON,
         lambda s: options_set(
-            s, debug__delay_gen="posix", delay_gen__delay_duration="200000", delay_gen__delay_percentage="50"
+            s,
+            {
+                "debug.delay-gen": "posix",
+                "delay-gen.delay-duration": "200000",
+                "delay-gen.delay-percentage": "50",
+            },
         ),
     ),
-    Fault("the volume is read-only", Guest.PAUSED, lambda s: options_set(s, features__read_only="on")),
+    Fault("the volume is read-only", Guest.PAUSED, lambda s: options_set(s, {"features.read-only": "on"})),
     Fault("cut between hypervisor and a node, packets vanish", Guest.GOES_ON, lambda s: cut(s.here, s.nodes[1:2])),
     Fault(
         "cut between hypervisor and a node, connections are reset",
@@ -295,13 +286,13 @@ FAULTS: t.Final[tuple[Fault, ...]] = (
     Fault("cut between hypervisor and all nodes", Guest.PAUSED, lambda s: cut(s.here, s.nodes)),
     Fault("cut between a node and the other nodes", Guest.GOES_ON, lambda s: cut(s.nodes[0], s.nodes[1:])),
     Fault("a node is cut off from all", Guest.GOES_ON, lambda s: cut(s.nodes[2], [*s.nodes[:2], s.here, s.there])),
-    Fault("libvirtd is restarted", Guest.GOES_ON, lambda s: libvirtd_restarted(s.here), in_gate=True),
+    Fault("libvirtd is restarted", Guest.GOES_ON, lambda s: libvirtd_restarted(s.here)),
     Fault("libvirtd is killed", Guest.GOES_ON, lambda s: libvirtd_killed(s.here)),
     Fault("libvirtd is stopped", Guest.GOES_ON, lambda s: libvirtd_stopped(s.here)),
     Fault("libvirtd hangs", Guest.GOES_ON, lambda s: held(s.here, "^/usr/sbin/libvirtd")),
-    Fault("QEMU is killed", Guest.ENDED, lambda s: qemu_killed(s.here), in_gate=True),
+    Fault("QEMU is killed", Guest.ENDED, lambda s: qemu_killed(s.here)),
     Fault("the hypervisor loses its power", Guest.ENDED, lambda s: powered_off(s, s.here)),
-    Fault("the FUSE client of the mount is killed", Guest.GOES_ON, lambda s: mount_killed(s.here), in_gate=True),
+    Fault("the FUSE client of the mount is killed", Guest.GOES_ON, lambda s: mount_killed(s.here)),
     Fault("the FUSE client of the mount hangs", Guest.GOES_ON, lambda s: held(s.here, MOUNT_PROCESS)),
     Fault("the clock of the plays is 400 days ahead (libfaketime)", Guest.GOES_ON, lambda s: clock_skewed(s, "+400d")),
     Fault("the clock of the plays is 400 days behind (libfaketime)", Guest.GOES_ON, lambda s: clock_skewed(s, "-400d")),

@@ -33,14 +33,29 @@ SETTLED_S = 30
 GLUSTER = ("gluster", "--mode=script", "volume")
 
 
-class Watch(threading.Thread):
+class Meanwhile(threading.Thread):
+    """Goes on for as long as the context lasts."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.ended = threading.Event()
+
+    def __enter__(self) -> t.Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.ended.set()
+        self.join()
+
+
+class Watch(Meanwhile):
     """When the guest's console told of rounds, by this machine's clock, to a quarter of a second."""
 
     def __init__(self, guest: Looping) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.guest = guest
         self.seen: list[tuple[float, int]] = []
-        self.ended = threading.Event()
 
     def run(self) -> None:
         while not self.ended.wait(0.1):
@@ -51,14 +66,6 @@ class Watch(threading.Thread):
             number = next((int(line.split()[2]) for line in told[:-1] if "GFAPI-GUEST: round " in line), None)
             if number and (not self.seen or self.seen[-1][1] != number):
                 self.seen.append((time.monotonic(), number))
-
-    def __enter__(self) -> Watch:
-        self.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.ended.set()
-        self.join()
 
     def first_after(self, moment: float) -> float | None:
         return next((when for when, _number in list(self.seen) if when > moment), None)
@@ -82,14 +89,13 @@ class Tried(t.NamedTuple):
         return "MODULE FAILURE" not in message and (message.count("\n") == 0 or message.startswith("Failed to connect"))
 
 
-class Plays(threading.Thread):
+class Plays(Meanwhile):
     """Tasks on the first hypervisor and on a storage node, without end: a disk and a VM on it come and go."""
 
     def __init__(self, scene: Scene) -> None:
-        super().__init__(daemon=True)
+        super().__init__()
         self.scene = scene
         self.tried: list[Tried] = []
-        self.ended = threading.Event()
 
     def run(self) -> None:
         while not self.ended.is_set():
@@ -97,14 +103,6 @@ class Plays(threading.Thread):
                 self.tried.append(self.scene.attempt(host, module, arguments))
                 if self.ended.is_set():
                     return
-
-    def __enter__(self) -> Plays:
-        self.start()
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        self.ended.set()
-        self.join()
 
     def under_way(self) -> None:
         """Wait until they do something."""

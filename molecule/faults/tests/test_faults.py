@@ -77,7 +77,7 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
     )
 
 
-@pytest.mark.parametrize("fault", [pytest.param(one, id=one.slug, marks=one.marks) for one in FAULTS])
+@pytest.mark.parametrize("fault", [pytest.param(one, id=one.slug) for one in FAULTS])
 def test_fault(scene: Scene, fault: Fault, turn: int, record: Record) -> None:
     try:
         record(struck(scene, fault))
