@@ -22,6 +22,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandE
 
 #: uid and gid
 Owner = tuple[int, int]
+Asked = t.TypeVar("Asked")
+Answer = t.TypeVar("Answer")
 
 _DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,6 +35,10 @@ OPEN_COUNT: t.Final = "glusterfs.open-fd-count"
 LINGERS_S: t.Final = 3
 #: performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
 REREADS: t.Final = 5
+#: what a FUSE client serves at once before more gain nothing
+READERS: t.Final = 8
+#: as many are asked for one after the other sooner than threads are started
+FEW: t.Final = 16
 MENDS: t.Final = {
     errno.ENOSPC: "free space or add bricks to the volume",
     errno.EDQUOT: "raise the quota or free space",
@@ -55,6 +61,17 @@ def explained(doing: str) -> t.Iterator[None]:
         words = getattr(exc, "strerror", None) or str(exc)
         mends = (mend for number, mend in MENDS.items() if os.strerror(number) in words)
         raise StorageError("; ".join([f"cannot {doing}: {words}", *mends])) from exc
+
+
+def at_once(function: t.Callable[[Asked], Answer], asked: t.Sequence[Asked]) -> t.Iterable[Answer]:
+    """`map` of what mostly waits for the bricks, several at once where they are many."""
+    if len(asked) <= FEW:
+        return map(function, asked)
+    # not at the top: its import takes as long as the bricks do for a few
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(function, asked))
 
 
 class Directory:

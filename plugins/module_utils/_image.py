@@ -10,6 +10,7 @@ the last line `EOF`, 512 bytes at most. oVirt's "volume", one layer of an image,
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import re
@@ -144,7 +145,7 @@ class ImageVolume:
         volume.to_text(version)  # raises where it does not fit
         return volume
 
-    @property
+    @functools.cached_property
     def alias(self) -> str:
         """The disk's name; empty where DESCRIPTION holds none."""
         return described(self.description, "DiskAlias")
@@ -293,7 +294,7 @@ class Image:
         own = (volume for volume in reversed(self.volumes) if volume.image_uuid == self.uuid)
         return next(own, self.volumes[-1])
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         return self.leaf.alias
 

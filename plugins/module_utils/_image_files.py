@@ -18,6 +18,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     Directory,
     Owner,
+    at_once,
     pad,
     staging,
     staging_key,
@@ -73,6 +74,15 @@ class Listing:
     removed: set[str] = field(default_factory=set)
     staged: set[str] = field(default_factory=set)
 
+    def put(self, uuid: str, found: Image | str | None) -> None:
+        """An image in place of what was known of it; or what is wrong with it, or that there is none."""
+        self.images.pop(uuid, None)
+        self.faults.pop(uuid, None)
+        if isinstance(found, Image):
+            self.images[uuid] = found
+        elif found is not None:
+            self.faults[uuid] = found
+
     @property
     def names(self) -> list[str]:
         return sorted(image.name for image in self.images.values() if image.name)
@@ -103,18 +113,17 @@ class ImageFiles:
         """All images."""
         listing = Listing()
         names = images.names()
-        for name in filter(is_image_directory, names):
-            _read_into(listing, images, name)
+        uuids = list(filter(is_image_directory, names))
+        for uuid, found in zip(uuids, at_once(lambda uuid: _read(images, uuid), uuids)):
+            listing.put(uuid, found)
         listing.removed.update(name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
         listing.staged.update(filter(None, map(staging_key, names)))
         return listing
 
     def reread(self, images: Directory, listing: Listing, uuid: str) -> None:
         """Read one image anew into a listing."""
-        listing.images.pop(uuid, None)
-        listing.faults.pop(uuid, None)
+        listing.put(uuid, _read(images, uuid))
         listing.removed.discard(uuid)
-        _read_into(listing, images, uuid)
         if images.is_there(REMOVED_PREFIX + uuid):
             listing.removed.add(uuid)
 
@@ -359,15 +368,15 @@ def _link_template(images: Directory, template: Image, directory: Directory) -> 
             os.link(name, name, src_dir_fd=origin.descriptor, dst_dir_fd=directory.descriptor, follow_symlinks=False)
 
 
-def _read_into(listing: Listing, images: Directory, uuid: str) -> None:
+def _read(images: Directory, uuid: str) -> Image | str | None:
+    """An image, or what is wrong with it; `None` where it is deleted meanwhile, or holds nothing yet."""
     try:
         volumes = _volumes_in(images, uuid)
-        if volumes:
-            listing.images[uuid] = Image.from_volumes(uuid, volumes)
+        return Image.from_volumes(uuid, volumes) if volumes else None
     except (ValueError, NotADirectoryError) as exc:
-        listing.faults[uuid] = str(exc)
+        return str(exc)
     except FileNotFoundError:
-        pass  # deleted meanwhile
+        return None
 
 
 def _volumes_in(images: Directory, uuid: str) -> list[ImageVolume]:

@@ -12,13 +12,20 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting, sweep, unowned
+from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    Directory,
+    at_once,
+    explained,
+    lasting,
+    sweep,
+    unowned,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import (
     FoundImage,
     ListedImage,
     MountedStorageDomain,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Sizes
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles, Listing
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts, real_mount_root
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
@@ -44,6 +51,8 @@ class Storage:
         self._left_bytes: dict[str, int] = {}
         self._listings: dict[str, Listing] = {}
         self._uses: dict[str, OtherUses] = {}
+        #: looked at ahead, by the image's uuid
+        self._sizes: dict[str, Sizes] = {}
 
     def find(self, wanted: str) -> MountedStorageDomain:
         """The storage domain of that name, uuid or mount point; raises `StorageError` if it is not mounted here.
@@ -95,9 +104,20 @@ class Storage:
         require_legal(listed)
         return listed
 
-    def _with_sizes(self, place: MountedStorageDomain, image: Image) -> FoundImage:
+    def look_ahead(self, wanted: str, names: t.Iterable[str]) -> None:
+        """Read the sizes of many images at once, for the next `find_image` of each."""
+        place = self.find(wanted)
+        found = list(filter(None, map(self.listing(place).image, names)))
         with self._images_of(place, "read") as images:
-            return FoundImage.at(place, image, self._files.sizes(images, image))
+            sizes = at_once(lambda image: self._files.sizes(images, image), found)
+            self._sizes.update(zip((image.uuid for image in found), sizes))
+
+    def _with_sizes(self, place: MountedStorageDomain, image: Image) -> FoundImage:
+        sizes = self._sizes.pop(image.uuid, None)
+        if sizes is None:
+            with self._images_of(place, "read") as images:
+                sizes = self._files.sizes(images, image)
+        return FoundImage.at(place, image, sizes)
 
     def source(self, found: FoundImage) -> Source:
         """What a copy of an image is made from; raises `StorageError` where qemu-img would open other files too."""

@@ -17,7 +17,13 @@ import stat
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._bounded import Beat
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, has_owner, is_staging
+from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    Directory,
+    at_once,
+    explained,
+    has_owner,
+    is_staging,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._image import is_image_directory
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
 from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen, SeenFile, bytes_of_image, records_of
@@ -25,9 +31,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import PROBED_BYTES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import METADATA_LIMIT
 from ansible_collections.gfapi.virt.plugins.module_utils._use_records import read_others, this_host
-
-#: an image is three short files, whose bytes come from another host; more at once gain nothing
-READERS: t.Final = 8
 
 Files = dict[str, SeenFile]
 
@@ -86,12 +89,8 @@ def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) 
         beat()
         return name, files
 
-    # not at the top: its import is a tenth of what a run costs that looks at no image
-    import concurrent.futures
-
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(read, filter(is_image_directory, folders))
-        return seen.with_images({name: files for name, files in found if files is not None})
+    found = at_once(read, list(filter(is_image_directory, folders)))
+    return seen.with_images({name: files for name, files in found if files is not None})
 
 
 def _look_at_uses(seen: Seen, point: str, parent: Directory) -> Seen:

@@ -13,13 +13,10 @@ import stat
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, explained
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, Owner, at_once, explained
 from ansible_collections.gfapi.virt.plugins.module_utils._image import REMOVED_PREFIX
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong, wrong_in
-
-#: a listing is an answer from another host; more at once gain nothing
-READERS: t.Final = 8
 
 Statuses = dict[str, os.stat_result]
 
@@ -89,13 +86,7 @@ def _is_open(top: Directory, path: str) -> bool:
 
 
 def _listed(top: Directory, folders: t.Sequence[str]) -> t.Iterable[tuple[str, Statuses]]:
-    if len(folders) <= READERS:
-        return [(folder, _statuses(top, folder)) for folder in folders]
-    # not at the top: few storage domains need it
-    import concurrent.futures
-
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
-        return list(zip(folders, pool.map(lambda folder: _statuses(top, folder), folders)))
+    return list(zip(folders, at_once(lambda folder: _statuses(top, folder), folders)))
 
 
 def _statuses(top: Directory, folder: str) -> Statuses:

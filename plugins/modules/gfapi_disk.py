@@ -1038,6 +1038,8 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
     require_once(storage, desired)
+    for place in dict.fromkeys(one.storage_domain for one in desired):
+        storage.look_ahead(place, [one.name for one in desired if one.storage_domain == place])
     before = Before()
     items = [item_for(storage, servers, users, one, before) for one in desired]
     items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
