@@ -18,6 +18,8 @@ BOOT = {
     "initrd": INITRD,
     "cmdline": "console=ttyS0 quiet rdinit=/looping",
 }
+#: for the kernel's command line: rounds are counted on from the clock, so that no start has the numbers of one before
+COUNTED_ON = "clock=1"
 PROGRAM = r"""#!/bin/busybox sh
 /bin/busybox mkdir -p /bin /etc/acpi/PWRF /tmp /var/run
 /bin/busybox --install -s /bin
@@ -36,13 +38,14 @@ until ls /sys/block | grep -q '^[vs]d'; do sleep 0.1; done
 disk=/dev/$(ls /sys/block | grep -m1 '^[vs]d')
 report start
 number=0
+grep -q clock= /proc/cmdline && number=$(($(date +%s) * 6))
 while true; do
     number=$((number + 1))
     place=$((number % 4096))
-    printf 'block %08d' $number > /tmp/out
+    printf 'block %012d' $number > /tmp/out
     dd if=/tmp/out of=$disk bs=512 seek=$place conv=sync,fsync 2> /tmp/error || report "error: write of $number"
     echo 3 > /proc/sys/vm/drop_caches
-    dd if=$disk bs=512 skip=$place count=1 2> /tmp/error | head -c 14 > /tmp/in
+    dd if=$disk bs=512 skip=$place count=1 2> /tmp/error | head -c 18 > /tmp/in
     cmp -s /tmp/out /tmp/in || report "error: read of $number"
     report "round $number"
     sleep 0.2

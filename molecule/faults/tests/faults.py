@@ -230,7 +230,7 @@ def migrating(scene: Scene, strike: t.Callable[[Scene], Struck]) -> t.Iterator[N
         with strike(scene):
             tried = task.result()
             assert tried.message is not None
-            scene.said.append(tried)
+            scene.own.append(tried)
             yield
     scene.wait("nothing is left over there", lambda: VM not in states(there))
 

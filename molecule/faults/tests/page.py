@@ -20,7 +20,8 @@ HEAD = """\
 # Reliability
 
 Written by `make faults` on {date}, on a lab of three storage nodes and two hypervisors: {versions}; a volume of three
-copies, tuned by `virt_store`. Each fault struck {turns}, while
+copies, tuned by `virt_store`, with `cluster.post-op-delay-secs: 0` ([why](how-it-works.md#when-storage-fails)). Each
+fault struck {turns}, while
 
 - a guest wrote block after block to its disk, each with a flush, read it back, and told of it on its console; and
 - plays ran without end: a storage domain, an option of the volume, a disk and a running VM on it came and went.
@@ -70,6 +71,8 @@ class Outcome:
     guest: str
     #: the longest time in which the guest wrote nothing
     pause_s: float = 0.0
+    #: QEMU had closed its disk after a flush that failed, and it was ended and started
+    given_up: bool = False
     #: until the guest wrote
     resumed_s: float = 0.0
     #: until all bricks were there and alike
@@ -106,7 +109,10 @@ def span(values: t.Iterable[float]) -> str:
 def row(name: str, turns: list[Outcome]) -> str:
     broken = next((one.broken for one in turns if one.broken), None)
     good = [one for one in turns if not one.broken]
-    cells = [name, turns[0].guest, f"**no**: {broken}" if broken else "yes"]
+    guest = turns[0].guest
+    if given_up := sum(one.given_up for one in turns):
+        guest += f"; {given_up} of {len(turns)} times QEMU had given up its disk, and it was started anew"
+    cells = [name, guest, f"**no**: {broken}" if broken else "yes"]
     if good:
         cells += [span(one.pause_s for one in good), span(one.resumed_s for one in good)]
         cells += [span(one.whole_s for one in good)]

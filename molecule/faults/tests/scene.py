@@ -31,6 +31,8 @@ QEMU = f"^/usr/bin/qemu-system-x86_64 .*guest={VM},"
 #: within which all clients have connected to a brick that is back
 SETTLED_S = 30
 GLUSTER = ("gluster", "--mode=script", "volume")
+#: what `libvirt_vm` says of a VM whose QEMU closed a disk after a flush that failed
+GIVEN_UP = "has given up a disk"
 
 
 class Meanwhile(threading.Thread):
@@ -127,7 +129,7 @@ class Scene:
         #: variables of the plays' tasks; a fault may set some
         self.variables: dict[str, str] = {}
         #: what became of tasks of a fault's own
-        self.said: list[Tried] = []
+        self.own: list[Tried] = []
         self.image = ""
         bricks = [line for line in self.nodes[0].lines(*GLUSTER, "info", VOLUME) if line.startswith("Brick1: ")]
         #: the folder that is a brick, on each node
@@ -142,10 +144,11 @@ class Scene:
     def set_up(self) -> None:
         for system in (self.here, self.there):
             looping.install(system)
-        disk = self.done("gfapi_disk", storage_domain=DOMAIN, name=DISK, size="16MiB", format="raw")["disk"]
-        self.image = disk["path"]
+        image = {"size": "16MiB", "format": "raw", "preallocation": "full"}
+        self.image = self.done("gfapi_disk", storage_domain=DOMAIN, name=DISK, **image)["disk"]["path"]
         log = f"/var/log/libvirt/qemu/{VM}-console.log"
-        vm = {"name": VM, **looping.BOOT, "serial_log": log, "storage_domain": DOMAIN, "disks": [{"name": DISK}]}
+        boot = {**looping.BOOT, "cmdline": f"{looping.BOOT['cmdline']} {looping.COUNTED_ON}"}
+        vm = {"name": VM, **boot, "serial_log": log, "storage_domain": DOMAIN, "disks": [{"name": DISK}]}
         self.done("libvirt_vm", **vm, state="running")
         self.remove_work()
 
@@ -157,7 +160,13 @@ class Scene:
         """All is well, and the guest writes."""
         self.await_alike()
         self.done("libvirt_vm", name=VM, state="running")
-        self.guest.goes_on()
+        self.goes_on(by=1)
+
+    def start_anew(self) -> None:
+        """The guest, whose QEMU has ended or is of no use any more."""
+        self.done("glusterfs_domain", **self.domain)
+        self.done("libvirt_vm", name=VM, state="shut_off", force_stop=True, shutdown_timeout=0)
+        self.done("libvirt_vm", name=VM, state="running")
 
     def remove_work(self) -> None:
         """What the plays made."""
@@ -210,16 +219,21 @@ class Scene:
 
     # --- guest ---
 
-    def acknowledged(self) -> int:
-        """The last round of which the guest said that it is written and reads back, since it was started."""
+    def said(self, word: str) -> list[int]:
+        """The rounds of which the guest said that word since it was started: `round`, or `error`."""
         said = self.guest.says()[:-1]
         since = max((place for place, words in enumerate(said) if words == "start"), default=0)
-        return max((int(words.split()[1]) for words in said[since:] if words.startswith("round ")), default=0)
+        return [int(words.split()[-1]) for words in said[since:] if words.startswith(word)]
+
+    def acknowledged(self) -> list[int]:
+        """The rounds of which the guest said that they are written and read back, since it was started."""
+        errors = set(self.said("error"))
+        return [number for number in self.said("round") if number not in errors]
 
     def goes_on(self, by: int) -> None:
         """Wait for so many more rounds; a hypervisor whose clock or disk is slow gets its time."""
-        goal = self.acknowledged() + by
-        self.wait(f"round {goal} of the guest", lambda: self.acknowledged() >= goal)
+        goal = len(self.acknowledged()) + by
+        self.wait(f"{by} more rounds of the guest", lambda: len(self.acknowledged()) >= goal)
 
     def is_running(self) -> bool:
         """Its QEMU is there, whatever libvirt says, or whether it says anything."""
@@ -228,25 +242,25 @@ class Scene:
         except RuntimeError:  # testinfra's of a host that it cannot reach
             return False
 
-    def lost(self, last: int) -> list[int]:
-        """The rounds up to that one which the image does not hold, read by another host past all caches.
+    def lost(self, rounds: list[int]) -> list[int]:
+        """Those of them which the image does not hold, read by another host past all caches.
 
         For some seconds after a brick came back, a client that has it reads from it what one that has not yet connected
         to it again has written to the others only.
         """
         end = time.monotonic() + SETTLED_S
-        while (lost := self.missing(last)) and time.monotonic() < end:
+        while (lost := self.missing(rounds)) and time.monotonic() < end:
             time.sleep(0.5)  # nobody tells when QEMU's client has connected
         return lost
 
-    def missing(self, last: int) -> list[int]:
+    def missing(self, rounds: list[int]) -> list[int]:
         read = f"dd if={self.image} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
         data = gzip.decompress(base64.b64decode(self.there.host.check_output(read)))
         assert len(data) == BLOCKS * BLOCK_BYTES
         missing = []
-        for number in range(max(1, last - BLOCKS + 1), last + 1):
+        for number in rounds[-BLOCKS:]:
             place = number % BLOCKS * BLOCK_BYTES
-            words = data[place : place + len("block 00000000")].split()
+            words = data[place : place + len("block 000000000000")].split()
             if len(words) != 2 or int(words[1]) < number:
                 missing.append(number)
         return missing

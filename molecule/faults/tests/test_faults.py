@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from faults import FAULTS, Fault, Guest
 from page import Outcome
-from scene import VM, Plays, Scene, Watch
+from scene import GIVEN_UP, VM, Plays, Scene, Watch
 
 from conftest import Record
 
@@ -24,19 +24,23 @@ def until_seen(scene: Scene, fault: Fault) -> None:
         scene.wait("the guest has ended", lambda: not scene.is_running())
 
 
-def taken_up(scene: Scene, fault: Fault) -> None:
-    """What a user does for the guest when the fault is over."""
-    wanted = {"name": VM, "state": "running"}
-    if fault.guest is Guest.ENDED:
-        scene.done("glusterfs_domain", **scene.domain)
-        scene.done("libvirt_vm", **wanted)
-    elif fault.guest is Guest.PAUSED:
-        scene.wait("the guest can be resumed", lambda: scene.attempt(scene.here, "libvirt_vm", wanted).message is None)
+def goes_on_where_it_was(scene: Scene, fault: Fault) -> bool:
+    """Whether the guest does when the fault is over, for a task that resumes it if it was paused."""
+    if fault.guest is not Guest.PAUSED:
+        return fault.guest is Guest.GOES_ON
+    said: list[str] = []
+
+    def is_decided() -> bool:
+        said.append(scene.attempt(scene.here, "libvirt_vm", {"name": VM, "state": "running"}).message or "")
+        return not said[-1] or GIVEN_UP in said[-1]
+
+    scene.wait("the guest can be resumed", is_decided)
+    return not said[-1]
 
 
 def struck(scene: Scene, fault: Fault) -> Outcome:
     scene.begin()
-    scene.said.clear()
+    scene.own.clear()
     starts = scene.guest.starts()
     with Watch(scene.guest) as watch, Plays(scene) as plays:
         plays.under_way()
@@ -45,20 +49,22 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
             until_seen(scene, fault)
             plays.whole_cycle()
         over = time.monotonic()
-        acknowledged = scene.acknowledged()
-        if fault.guest is Guest.ENDED:
+        anew = not goes_on_where_it_was(scene, fault)
+        if anew:
+            acknowledged = scene.acknowledged()
             lost = scene.lost(acknowledged)
-        taken_up(scene, fault)
+            scene.start_anew()
         scene.wait("the guest writes again", lambda: watch.first_after(over) is not None)
         scene.await_alike()
         whole = time.monotonic()
-    if fault.guest is not Guest.ENDED:
+    if not anew:
         scene.goes_on(by=1)
         acknowledged = scene.acknowledged()
         lost = scene.lost(acknowledged)
         assert scene.guest.starts() == starts, "the guest was started anew"
-    assert not lost, f"rounds {lost[0]} to {lost[-1]} were lost"
-    tried = plays.tried[before:] + scene.said
+        assert not scene.said("error"), "the guest had input/output errors"
+    assert not lost, f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first"
+    tried = plays.tried[before:] + scene.own
     for one in tried:
         assert one.message is None or one.is_clear, one
     scene.repair()
@@ -68,7 +74,8 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         pause_s=watch.longest_pause(since=begin),
         resumed_s=t.cast(float, watch.first_after(over)) - over,
         whole_s=whole - over,
-        acknowledged=acknowledged,
+        given_up=anew and fault.guest is Guest.PAUSED,
+        acknowledged=len(acknowledged),
         lost=len(lost),
         tasks=len(tried),
         failed=sum(one.message is not None for one in tried),
