@@ -21,7 +21,7 @@ DOMAIN, VOLUME = "vms", "vmstore"
 VM, DISK = "looper", "looper-root"
 #: what the plays make and remove
 WORKER, WORK = "worker", "work"
-WORKING = {"name": WORKER, "storage_domain": DOMAIN, "memory": "64MiB", "virt_type": "qemu"}
+WORKING = {"name": WORKER, "memory": "64MiB", "virt_type": "qemu", "state": "running", "disks": [{"name": WORK}]}
 #: the guest writes its rounds to so many blocks, one after the other; each holds its round's number
 BLOCKS, BLOCK_BYTES = 4096, 512
 #: how long anything may take, the longest of gluster's own timeouts (network.ping-timeout, 42 s) more than once
@@ -186,7 +186,7 @@ class Scene:
         return [
             (self.here, "glusterfs_domain", self.domain),
             (self.here, "gfapi_disk", {**disk, "size": "16MiB"}),
-            (self.here, "libvirt_vm", {**WORKING, "disks": [{"name": WORK}], "state": "running"}),
+            (self.here, "libvirt_vm", {**WORKING, "storage_domain": DOMAIN}),
             (self.nodes[1], "gluster_volume_options", {"volume": VOLUME, "options": option}),
             (self.here, "libvirt_vm_info", {"names": [WORKER]}),
             (self.here, "libvirt_vm", absent),
@@ -206,8 +206,7 @@ class Scene:
     def repair(self) -> None:
         """One more run does all; a further one finds nothing to do; and nothing is left behind."""
         disk: t.Any = {"name": WORK, "size": "16MiB"}
-        vm = {**WORKING, "disks": [{"name": WORK}], "state": "running"}
-        wanted = Work(VOLUME, DOMAIN, {"user.faults": next(self.counter)}, [disk], vm)
+        wanted = Work(VOLUME, DOMAIN, {"user.faults": next(self.counter)}, [disk], WORKING)
         hosts = (self.nodes[1].name, self.here.name)
         self.remove_work()
         do(self.lab, wanted, *hosts)
