@@ -144,6 +144,7 @@ class Scene:
     def set_up(self) -> None:
         for system in (self.here, self.there):
             looping.install(system)
+            self.lab.modules(system.name).done("glusterfs_domain", **self.domain)
         image = {"size": "16MiB", "format": "raw", "preallocation": "full"}
         self.image = self.done("gfapi_disk", storage_domain=DOMAIN, name=DISK, **image)["disk"]["path"]
         log = f"/var/log/libvirt/qemu/{VM}-console.log"

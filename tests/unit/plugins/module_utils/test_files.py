@@ -16,8 +16,10 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import (
+    FEW,
     REREADS,
     Directory,
+    at_once,
     explained,
     has_owner,
     lasting,
@@ -352,3 +354,18 @@ def test_padding_lengthens_and_keeps_the_bytes(tmp_path: Path, length: int, padd
     assert pad(descriptor, 4096) == padded
     os.close(descriptor)
     assert path.read_bytes() == b"x" * length + bytes(padded - length)
+
+
+@pytest.mark.parametrize("count", [1, FEW, FEW + 1, 10 * FEW])
+def test_many_are_asked_at_once_and_answer_in_order(count: int) -> None:
+    assert list(at_once(str, range(count))) == [str(number) for number in range(count)]
+
+
+def test_of_many_asked_at_once_the_first_fault_is_told() -> None:
+    def ask(number: int) -> int:
+        if number in (3, 7):
+            raise OSError(number, "no")
+        return number
+
+    with pytest.raises(OSError, match="Errno 3"):
+        list(at_once(ask, range(2 * FEW)))

@@ -17,8 +17,9 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils import _image_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import FEW
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Source
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Source, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
@@ -431,3 +432,30 @@ def test_a_disk_that_another_run_works_on_is_waited_for(host: Host, monkeypatch:
         monkeypatch.setattr(_image_files, "LOCK_TIMEOUT_S", 60)
         threading.Timer(0.5, lambda: fcntl.flock(lease, fcntl.LOCK_UN)).start()
         host.storage.grow(found, 4 << 30, resize_live=None)
+
+
+def test_many_images_are_listed_and_measured_as_few_are(host: Host) -> None:
+    names = [f"web-{number}" for number in range(2 * FEW)]
+    for name in names:
+        host.create(name, "raw")
+    broken = host.images / image_uuid_of(host.place.storage_domain.uuid, "web-5")
+    next(broken.glob("*.meta")).write_text("EOF\n")
+
+    storage = host.storage
+    storage.look_ahead("vmstore", names)
+
+    assert storage.listing(host.place).names == sorted(set(names) - {"web-5"})
+    assert list(storage.listing(host.place).faults) == [broken.name]
+    singly = [host.storage.find_image("vmstore", name) for name in names]
+    assert [storage.find_image("vmstore", name) for name in names] == singly
+
+
+def test_sizes_looked_at_ahead_are_used_once(host: Host) -> None:
+    host.create("web", "raw")
+    storage = host.storage
+    storage.look_ahead("vmstore", ["web", "none"])
+    found = storage.require_image("vmstore", "web")
+
+    storage.grow(found, 2 * GIB, resize_live=None)
+
+    assert storage.require_image("vmstore", "web").virtual_size_bytes == 2 * GIB
