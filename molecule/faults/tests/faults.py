@@ -143,7 +143,9 @@ def brick_emptied(scene: Scene, system: System) -> t.Iterator[None]:
         yield
     finally:
         scene.nodes[0].run(*GLUSTER, "reset-brick", VOLUME, place, place, "commit", "force")
-        scene.nodes[0].run(*GLUSTER, "heal", VOLUME, "full")
+        # refused until the self-heal daemons know the new brick
+        heal = scene.nodes[0].host
+        scene.wait("a full heal", lambda: heal.run(" ".join((*GLUSTER, "heal", VOLUME, "full"))).rc == 0)
 
 
 # --- network ---
