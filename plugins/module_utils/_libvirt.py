@@ -42,6 +42,8 @@ except ImportError:
 else:
     HAS_LIBVIRT = True
 
+#: how long a daemon may take to let us in
+CONNECT_S: t.Final = 30
 #: a daemon that does not answer this often, this many times, is given up
 KEEPALIVE_INTERVAL_S: t.Final = 5
 KEEPALIVE_COUNT: t.Final = 6
@@ -107,13 +109,30 @@ class Libvirt:
 
     def _connect(self) -> t.Any:
         _run_event_loop()
-        try:
-            connection = libvirt.open(self.uri)
-        except libvirt.libvirtError as exc:
+        opened: list[t.Any] = []
+        failed: list[Exception] = []
+
+        def connect() -> None:
+            try:
+                opened.append(libvirt.open(self.uri))
+            except libvirt.libvirtError as exc:
+                failed.append(exc)
+
+        # the library itself waits without end for a daemon that hangs, and ssh long for a host that is off
+        thread = threading.Thread(target=connect, name="libvirt-connect", daemon=True)
+        thread.start()
+        thread.join(CONNECT_S)
+        if failed:
             raise LibvirtError(
-                f"cannot connect to libvirt at {self.uri}: {exc}; is libvirtd running there?"
+                f"cannot connect to libvirt at {self.uri}: {failed[0]}; is libvirtd running there?"
                 " (systemctl start libvirtd, or virtqemud)"
-            ) from exc
+            ) from failed[0]
+        if not opened:
+            raise LibvirtError(
+                f"cannot connect to libvirt at {self.uri}: no answer within {CONNECT_S} s; is it up, or does its daemon"
+                " hang? (systemctl restart libvirtd, or virtqemud; VMs run on)"
+            )
+        (connection,) = opened
         # the test driver knows no keepalive
         with contextlib.suppress(libvirt.libvirtError):
             connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)

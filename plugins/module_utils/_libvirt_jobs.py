@@ -19,35 +19,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import asking,
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import FLAGS, PERSISTENT_FLAGS
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Progress
 
-#: how long another host's libvirt may take to let us in: ssh would wait longer for a host that is off
-CONNECT_S: t.Final = 30
-
 
 class LibvirtJobs(BlockJobs):
     """A host's libvirt, with the jobs that take their time."""
-
-    def _connect(self) -> t.Any:
-        """The same, within a time limit where another host has to answer."""
-        if not self.is_remote:
-            return super()._connect()
-        connect_to_it = super()._connect
-        opened: list[t.Any] = []
-        failed: list[LibvirtError] = []
-
-        def connect() -> None:
-            try:
-                opened.append(connect_to_it())
-            except LibvirtError as exc:
-                failed.append(exc)
-
-        thread = threading.Thread(target=connect, name="libvirt-connect", daemon=True)
-        thread.start()
-        thread.join(CONNECT_S)
-        if failed:
-            raise failed[0]
-        if not opened:
-            raise LibvirtError(f"cannot connect to libvirt at {self.uri}: no answer within {CONNECT_S} s; is it up?")
-        return opened[0]
 
     @functools.cached_property
     def host_uuid(self) -> str:

@@ -50,6 +50,15 @@ def element(name: str, *sources: DiskSource, backing: tuple[Layer, ...] = ()) ->
     return new_element(with_defaults(domain, arch="i686", has_kvm=False))
 
 
+def test_a_daemon_that_lets_nobody_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(libvirt, "open", lambda _uri: over.wait())
+    monkeypatch.setattr(_libvirt, "CONNECT_S", 0.01)
+    with pytest.raises(LibvirtError, match="cannot connect to libvirt at test:///default: no answer within .* hang"):
+        Libvirt(URI).domains()
+    over.set()
+
+
 @pytest.mark.parametrize(
     ("what", "words"),
     [
