@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import subprocess
 import sys
@@ -18,6 +20,9 @@ LIMIT_S = 300
 #: forks for each call from a process that has Ansible loaded, which takes half of what a call takes
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["__main__", "ansible.cli.adhoc"])
+# it looks for ansible.cfg where it starts
+with contextlib.chdir(ROOT):
+    multiprocessing.forkserver.ensure_running()
 
 
 def _ansible(words: list[str], told: str) -> None:
@@ -27,7 +32,6 @@ def _ansible(words: list[str], told: str) -> None:
     descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
-    os.chdir(ROOT)
     AdHocCLI.cli_executor(["ansible", *words])
 
 
