@@ -7,12 +7,13 @@ import contextlib
 import json
 import multiprocessing
 import multiprocessing.forkserver
-import os
 import subprocess
 import sys
 import tempfile
 import typing as t
 from pathlib import Path
+
+import ad_hoc
 
 ROOT = Path(__file__).parents[1]
 ANSIBLE = str(Path(sys.executable).with_name("ansible"))
@@ -23,16 +24,6 @@ SERVER.set_forkserver_preload(["__main__", "ansible.cli.adhoc"])
 # it looks for ansible.cfg where it starts
 with contextlib.chdir(ROOT):
     multiprocessing.forkserver.ensure_running()
-
-
-def _ansible(words: list[str], told: str) -> None:
-    """What the program `ansible` does, in a process of its own; what it tells goes to that file."""
-    from ansible.cli.adhoc import AdHocCLI
-
-    descriptor = os.open(told, os.O_WRONLY | os.O_CREAT)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
-    AdHocCLI.cli_executor(["ansible", *words])
 
 
 class Modules:
@@ -49,7 +40,7 @@ class Modules:
         words += ["--diff", *(f"-e{name}={value}" for name, value in (variables or {}).items())]
         with tempfile.TemporaryDirectory() as folder:
             told, results = Path(folder, "told"), Path(folder, "results")
-            process = SERVER.Process(target=_ansible, args=([*words, "--tree", str(results)], str(told)))
+            process = SERVER.Process(target=ad_hoc.ansible, args=([*words, "--tree", str(results)], str(told)))
             process.start()
             process.join(LIMIT_S)
             if process.is_alive():
