@@ -35,7 +35,7 @@ OPEN_COUNT: t.Final = "glusterfs.open-fd-count"
 LINGERS_S: t.Final = 3
 #: performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
 REREADS: t.Final = 5
-#: what a FUSE client serves at once before more gain nothing
+#: how much a FUSE client serves at once; more gain nothing
 READERS: t.Final = 8
 #: as many are asked for one after the other sooner than threads are started
 FEW: t.Final = 16
@@ -63,10 +63,10 @@ def explained(doing: str) -> t.Iterator[None]:
         raise StorageError("; ".join([f"cannot {doing}: {words}", *mends])) from exc
 
 
-def at_once(function: t.Callable[[Asked], Answer], asked: t.Sequence[Asked]) -> t.Iterable[Answer]:
+def at_once(function: t.Callable[[Asked], Answer], asked: t.Sequence[Asked]) -> list[Answer]:
     """`map` of what mostly waits for the bricks, several at once where they are many."""
     if len(asked) <= FEW:
-        return map(function, asked)
+        return list(map(function, asked))
     # not at the top: its import takes as long as the bricks do for a few
     import concurrent.futures
 

@@ -53,6 +53,7 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         if anew:
             acknowledged = scene.acknowledged()
             lost = scene.lost(acknowledged)
+            errors = scene.said("error")
             scene.start_anew()
         scene.wait("the guest writes again", lambda: watch.first_after(over) is not None)
         scene.await_alike()
@@ -62,7 +63,9 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         acknowledged = scene.acknowledged()
         lost = scene.lost(acknowledged)
         assert scene.guest.starts() == starts, "the guest was started anew"
-        assert not scene.said("error"), "the guest had input/output errors"
+        errors = scene.said("error")
+    given_up = anew and fault.guest is Guest.PAUSED
+    assert given_up or not errors, "the guest had input/output errors"
     assert not lost, f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first"
     tried = plays.tried[before:] + scene.own
     for one in tried:
@@ -74,7 +77,7 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         pause_s=watch.longest_pause(since=begin),
         resumed_s=t.cast(float, watch.first_after(over)) - over,
         whole_s=whole - over,
-        given_up=anew and fault.guest is Guest.PAUSED,
+        given_up=given_up,
         acknowledged=len(acknowledged),
         lost=len(lost),
         tasks=len(tried),

@@ -358,7 +358,7 @@ def test_padding_lengthens_and_keeps_the_bytes(tmp_path: Path, length: int, padd
 
 @pytest.mark.parametrize("count", [1, FEW, FEW + 1, 10 * FEW])
 def test_many_are_asked_at_once_and_answer_in_order(count: int) -> None:
-    assert list(at_once(str, range(count))) == [str(number) for number in range(count)]
+    assert at_once(str, range(count)) == [str(number) for number in range(count)]
 
 
 def test_of_many_asked_at_once_the_first_fault_is_told() -> None:
@@ -368,4 +368,4 @@ def test_of_many_asked_at_once_the_first_fault_is_told() -> None:
         return number
 
     with pytest.raises(OSError, match="Errno 3"):
-        list(at_once(ask, range(2 * FEW)))
+        at_once(ask, range(2 * FEW))
