@@ -82,13 +82,13 @@ build: venv ## build the collection, and import it as Galaxy would
 	scripts/build $(ARTIFACT)
 
 .PHONY: molecule
-molecule: venv lab-packages ## scenarios on real hosts, and the playbooks on them as AWX runs them
+molecule: venv lab-packages browser-packages ## scenarios on real hosts, and the playbooks on them as AWX runs them
 	molecule reset --all
 	lab/lab image
 	MOLECULE_COMMAND_BORDERS=false scripts/scenarios cluster default
 
 .PHONY: runner
-runner: venv ## site.yml as AWX runs it, on the hosts that the scenarios left
+runner: venv browser-packages ## the playbooks as AWX runs them, on the hosts that the scenarios left
 	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml GFAPI_CLUSTER_INVENTORY=.cache/lab/cluster/inventory.yml \
 		pytest tests/runner $(ARGS)
 
@@ -115,9 +115,13 @@ venv: ## only the virtualenv, .cache/venv
 lab-packages:
 	@scripts/packages lab
 
+.PHONY: browser-packages
+browser-packages:
+	@scripts/packages browser
+
 .PHONY: clean
 clean: ## remove the lab's hosts and images, and .cache; system packages stay, and are named
 	@if command -v podman >/dev/null; then lab/lab clean; fi
 	rm -rf .cache
 	@echo "These system packages were installed if they were missing, and stay:"
-	@scripts/packages --list tools lab | tr '\n' ' '; echo
+	@scripts/packages --list tools lab browser | tr '\n' ' '; echo

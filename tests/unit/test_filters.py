@@ -24,10 +24,11 @@ CHILD = """
 import json, sys
 from ansible.errors import AnsibleFilterError
 from ansible_collections.gfapi.virt.plugins.filter.gluster_uri import FilterModule
+from ansible_collections.gfapi.virt.plugins.filter.report import FilterModule as Report
 from ansible_collections.gfapi.virt.plugins.filter.vm_fleet import FilterModule as Fleet
 from ansible_collections.gfapi.virt.plugins.test.gluster_uri import TestModule
 known = {"is_" + name: test for name, test in TestModule().tests().items()}
-known.update({**Fleet().filters(), **FilterModule().filters()})
+known.update({**Report().filters(), **Fleet().filters(), **FilterModule().filters()})
 for line in sys.stdin:
     name, *args = json.loads(line)
     try:
@@ -86,6 +87,7 @@ def test_uris(ask: Ask, where: str, path: str | None, uris: list[str]) -> None:
         ("gluster_blockdev", ("gluster+rdma://gl1/v/x",), "transport rdma cannot be used for a disk"),
         ("gluster_mount_options", ("gl1:/v", ["a b"]), "mount option 'a b' is not name or name=value"),
         ("gluster_mount_options", ("gluster://gl1/v/x",), "it is a URI"),
+        ("report", ({"kvm1": {"vm": {}}},), "kvm1: vm is none of host, volumes, storage_domains, vms"),
         ("vm_fleet", ("{name: a}",), "vm_gfapi_vms is no list of dictionaries"),
         ("vm_fleet", ([], [], "secret"), "vm_gfapi_vm_defaults is no dictionary"),
         ("vm_fleet", ("- name: a\n  x: 'secret", []), "vm_gfapi_vms is neither JSON nor YAML: found unexpected end"),
@@ -151,6 +153,10 @@ def test_examples_do_what_they_say(ask: Ask, tmp_path: Path) -> None:
     made = {name: json.loads((tmp_path / name).read_text(encoding="utf-8"))[0] for name in values}
     disks = [{"name": f"web{number}-root", "clone_of": "debian12"} for number in (1, 2)]
     assert (made.pop("fleet")["vm_disks"], made.pop("defaults")["memory"]) == (disks, "2GiB")
+    assert list(made.pop("told")) == ["kvm1", "kvm2"]
+    assert made.pop("findings") == [
+        "problem: host kvm2: Failed to connect; is it up? what it knows is missing here",
+    ]
     assert json.loads(made.pop("blockdev")) == ask("gluster_blockdev", "gl1,gl2,gl3:/vmstore", "web.raw", "raw")
     assert made == {
         "uri": "gluster://gl1/vmstore/images/web%20root.qcow2",

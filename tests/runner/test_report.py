@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`playbooks/report.yml` on a lab, as AWX runs it, and its page in a browser: of a desk and a phone, light and dark."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import typing as t
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from ansible_collections.gfapi.virt.tests.runner import job
+from ansible_collections.gfapi.virt.tests.runner.test_site import inventory_in
+
+#: pixels: of a phone, of a desk
+WIDTHS = (375, 1280)
+SCHEMES = ("light", "dark")
+#: what WCAG 2.1 asks of small text (AA)
+CONTRAST = 4.5
+#: the least contrast of any text with what is behind it, and that text
+LEAST_CONTRAST = """
+const linear = (part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+const light = (color) => {
+  const [r, g, b] = color.match(/[\\d.]+/g).map((part) => linear(part / 255));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const behind = (element) => {
+  const color = getComputedStyle(element).backgroundColor;
+  return color === "rgba(0, 0, 0, 0)" && element.parentElement ? behind(element.parentElement) : color;
+};
+const found = [];
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) {
+  const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
+  if (!text || !element.checkVisibility() || element.closest("script, option")) continue;
+  const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a);
+  found.push([(one + 0.05) / (other + 0.05), text]);
+}
+return found.sort((a, b) => a[0] - b[0])[0];
+"""
+
+
+class Made(t.NamedTuple):
+    """A run of the playbook: the page, what it was made of, and the job's artifact."""
+
+    html: Path
+    report: dict[str, t.Any]
+    summary: dict[str, t.Any]
+
+
+@pytest.fixture(
+    scope="module", params=["GFAPI_LAB_INVENTORY", pytest.param("GFAPI_CLUSTER_INVENTORY", marks=pytest.mark.cluster)]
+)
+def inventory(request: pytest.FixtureRequest) -> Path:
+    return inventory_in(request.param)
+
+
+@pytest.fixture(scope="module")
+def made(inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """With a storage node and a hypervisor that are not there."""
+    folder = tmp_path_factory.mktemp("report")
+    both = folder / "inventory"
+    both.mkdir()
+    (both / "lab.yml").symlink_to(inventory)
+    gone = "gone ansible_host=127.0.0.1 ansible_port=1\n"
+    (both / "zz-gone.ini").write_text(f"[gluster_nodes]\n{gone}[hypervisors]\n{gone}")
+    answers = {
+        "report_html": str(folder / "page.html"),
+        "report_json": str(folder / "page.json"),
+        "report_mount_root": "",
+    }
+    done = job.run(folder / "job", both, answers, check=False, playbook="report")
+    assert done.status == "successful", done.output
+    report = json.loads((folder / "page.json").read_text(encoding="utf-8"))
+    return Made(folder / "page.html", report, done.summary)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> t.Iterator[webdriver.Chrome]:
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        said = "there is no chromedriver (apt: chromium-driver): no browser has looked at the report's page"
+        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
+    options = webdriver.ChromeOptions()
+    for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{word}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as found:
+        yield found
+
+
+@pytest.fixture(
+    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda pair: "{}-{}".format(*pair)
+)
+def page(request: pytest.FixtureRequest, chromium: webdriver.Chrome, made: Made) -> webdriver.Chrome:
+    """The page, opened so wide and in that scheme."""
+    width, scheme = request.param
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    chromium.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    chromium.get(made.html.as_uri())
+    return chromium
+
+
+def rows(page: webdriver.Chrome, section: str) -> list[str]:
+    """The first cell of each visible row."""
+    found = page.find_elements(By.CSS_SELECTOR, f"#{section} tbody tr")
+    return [row.find_element(By.CSS_SELECTOR, "td").text.split("\n")[0] for row in found if row.is_displayed()]
+
+
+def test_report_tells_of_all_hosts(made: Made) -> None:
+    hosts = {host["name"]: host["answers"] for host in made.report["hosts"]}
+    assert hosts.pop("gone") is False
+    assert hosts
+    assert all(hosts.values())
+    assert made.summary["findings"] == made.report["findings"]
+    codes = [(found["name"], found["code"]) for found in made.report["findings"]]
+    assert codes.count(("gone", "unreachable")) == 1
+    assert {"volumes", "storage_domains", "images", "vms"} <= {key for key, value in made.report.items() if value}
+    known = {image["name"] for image in made.report["images"]}
+    assert {disk["image"] for vm in made.report["vms"] for disk in vm["disks"] if disk["image"]} <= known
+
+
+def test_page_fits_and_can_be_read(page: webdriver.Chrome, request: pytest.FixtureRequest) -> None:
+    width, scheme = page.execute_script(
+        "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light']"
+    )
+    assert f"{width}-{scheme}" in request.node.name
+    assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    contrast, text = page.execute_script(LEAST_CONTRAST)
+    assert contrast >= CONTRAST, text
+
+
+def test_page_asks_nobody_for_anything(page: webdriver.Chrome, made: Made) -> None:
+    told = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in told if one["method"] == "Network.requestWillBeSent"}
+    assert made.html.as_uri() in asked
+    assert {url for url in asked if not url.startswith("data:")} == {made.html.as_uri()}
+    assert page.get_log("browser") == []
+
+
+def test_tables_are_put_in_order_and_filtered(page: webdriver.Chrome, made: Made) -> None:
+    def sizes() -> list[int]:
+        cells = page.find_elements(By.CSS_SELECTOR, "#images tbody td[data-label=Size]")
+        return [int(t.cast(str, cell.get_attribute("data-value"))) for cell in cells]
+
+    expected = sorted(image["virtual_size_bytes"] for image in made.report["images"])
+    order = Select(page.find_element(By.CSS_SELECTOR, "#images select"))
+    for down in (False, True):
+        if page.find_element(By.CSS_SELECTOR, "#images thead").is_displayed():
+            page.find_elements(By.CSS_SELECTOR, "#images thead button")[2].click()
+        else:
+            order.select_by_value(f"2 {str(down).lower()}")
+        assert sizes() == sorted(expected, reverse=down)
+
+    name = made.report["images"][0]["name"]
+    page.find_element(By.CSS_SELECTOR, "#images input").send_keys(name.upper())
+    matching = [image["name"] for image in made.report["images"] if name in json.dumps(image)]
+    assert sorted(rows(page, "images")) == sorted(matching)
+    assert len(rows(page, "hosts")) == len(made.report["hosts"])
