@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs fuzz mutants sanity unit-oldest build molecule
+	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs awx fuzz mutants sanity unit-oldest build molecule
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
@@ -58,6 +58,10 @@ ansible-lint: venv ## roles, playbooks, metadata, YAML
 .PHONY: docs
 docs: venv ## documentation of modules and roles
 	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck .
+
+.PHONY: awx
+awx: venv ## job templates and surveys are those of the playbooks, and awx.awx takes them
+	scripts/awx --check
 
 COUNT := 100000
 SEED := 0
