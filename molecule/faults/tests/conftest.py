@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab of the faults. GFAPI_LAB names another one of the cluster's shape, on which the cluster's converge.yml ran.
 
---turns N: each fault so often; --rounds N: so many races; --write: docs/reliability.md is made of what was measured.
+--turns N: each fault so often; --rounds N: so many races; --add: to what earlier runs measured; --write:
+docs/reliability.md is made of it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from scene import Scene
 
 LAB = Lab(os.environ.get("GFAPI_LAB", "faults"))
 Record = t.Callable[[page.Outcome], None]
-OUTCOMES = pytest.StashKey[list[page.Outcome]]()
-RACES = pytest.StashKey[list[bool]]()
+RESULTS = pytest.StashKey[page.Results]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=1, help="how many rounds of races")
     parser.addoption("--turns", type=int, default=1, help="how often each fault strikes")
+    parser.addoption("--add", action="store_true", help="to what earlier runs measured")
     parser.addoption("--write", action="store_true", help="write docs/reliability.md")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RESULTS] = page.Results.kept() if config.getoption("add") else page.Results()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -43,21 +48,21 @@ def scene() -> t.Iterator[Scene]:
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Record:
-    return request.config.stash.setdefault(OUTCOMES, []).append
+    return request.config.stash[RESULTS].outcomes.append
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> t.Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.when == "call" and item.name.startswith("test_races"):
-        item.config.stash.setdefault(RACES, []).append(report.passed)
+        item.config.stash[RESULTS].races.append(report.passed)
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    outcomes = session.config.stash.get(OUTCOMES, [])
-    if outcomes:
-        page.keep(outcomes)
-    if outcomes and session.config.getoption("write"):
+    results = session.config.stash[RESULTS]
+    if results.outcomes or results.races:
+        results.keep()
+    if session.config.getoption("write"):
         versions = page.versions(LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
-        page.PAGE.write_text(page.text(outcomes, session.config.stash.get(RACES, []), versions), encoding="utf-8")
+        page.PAGE.write_text(page.text(results, versions), encoding="utf-8")

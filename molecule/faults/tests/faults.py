@@ -29,6 +29,8 @@ class Fault:
     name: str
     guest: Guest
     strike: t.Callable[[Scene], Struck]
+    #: one of the few that strike whenever the project is tested
+    gate: bool = False
 
     @property
     def slug(self) -> str:
@@ -253,7 +255,7 @@ FAULTS: t.Final[tuple[Fault, ...]] = (
         lambda s: without_glusterd(*s.nodes[:2]),
     ),
     Fault("glusterd of all nodes stops, the bricks too", Guest.PAUSED, lambda s: without_glusterd(*s.nodes)),
-    Fault("a brick process is killed", Guest.GOES_ON, lambda s: bricks_killed(s, s.nodes[0])),
+    Fault("a brick process is killed", Guest.GOES_ON, lambda s: bricks_killed(s, s.nodes[0]), gate=True),
     Fault("a brick process hangs", Guest.GOES_ON, lambda s: held(s.nodes[1], BRICK_PROCESS)),
     Fault("two of three brick processes are killed", Guest.PAUSED, lambda s: bricks_killed(s, *s.nodes[:2])),
     Fault("all brick processes are killed", Guest.PAUSED, lambda s: bricks_killed(s, *s.nodes)),
@@ -283,18 +285,19 @@ FAULTS: t.Final[tuple[Fault, ...]] = (
         "cut between hypervisor and a node, connections are reset",
         Guest.GOES_ON,
         lambda s: cut(s.here, s.nodes[:1], *REJECT),
+        gate=True,
     ),
     Fault("cut between hypervisor and two nodes", Guest.PAUSED, lambda s: cut(s.here, s.nodes[:2])),
     Fault("cut between hypervisor and all nodes", Guest.PAUSED, lambda s: cut(s.here, s.nodes)),
     Fault("cut between a node and the other nodes", Guest.GOES_ON, lambda s: cut(s.nodes[0], s.nodes[1:])),
     Fault("a node is cut off from all", Guest.GOES_ON, lambda s: cut(s.nodes[2], [*s.nodes[:2], s.here, s.there])),
     Fault("libvirtd is restarted", Guest.GOES_ON, lambda s: libvirtd_restarted(s.here)),
-    Fault("libvirtd is killed", Guest.GOES_ON, lambda s: libvirtd_killed(s.here)),
+    Fault("libvirtd is killed", Guest.GOES_ON, lambda s: libvirtd_killed(s.here), gate=True),
     Fault("libvirtd is stopped", Guest.GOES_ON, lambda s: libvirtd_stopped(s.here)),
     Fault("libvirtd hangs", Guest.GOES_ON, lambda s: held(s.here, "^/usr/sbin/libvirtd")),
-    Fault("QEMU is killed", Guest.ENDED, lambda s: qemu_killed(s.here)),
+    Fault("QEMU is killed", Guest.ENDED, lambda s: qemu_killed(s.here), gate=True),
     Fault("the hypervisor loses its power", Guest.ENDED, lambda s: powered_off(s, s.here)),
-    Fault("the FUSE client of the mount is killed", Guest.GOES_ON, lambda s: mount_killed(s.here)),
+    Fault("the FUSE client of the mount is killed", Guest.GOES_ON, lambda s: mount_killed(s.here), gate=True),
     Fault("the FUSE client of the mount hangs", Guest.GOES_ON, lambda s: held(s.here, MOUNT_PROCESS)),
     Fault("the clock of the plays is 400 days ahead (libfaketime)", Guest.GOES_ON, lambda s: clock_skewed(s, "+400d")),
     Fault("the clock of the plays is 400 days behind (libfaketime)", Guest.GOES_ON, lambda s: clock_skewed(s, "-400d")),

@@ -89,9 +89,25 @@ class Outcome:
     broken: str | None = None
 
 
-def keep(outcomes: t.Iterable[Outcome]) -> None:
-    """Raw, for a look at what the page does not tell."""
-    RESULTS.write_text(json.dumps([dataclasses.asdict(one) for one in outcomes], indent=1), encoding="utf-8")
+@dataclass(frozen=True)
+class Results:
+    """What faults came to, and of each round of the races whether it ended as it should."""
+
+    outcomes: list[Outcome] = dataclasses.field(default_factory=list)
+    races: list[bool] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def kept(cls) -> Results:
+        """Those of earlier runs."""
+        if not RESULTS.exists():
+            return cls()
+        data = json.loads(RESULTS.read_text(encoding="utf-8"))
+        outcomes = [Outcome(**{**one, "messages": tuple(one["messages"])}) for one in data["outcomes"]]
+        return cls(outcomes, data["races"])
+
+    def keep(self) -> None:
+        """Raw, for runs that add to them, and for a look at what the page does not tell."""
+        RESULTS.write_text(json.dumps(dataclasses.asdict(self), indent=1), encoding="utf-8")
 
 
 def versions(storage: System, hypervisor: System) -> str:
@@ -126,10 +142,11 @@ def line(cells: t.Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def text(outcomes: t.Iterable[Outcome], races: t.Sequence[bool], told_versions: str) -> str:
-    """The page; of each round of the races, whether it ended as it should."""
+def text(results: Results, told_versions: str) -> str:
+    """The page."""
+    races = results.races
     faults: dict[str, list[Outcome]] = collections.defaultdict(list)
-    for one in outcomes:
+    for one in results.outcomes:
         faults[one.fault].append(one)
     times = {len(turns) for turns in faults.values()}
     turns = " or ".join("once" if count == 1 else f"{count} times" for count in sorted(times))

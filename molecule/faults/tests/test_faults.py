@@ -87,7 +87,10 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
     )
 
 
-@pytest.mark.parametrize("fault", [pytest.param(one, id=one.slug) for one in FAULTS])
+CASES = [pytest.param(one, id=one.slug, marks=[pytest.mark.gate] if one.gate else []) for one in FAULTS]
+
+
+@pytest.mark.parametrize("fault", CASES)
 def test_fault(scene: Scene, fault: Fault, turn: int, record: Record) -> None:
     try:
         record(struck(scene, fault))

@@ -92,6 +92,7 @@ def is_as_asked(hosts: Hosts, work: Work) -> None:
     assert sizes.count(f"CAP={int(work.disks[0]['size'][:2]) << 20}\n") == len(DISKS)
 
 
+@pytest.mark.gate
 def test_races(hosts: Hosts, round_number: int) -> None:
     for name, work in phases(round_number).items():
         done = [action for one in at_once(hosts, work, PLAYS) for action in one.all()]
