@@ -21,6 +21,7 @@ description:
   - With a O(uri) of another host it defines, changes, starts, stops and undefines there. Disks are named by
     O(vms[].disks[].uri) or O(vms[].disks[].file) then, for what needs the mount of a storage domain or a file of the
     hypervisor has to run on it, which is an error that says so. Such a domain is not noted as the next paragraph says.
+  - Runs that work on one domain from the same host go one after the other. One that waits for 300 s fails, naming it.
   - A domain is noted as a user of its images in their storage domain, so that M(gfapi.virt.gfapi_disk) and
     M(gfapi.virt.glusterfs_domain) leave them alone on other hosts, and name it.
 author:
@@ -731,6 +732,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, 
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import take_turns
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
@@ -860,6 +862,7 @@ ARGUMENT_SPEC = {
 
 def on_host(params: Params) -> Item | list[Item]:
     """The domains with their plans, on this host."""
+    take_turns(params["uri"], [vm["name"] for vm in ([params] if params["vms"] is None else params["vms"])])
     libvirt, storage = LibvirtJobs(params["uri"]), Storage(mount_root=params["mount_root"])
     servers = Servers()
     images, paths = ImageSources(storage, servers), ImagePaths(servers)

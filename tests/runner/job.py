@@ -30,21 +30,14 @@ def as_text(value: object) -> str:
     return json.dumps(value)
 
 
-def survey(
-    answers: t.Mapping[str, object], *, playbook: str = "site", roles: t.Sequence[str] = ROLES
-) -> dict[str, str]:
-    """Every option of the roles as text: the answers given here, and the defaults of all others."""
-    text = {}
-    for role in roles:
-        options = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"][
-            "main"
-        ]["options"]
-        text.update({name: as_text(spec["default"]) for name, spec in options.items() if "default" in spec})
-    plays = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text())
-    told = {name for play in plays for name in play.get("vars", {})}  # by the playbook itself, so nobody is asked
-    return {name: value for name, value in text.items() if name not in told} | {
-        n: as_text(v) for n, v in answers.items()
-    }
+def survey(answers: t.Mapping[str, object], *, playbook: str = "site") -> dict[str, str]:
+    """Every question of the playbook's survey as text: the answers given here, and the defaults of all others."""
+    (play,) = yaml.safe_load((ROOT / "docs/awx/job_templates.yml").read_text())
+    templates = {one["playbook"]: one["survey"]["spec"] for one in play["vars"]["awx_job_templates"]}
+    asked = {one["variable"]: one["default"] for one in templates[f"playbooks/{playbook}.yml"]}
+    unknown = answers.keys() - asked.keys()
+    assert not unknown, f"the survey of {playbook} does not ask for {unknown}"
+    return {name: as_text(value) for name, value in {**asked, **answers}.items()}
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,8 @@ def made(inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     answers = {
         "report_html": str(folder / "page.html"),
         "report_json": str(folder / "page.json"),
-        "report_mount_root": "",
     }
-    done = job.run(folder / "job", both, answers, check=False, playbook="report")
+    done = job.run(folder / "job", both, job.survey(answers, playbook="report"), check=False, playbook="report")
     assert done.status == "successful", done.output
     report = json.loads((folder / "page.json").read_text(encoding="utf-8"))
     return Made(folder / "page.html", report, done.summary)

@@ -17,6 +17,15 @@ VMS = [{"name": "web", "disks": [{"name": "web"}]}]
 ALONE = {"disks": [], "vm_disks": [], "vms": VMS, "needs": []}
 ROOT_DISK = {"disks": [{"name": "{name}", "size": "1GiB"}], "tpm": "2.0"}
 MADE = {"disks": [], "vm_disks": [{"name": "web", "size": "1GiB"}], "vms": [{**VMS[0], "tpm": "2.0"}], "needs": ["tpm"]}
+LISTS = (
+    "gluster_volume_prep_bricks",
+    "gluster_volume_prep_presets",
+    "gluster_volume_prep_reset",
+    "gluster_volume_prep_tls_allow",
+    "gluster_storage_domain_servers",
+    "gluster_storage_domain_mount_options",
+    "gluster_storage_domain_nodes",
+)
 # variable, what was typed, what it means
 TYPED: tuple[tuple[str, object, object], ...] = (
     ("gluster_volume_prep_bricks", BRICKS, BRICKS),
@@ -45,6 +54,10 @@ TYPED: tuple[tuple[str, object, object], ...] = (
     ("gluster_volume_prep_tls_allow", ["kvm1"], ["kvm1"]),
     ("gluster_storage_domain_servers", "::1, gluster2", ["::1", "gluster2"]),
     ("gluster_storage_domain_mount_options", "ro,log-level=DEBUG", ["ro", "log-level=DEBUG"]),
+    # an answer left empty, marked as AWX marks it, is null to ansible-core 2.19
+    *((name, None, []) for name in LISTS),
+    ("gluster_volume_prep_options", None, {}),
+    ("vm_gfapi_fleet", {"vms": None, "disks": None}, {**ALONE, "vms": []}),
     ("vm_gfapi_fleet", {"vms": "", "disks": ""}, {**ALONE, "vms": []}),
     (
         "vm_gfapi_fleet",

@@ -42,7 +42,7 @@ def run(inventory: Path, tmp_path: Path) -> t.Callable[..., dict[str, t.Any]]:
 
     def one(playbook: str, *, check: bool, **answers: str) -> dict[str, t.Any]:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        result = job.run(folder, inventory, answers, check=check, playbook=playbook)
+        result = job.run(folder, inventory, job.survey(answers, playbook=playbook), check=check, playbook=playbook)
         assert result.failures == []
         assert result.status == "successful", result.output
         assert result.summary["check_mode"] is check
