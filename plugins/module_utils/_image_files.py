@@ -24,6 +24,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     staging_key,
     sweep,
     take_lock,
+    unless_gone,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
@@ -301,7 +302,8 @@ class ImageFiles:
         sweep(images, uuid)
         removed = REMOVED_PREFIX + uuid
         images.remove_tree(removed)
-        if images.is_there(uuid):
+        # another run may take it away at this moment
+        with unless_gone():
             images.move(uuid, images, removed)
             images.remove_tree(removed)
 

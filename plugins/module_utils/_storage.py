@@ -254,9 +254,13 @@ class Storage:
     def delete(self, place: MountedStorageDomain, image_uuid: str, found: FoundImage | None = None) -> None:
         """Delete an image that nobody has open, and what an interrupted deletion left of it (`found` is `None`)."""
         with contextlib.ExitStack() as held, self._changing(place, image_uuid, f"delete image {image_uuid}") as images:
-            # another run may have deleted it meanwhile
-            if found and images.is_there(image_uuid):
-                held.enter_context(self.closed(found, f"delete disk {found.name}", "deleted"))
+            try:
+                if found:
+                    held.enter_context(self.closed(found, f"delete disk {found.name}", "deleted"))
+            except StorageError:
+                # another run may have deleted it meanwhile
+                if images.is_there(image_uuid):
+                    raise
             self._files.delete(images, image_uuid)
 
     @contextlib.contextmanager

@@ -248,6 +248,8 @@ class Scene:
         For some seconds after a brick came back, a client that has it reads from it what one that has not yet connected
         to it again has written to the others only.
         """
+        # it may have lost its power meanwhile
+        self.lab.modules(self.there.name).done("glusterfs_domain", **self.domain)
         end = time.monotonic() + SETTLED_S
         while (lost := self.missing(rounds)) and time.monotonic() < end:
             time.sleep(0.5)  # nobody tells when QEMU's client has connected
@@ -256,7 +258,7 @@ class Scene:
     def missing(self, rounds: list[int]) -> list[int]:
         read = f"dd if={self.image} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
         data = gzip.decompress(base64.b64decode(self.there.host.check_output(read)))
-        assert len(data) == BLOCKS * BLOCK_BYTES
+        assert len(data) == BLOCKS * BLOCK_BYTES, f"{self.there.name} reads {len(data)} bytes of the image"
         missing = []
         for number in rounds[-BLOCKS:]:
             place = number % BLOCKS * BLOCK_BYTES

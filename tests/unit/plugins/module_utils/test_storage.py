@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _image_files
+from ansible_collections.gfapi.virt.plugins.module_utils import _files, _image_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import FEW
+from ansible_collections.gfapi.virt.plugins.module_utils._files import FEW, Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Source, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
@@ -432,6 +432,35 @@ def test_a_disk_that_another_run_works_on_is_waited_for(host: Host, monkeypatch:
         monkeypatch.setattr(_image_files, "LOCK_TIMEOUT_S", 60)
         threading.Timer(0.5, lambda: fcntl.flock(lease, fcntl.LOCK_UN)).start()
         host.storage.grow(found, 4 << 30, resize_live=None)
+
+
+def test_a_disk_that_another_run_deletes_is_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the disk's lock, and then there is none."""
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    late = host.storage
+    late.listing(host.place)
+    take_lock = _image_files.take_lock
+
+    def wait(descriptor: int, end: float) -> bool:
+        monkeypatch.setattr(_image_files, "take_lock", take_lock)
+        host.storage.delete(host.place, found.image_uuid, found)
+        return take_lock(descriptor, end)
+
+    monkeypatch.setattr(_image_files, "take_lock", wait)
+    late.delete(host.place, found.image_uuid, found)
+    assert list(host.images.iterdir()) == []
+    host.storage.delete(host.place, found.image_uuid, found)
+
+
+def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    monkeypatch.setattr(Directory, "is_open", lambda *_name: True)
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
+    with pytest.raises(StorageError, match="disk 'web' cannot be deleted: its bricks have"):
+        host.storage.delete(host.place, found.image_uuid, found)
+    assert host.storage.require_image("vmstore", "web") == found
 
 
 def test_many_images_are_listed_and_measured_as_few_are(host: Host) -> None:
