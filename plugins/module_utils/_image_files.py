@@ -153,10 +153,11 @@ class ImageFiles:
     def is_open(self, images: Directory, uuid: str) -> bool:
         """Whether anybody on any host has a layer of an image open, but for what it shares with others.
 
-        A template is only read, and its bricks tell of the VMs of all clones.
+        A template is only read, and its bricks tell of the VMs of all clones. One that is deleted meanwhile is closed.
         """
-        with images.child(uuid) as directory:
+        with unless_gone(), images.child(uuid) as directory:
             return any(map(directory.is_open, own_layers(directory)))
+        return False
 
     def open_images(self, images: Directory) -> dict[str, str]:
         """The images that anybody on any host has open: directory → name, or the directory's where there is none."""

@@ -129,7 +129,8 @@ class Mounter(Mounts):
     def unmount(self, point: str) -> None:
         """Unmount and remove the directory; raises `StorageError` naming the processes that hold it."""
         done = self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
-        if done.returncode != 0:
+        # another run may have unmounted it meanwhile
+        if done.returncode != 0 and point in self._all_points():
             holders = ", ".join(self.read_holders(point)[:5])
             suffix = f"; in use by {holders}" if holders else ""
             raise StorageError(f"cannot unmount {point}: {done.words}{suffix}")

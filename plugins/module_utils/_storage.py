@@ -85,8 +85,19 @@ class Storage:
     def find_image(self, wanted: str, name: str) -> FoundImage | None:
         """The image of that name, or uuid, in that storage domain; `None` if there is none."""
         place = self.find(wanted)
-        image = self.listing(place).image(name)
-        return self._with_sizes(place, image) if image else None
+        listing = self.listing(place)
+        image = listing.image(name)
+        if image is None:
+            return None
+        try:
+            return self._with_sizes(place, image)
+        except StorageError:
+            with self._images_of(place, "read") as images:
+                if images.is_there(image.uuid):
+                    raise
+            # another run has deleted it meanwhile
+            listing.put(image.uuid, None)
+            return None
 
     def require_image(self, wanted: str, name: str) -> FoundImage:
         """The same; raises `StorageError` for one that is not there or not usable."""
@@ -108,7 +119,8 @@ class Storage:
         """Read the sizes of many images at once, for the next `find_image` of each."""
         place = self.find(wanted)
         found = list(filter(None, map(self.listing(place).image, names)))
-        with self._images_of(place, "read") as images:
+        # what cannot be read is told by `find_image`
+        with contextlib.suppress(StorageError), self._images_of(place, "read") as images:
             sizes = at_once(lambda image: self._files.sizes(images, image), found)
             self._sizes.update(zip((image.uuid for image in found), sizes))
 

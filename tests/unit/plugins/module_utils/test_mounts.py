@@ -204,12 +204,20 @@ def test_unmounting_takes_the_directory_away(host: Host) -> None:
 
 
 def test_a_busy_mount_is_refused_with_its_holders(host: Host) -> None:
-    os.mkdir(host.point)
+    host.mounts.mount(SPEC, host.point)
     host.answer = Completed(32, "", "umount: target is busy.")
     with subprocess.Popen(["sleep", "60"], cwd=host.point) as holder:
         with pytest.raises(StorageError, match=rf"target is busy.; in use by sleep \({holder.pid}\)"):
             host.mounts.unmount(host.point)
         holder.kill()
+
+
+def test_what_another_run_unmounts_at_this_moment_is_unmounted(host: Host) -> None:
+    host.mounts.mount(SPEC, host.point)
+    host.table.write_text("")
+    host.answer = Completed(32, "", f"umount: {host.point}: no mount point specified.")
+    host.mounts.unmount(host.point)
+    assert not os.path.exists(host.point)
 
 
 def test_a_visit_ends_with_the_look_and_takes_away_what_killed_ones_left(host: Host) -> None:

@@ -453,6 +453,17 @@ def test_a_disk_that_another_run_deletes_is_deleted(host: Host, monkeypatch: pyt
     host.storage.delete(host.place, found.image_uuid, found)
 
 
+def test_a_disk_that_another_run_deleted_since_the_listing_is_not_there(host: Host) -> None:
+    host.create()
+    late = host.storage
+    found = late.require_image("vmstore", "web")
+    host.storage.delete(host.place, found.image_uuid, found)
+    late.look_ahead("vmstore", ["web"])
+    assert late.find_image("vmstore", "web") is None
+    late.require_closed(found, "deleted")
+    assert host.storage.find_image("vmstore", "web") is None
+
+
 def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.create()
     found = host.storage.require_image("vmstore", "web")
