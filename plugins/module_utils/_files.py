@@ -248,14 +248,14 @@ class Directory:
 
     def remove_tree(self, name: str) -> None:
         """Remove a directory and all below it; what is gone already is well, or what another run removes."""
-        with unless_gone(), self.child(name) as directory:
+        with _unless_gone(), self.child(name) as directory:
             for entry in directory.names():
                 directory.remove(entry)
             os.rmdir(name, dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
         """Remove a file, a link (not what it points to) or a whole directory."""
-        with unless_gone():
+        with _unless_gone():
             kind = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_mode
             if stat.S_ISDIR(kind):
                 self.remove_tree(name)
@@ -323,7 +323,7 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
 
 
 @contextlib.contextmanager
-def unless_gone() -> t.Iterator[None]:
+def _unless_gone() -> t.Iterator[None]:
     """What is in a directory that another run removes at this moment, be that of another host: stale for us then."""
     try:
         yield
@@ -337,7 +337,7 @@ def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
         name = prefix + _random_name()
         os.mkdir(name, 0o700, dir_fd=parent.descriptor)
         # another run takes it for a dead one's if it looks between two of our steps
-        with unless_gone():
+        with _unless_gone():
             directory = parent.child(name)
             lock = _lock_in(directory)
             if lock is not None:
@@ -347,9 +347,9 @@ def _locked_directory(parent: Directory, prefix: str) -> tuple[Directory, int]:
 
 def _lock_in(directory: Directory) -> int | None:
     """A lock in a new directory; `None` if another run removes it."""
-    with unless_gone():
+    with _unless_gone():
         lock = os.open(_LOCK, _NEW_FILE, 0o600, dir_fd=directory.descriptor)
-        with contextlib.suppress(BlockingIOError), unless_gone():
+        with contextlib.suppress(BlockingIOError), _unless_gone():
             _try_lock(lock)
             if directory.is_there(_LOCK):
                 return lock
@@ -438,7 +438,7 @@ def staging_key(name: str) -> str:
 
 def has_owner(parent: Directory, name: str) -> bool:
     """Whether the run that builds in a staging directory lives."""
-    with unless_gone(), contextlib.suppress(NotADirectoryError), parent.child(name) as directory:
+    with _unless_gone(), contextlib.suppress(NotADirectoryError), parent.child(name) as directory:
         lock = directory.open_file(_LOCK)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -24,7 +24,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     staging_key,
     sweep,
     take_lock,
-    unless_gone,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     BLOCK_BYTES,
@@ -155,9 +154,13 @@ class ImageFiles:
 
         A template is only read, and its bricks tell of the VMs of all clones. One that is deleted meanwhile is closed.
         """
-        with unless_gone(), images.child(uuid) as directory:
-            return any(map(directory.is_open, own_layers(directory)))
-        return False
+        try:
+            with images.child(uuid) as directory:
+                return any(map(directory.is_open, own_layers(directory)))
+        except OSError:
+            if images.is_there(uuid):
+                raise
+            return False
 
     def open_images(self, images: Directory) -> dict[str, str]:
         """The images that anybody on any host has open: directory → name, or the directory's where there is none."""
@@ -303,10 +306,13 @@ class ImageFiles:
         sweep(images, uuid)
         removed = REMOVED_PREFIX + uuid
         images.remove_tree(removed)
-        # another run may take it away at this moment
-        with unless_gone():
+        try:
             images.move(uuid, images, removed)
-            images.remove_tree(removed)
+        except OSError:
+            # another run may take it away at this moment
+            if images.is_there(uuid):
+                raise
+        images.remove_tree(removed)
 
 
 def write_meta(directory: Directory, volume_uuid: str, text: str, owner: Owner) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import os
 import re
@@ -470,6 +471,20 @@ def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch:
     monkeypatch.setattr(Directory, "is_open", lambda *_name: True)
     monkeypatch.setattr(_files, "LINGERS_S", 0)
     with pytest.raises(StorageError, match="disk 'web' cannot be deleted: its bricks have"):
+        host.storage.delete(host.place, found.image_uuid, found)
+    assert host.storage.require_image("vmstore", "web") == found
+
+
+def test_a_disk_whose_users_cannot_be_asked_for_is_not_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bricks say so of what changes at this moment, which it may do and stay."""
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+
+    def stale(_directory: Directory, _name: str) -> bool:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Directory, "is_open", stale)
+    with pytest.raises(StorageError, match="Stale file handle; it changed on the volume meanwhile; run again"):
         host.storage.delete(host.place, found.image_uuid, found)
     assert host.storage.require_image("vmstore", "web") == found
 
