@@ -101,7 +101,7 @@ bench: venv lab-packages ## measure what the documentation claims
 	tests/bench/run
 
 .PHONY: faults
-faults: venv lab-packages ## being built: break a cluster in every way while guests write, and write docs/reliability.md
+faults: venv lab-packages ## break a cluster in every way while guests write, and write docs/reliability.md
 	molecule reset --scenario-name faults
 	lab/lab up --fresh faults
 	molecule converge --scenario-name faults

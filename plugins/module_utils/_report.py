@@ -18,6 +18,8 @@ ASKED: t.Final[t.Mapping[str, str]] = {
     "storage_domains": "storage domains (glusterfs_domain_info)",
     "vms": "virtual machines (libvirt_vm_info)",
 }
+#: devices whose media are reached through the mount
+MEDIA: t.Final = ("cdrom", "floppy")
 PROBLEM: t.Final = "problem"
 WARNING: t.Final = "warning"
 #: jobs in the words of gfapi_host_info: of a host that was asked for volumes, of one that was asked for VMs
@@ -37,9 +39,10 @@ def report(told: t.Mapping[str, Told]) -> Result:
     pool: Told = next((results["volumes"] for results in told.values() if _answered(results.get("volumes"))), {})
     for volume in pool.get("volumes", []):
         findings.add_all("volume", volume["name"], volume)
-    storage_domains, images = _storage_domains(told, findings)
+    found = [(host, vm) for host, vm in _each(told, "vms")]
+    storage_domains, images = _storage_domains(told, findings, found)
     names = {image["uuid"]: image["name"] for image in images}
-    vms = [_vm(vm, host, names) for host, vm in _each(told, "vms")]
+    vms = [_vm(vm, host, names) for host, vm in found]
     for vm in vms:
         _note_vm(findings, vm)
     return {
@@ -127,8 +130,12 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _storage_domains(told: t.Mapping[str, Told], findings: _Findings) -> tuple[list[Result], list[Result]]:
+def _storage_domains(
+    told: t.Mapping[str, Told], findings: _Findings, vms: t.Sequence[tuple[str, Result]]
+) -> tuple[list[Result], list[Result]]:
     """One entry for what several hosts have mounted, told as the first that can read it does; and the images."""
+    asked = [results[what] for results in told.values() for what in ("storage_domains", "vms") if what in results]
+    all_answered = all(map(_answered, asked))
     read = {_place(facts): facts for _host, facts in _each(told, "storage_domains") if facts["uuid"]}
     by_key: dict[str, list[tuple[str, Result]]] = {}
     for host, facts in _each(told, "storage_domains"):
@@ -139,7 +146,7 @@ def _storage_domains(told: t.Mapping[str, Told], findings: _Findings) -> tuple[l
     for seen in by_key.values():
         first = next((facts for _host, facts in seen if facts["state"] == "active"), seen[0][1])
         kept = {key: value for key, value in first.items() if key not in ("images", "orphans", "problems", "warnings")}
-        orphans = _orphans(seen)
+        orphans = _orphans(seen) if all_answered else None
         entry = {
             **kept,
             "hosts": [{"name": host, "state": facts["state"], "spec": facts["spec"]} for host, facts in seen],
@@ -147,7 +154,7 @@ def _storage_domains(told: t.Mapping[str, Told], findings: _Findings) -> tuple[l
             "orphans": orphans,
         }
         storage_domains.append(entry)
-        images += [_image(image, first, seen, orphans) for image in first["images"] or ()]
+        images += [_image(image, first, seen, vms, orphans) for image in first["images"] or ()]
     return storage_domains, images
 
 
@@ -165,25 +172,38 @@ def _orphans(seen: t.Sequence[tuple[str, Result]]) -> list[str] | None:
     return sorted(set.intersection(*uuids))
 
 
-def _image(image: Result, place: Result, seen: t.Sequence[tuple[str, Result]], orphans: list[str] | None) -> Result:
-    """An image with its users of all hosts."""
+def _image(
+    image: Result,
+    place: Result,
+    seen: t.Sequence[tuple[str, Result]],
+    vms: t.Sequence[tuple[str, Result]],
+    orphans: list[str] | None,
+) -> Result:
+    """An image with its users of all hosts, those too that reach it without a mount."""
     same = [(host, _same(facts, image)) for host, facts in seen]
     users = [{"host": host, **one} for host, told in same for one in told.get("used_by") or ()]
+    known = {(user["host"], user["name"]) for user in users}
+    users += [
+        {"host": host, "name": vm["name"], "state": vm["state"], "target": disk["target"]}
+        for host, vm in vms
+        for disk in vm["disks"]
+        if disk["serial"] == image["uuid"] and (host, vm["name"]) not in known
+    ]
     # hosts note themselves by a name that need not be the inventory's, so the VM's tells whether it is known already
-    known = {user["name"] for user in users}
+    told_of = {user["name"] for user in users}
     names = {one["uuid"]: one["name"] for one in place["images"]}
     noted = {(one["host"], one["name"]) for _host, told in same for one in told.get("used_elsewhere") or ()}
     users += [
         {"host": host, "name": name, "state": "noted", "target": None}
         for host, name in sorted(noted)
-        if name not in known
+        if name not in told_of
     ]
     return {
         **image,
         "storage_domain": place["name"],
         "users": users,
         "template_of": [names.get(uuid) or uuid for uuid in image["template_of"]],
-        "orphan": None if orphans is None else image["uuid"] in orphans,
+        "orphan": False if users else None if orphans is None else image["uuid"] in orphans,
     }
 
 
@@ -193,7 +213,8 @@ def _same(facts: Result, image: Result) -> Result:
 
 def _vm(vm: Result, host: str, names: t.Mapping[str, str]) -> Result:
     """A VM whose disks tell the `image` that they are, `None` for what is none of ours."""
-    return {**vm, "host": host, "disks": [{**disk, "image": names.get(disk["serial"])} for disk in vm["disks"]]}
+    disks = [{"device": "disk", **disk, "image": names.get(disk["serial"])} for disk in vm["disks"]]
+    return {**vm, "host": host, "disks": disks}
 
 
 def _note_vm(findings: _Findings, vm: Result) -> None:
@@ -214,10 +235,11 @@ def _note_vm(findings: _Findings, vm: Result) -> None:
                 f"a request of {where} {words}",
                 "mend its volume, then state: running resumes it",
             )
-        if disk["io_path"] == "fuse":
+        # of a CD-ROM the medium is
+        if disk["io_path"] == "fuse" and disk["device"] not in MEDIA:
             add(WARNING, "fuse", f"{where} is reached through a FUSE mount", "gfapi.virt.convert_to_gfapi")
         missing = [server for server in disk["servers"] if server not in disk["connected"]]
-        if disk["connected"] and missing:
+        if missing and vm["state"] == "running":
             add(
                 WARNING,
                 "not_connected",

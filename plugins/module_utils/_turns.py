@@ -10,6 +10,7 @@ there nor not there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -20,21 +21,24 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import take_lock
 
 #: root's, and empty after a boot
 FOLDER: t.Final = "/run/gfapi-virt"
-#: longer than a guest gets to power off, unless somebody says otherwise
+#: longer than a guest gets to power off; a long migration, or copy, of another run is told sooner than waited for
 TIMEOUT_S: t.Final = 300
 _NAMES: t.Final = uuid.UUID("5c1f6a0e-6f0a-5d0c-8d0b-3a3c5b6f5d0e")
 
 
-def take_turns(uri: str, names: t.Iterable[str], *, folder: str = FOLDER, timeout_s: float = TIMEOUT_S) -> None:
-    """Wait until no other run of this host works on these domains of a libvirt; until this process ends, none does.
+def take_turns(
+    uri: str, names: t.Iterable[str], *, folder: str = FOLDER, timeout_s: float = TIMEOUT_S
+) -> contextlib.ExitStack:
+    """Wait until no other run of this host works on these domains of a libvirt.
 
-    Raises `LibvirtError` naming the domain that another run works on for long. Who may not write to the folder is not
-    kept from anything.
+    None does until what is returned is closed, or this process ends. Raises `LibvirtError` naming the domain that
+    another run works on for long. Who may not write to the folder is not kept from anything.
     """
+    held = contextlib.ExitStack()
     try:
         os.makedirs(folder, 0o700, exist_ok=True)
     except OSError:
-        return
+        return held
     end = time.monotonic() + timeout_s
     # in one order for all, so that no two wait for each other
     for name in sorted(set(names)):
@@ -42,8 +46,11 @@ def take_turns(uri: str, names: t.Iterable[str], *, folder: str = FOLDER, timeou
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
-            return
+            return held
+        held.callback(os.close, descriptor)
         if not take_lock(descriptor, end):
+            held.close()
             raise LibvirtError(
-                f"another run has worked on domain {name} for {timeout_s:g} s; wait for it, or end it, and run again"
+                f"another run works on domain {name}, and {timeout_s:g} s were waited; let it end, and run again"
             )
+    return held

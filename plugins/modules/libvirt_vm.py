@@ -21,7 +21,8 @@ description:
   - With a O(uri) of another host it defines, changes, starts, stops and undefines there. Disks are named by
     O(vms[].disks[].uri) or O(vms[].disks[].file) then, for what needs the mount of a storage domain or a file of the
     hypervisor has to run on it, which is an error that says so. Such a domain is not noted as the next paragraph says.
-  - Runs that work on one domain from the same host go one after the other. One that waits for 300 s fails, naming it.
+  - Runs that work on one domain from the same host go one after the other, also a check. One that has waited for 300 s
+    fails, naming it.
   - A domain is noted as a user of its images in their storage domain, so that M(gfapi.virt.gfapi_disk) and
     M(gfapi.virt.glusterfs_domain) leave them alone on other hosts, and name it.
 author:
@@ -724,6 +725,7 @@ vms:
   contains: *vm
 """
 
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources, Servers
@@ -862,12 +864,18 @@ ARGUMENT_SPEC = {
 
 def on_host(params: Params) -> Item | list[Item]:
     """The domains with their plans, on this host."""
-    take_turns(params["uri"], [vm["name"] for vm in ([params] if params["vms"] is None else params["vms"])])
+    names = [vm["name"] for vm in ([params] if params["vms"] is None else params["vms"])]
+    turns = take_turns(params["uri"], names)
     libvirt, storage = LibvirtJobs(params["uri"]), Storage(mount_root=params["mount_root"])
     servers = Servers()
     images, paths = ImageSources(storage, servers), ImagePaths(servers)
     uses, hypervisors = VmUses(storage, libvirt), Hypervisors(storage, paths)
-    return make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors)
+    try:
+        return make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors)
+    except MissingLibraryError:
+        # the module begins anew under another Python, and this process waits for it
+        turns.close()
+        raise
 
 
 def main() -> None:

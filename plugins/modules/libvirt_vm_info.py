@@ -87,6 +87,7 @@ vms:
         - The disks, those of the running domain if it runs.
         - C(io_path) is V(gfapi), V(fuse) (a file on a gluster mount), V(file), V(block), V(other), or none where the
           domain does not run.
+        - C(device) is V(disk), V(cdrom), V(floppy) or V(lun). A medium of a CD-ROM is reached through the mount.
         - C(servers) are the gluster servers that QEMU was given, and C(connected) those of them whose bricks it has
           a connection to at this moment; empty for a remote O(uri).
         - C(error) is what a request failed with, where that has paused the domain, V(nospace) (no space left) or V(io)
@@ -102,6 +103,7 @@ vms:
           uris: ["gluster://gluster1/vmstore/f3a1/images/6b1c/9d20"]
           format: qcow2
           serial: 6b1c
+          device: disk
           io_path: gfapi
           servers: [gluster1, gluster2, gluster3]
           connected: [gluster1, gluster3]
@@ -167,6 +169,7 @@ def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
     """A disk as the module returns it."""
     return {
         **_domain_facts.disk_facts(disk),
+        "device": disk.device,
         "io_path": path.kind if path else None,
         "servers": list(path.servers) if path else [],
         "connected": [],

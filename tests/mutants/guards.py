@@ -34,6 +34,41 @@ _UTILS = "module_utils/"
 MUTANTS: t.Final = (
     # --- what is in use ---------------------------------------------------------------------------------------------
     Mutant(
+        "a disk whose users cannot be asked for is not taken for closed",
+        "module_utils/_image_files.py",
+        "            if images.is_there(uuid):\n                raise\n            return False\n",
+        "            return False\n",
+        f"{_UTILS}test_storage.py::test_a_disk_whose_users_cannot_be_asked_for_is_not_closed",
+    ),
+    Mutant(
+        "a refusal to delete holds while the disk is there",
+        "module_utils/_storage.py",
+        "                if images.is_there(image_uuid):\n                    raise\n",
+        "                pass\n",
+        f"{_UTILS}test_storage.py::test_a_disk_that_cannot_be_looked_at_is_not_deleted",
+    ),
+    Mutant(
+        "a disk that cannot be measured is there",
+        "module_utils/_storage.py",
+        "                if images.is_there(image.uuid):\n                    raise\n",
+        "                pass\n",
+        f"{_UTILS}test_storage.py::test_a_disk_that_cannot_be_measured_is_there",
+    ),
+    Mutant(
+        "a mount that is busy is not taken for unmounted",
+        "module_utils/_mounter.py",
+        "        if done.returncode != 0 and point in self._all_points():",
+        "        if False:",
+        f"{_UTILS}test_mounts.py::test_a_busy_mount_is_refused_with_its_holders",
+    ),
+    Mutant(
+        "one run at a time works on a domain",
+        "module_utils/_turns.py",
+        "        if not take_lock(descriptor, end):",
+        "        if False:",
+        f"{_UTILS}test_turns.py::test_a_domain_is_one_runs_at_a_time",
+    ),
+    Mutant(
         "the bricks are asked before a disk is deleted, in the plan",
         "modules/gfapi_disk.py",
         '    storage.require_closed(found, "deleted")\n',

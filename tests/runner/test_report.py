@@ -73,6 +73,9 @@ def made(inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         "report_html": str(folder / "page.html"),
         "report_json": str(folder / "page.json"),
     }
+    check = job.run(folder / "check", both, job.survey(answers, playbook="report"), check=True, playbook="report")
+    assert check.status == "successful", check.output
+    assert not (folder / "page.html").exists()
     done = job.run(folder / "job", both, job.survey(answers, playbook="report"), check=False, playbook="report")
     assert done.status == "successful", done.output
     report = json.loads((folder / "page.json").read_text(encoding="utf-8"))

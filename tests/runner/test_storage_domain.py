@@ -38,13 +38,13 @@ def volume(inventory: Path, tmp_path: Path) -> t.Iterator[str]:
 
 @pytest.fixture
 def run(volume: str, inventory: Path, tmp_path: Path) -> Run:
-    """A playbook as a check and as a run; the artifact of the last."""
+    """A playbook as a check and as a run; the artifact of the run."""
     node = job.group(inventory, "gluster_nodes")[0]
 
-    def both(playbook: str, *, only_check: bool = False, **more: str) -> dict[str, t.Any]:
+    def both(playbook: str, **more: str) -> dict[str, t.Any]:
         known = {"gluster_storage_domain_name": volume, "gluster_storage_domain_spec": f"{node}:/{volume}"}
         answers = job.survey({**known, **more}, playbook=playbook)
-        for check in (True,) if only_check else (True, False):
+        for check in (True, False):
             result = job.run(tmp_path / uuid.uuid4().hex, inventory, answers, check=check, playbook=playbook)
             assert result.failures == []
             assert result.status == "successful", result.output
@@ -75,7 +75,9 @@ def test_life_of_a_storage_domain(run: Run, volume: str, inventory: Path, tmp_pa
     assert "Status: Stopped" in told(f"gluster volume info {volume}")
     run("start_volume")
     assert is_mounted()
-    run("destroy_storage_domain", only_check=True, gluster_storage_domain_confirm=volume)
-    assert is_mounted()
+    run("destroy_storage_domain", gluster_storage_domain_confirm=volume)
+    assert not is_mounted()
+    assert "Status: Started" in told(f"gluster volume info {volume}")
+    run("create_storage_domain")
     run("delete_volume", gluster_storage_domain_confirm=volume, gluster_storage_domain_purge_data="true")
     assert volume not in told("gluster volume list; ls /bricks").split()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "playbooks/templates/report.html.j2"
 TOLD = ROOT / "tests/unit/fixtures/report/told.json"
 #: what others may have written where the page shows it
-HOSTILE = "<script>alert(1)</script>\"'&amp;{{ 7 * 7 }}"
+HOSTILE = '<script>alert(1)</script>" onclick="alert(1)" \'&amp;{{ 7 * 7 }}'
 Page = t.Callable[[dict[str, t.Any]], t.Any]
 
 
@@ -82,7 +82,7 @@ def test_page_tells_what_hosts_told(page: Page, told: dict[str, t.Any]) -> None:
     ((name, host, state, disks),) = rows(found, "vms")
     assert (name.split()[0], host, state, disks) == ("looper", "kvm1", "running", "vda gfapi looper-root")
     images = {row[0].split()[0]: row[1:] for row in rows(found, "images")}
-    assert images["looper-root"] == ["vms", "16.0 MiB", "16.0 MiB", "raw", "looper on kvm1 noted"]
+    assert images["looper-root"] == ["vms", "16.0 MiB", "16.0 MiB", "raw", "looper on kvm1 running"]
     assert [row[0] for row in rows(found, "hosts")] == ["gluster1", "gluster2", "gluster3", "kvm1", "kvm2"]
 
 
@@ -90,9 +90,12 @@ def test_what_others_wrote_is_shown_and_does_nothing(page: Page, told: dict[str,
     (seen,) = told["kvm2"]["storage_domains"]["storage_domains"]
     seen["images"][0].update(name=HOSTILE, description=HOSTILE)
     seen["problems"] = [{"code": "x", "message": HOSTILE, "mend": HOSTILE}]
+    seen["images"][0].update(virtual_size_bytes=HOSTILE, actual_size_bytes=HOSTILE)
+    seen.update(free_bytes=HOSTILE, size_bytes=HOSTILE)
     (vm,) = told["kvm1"]["vms"]["vms"]
     vm["name"] = HOSTILE
     found = page(told)
+    assert not found.xpath("//@onclick")
     assert len(found.xpath("//script")) == 1
     assert HOSTILE in found.xpath("//section[@id='findings']")[0].text_content()
     assert [row[0].startswith(HOSTILE) for row in rows(found, "vms")] == [True]

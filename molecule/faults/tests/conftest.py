@@ -61,8 +61,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> t.Generator[None, pytest.Tes
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     results = session.config.stash[RESULTS]
-    if results.outcomes or results.races:
+    add, write = session.config.getoption("add"), session.config.getoption("write")
+    if add or write:
         results.keep()
-    if session.config.getoption("write"):
+    if write and results.outcomes:
         versions = page.versions(LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
         page.PAGE.write_text(page.text(results, versions), encoding="utf-8")

@@ -86,9 +86,8 @@ def test_what_a_cut_off_host_cannot_read_is_told_by_another(told: Told) -> None:
     assert (place["name"], place["state"]) == ("vms", "active")
     assert [(host["name"], host["state"]) for host in place["hosts"]] == [("kvm1", "hung"), ("kvm2", "active")]
     image = image_of(found)
-    # kvm2 knows by kvm1's note; whether nobody uses an image, a host that cannot read it cannot tell
-    assert image["users"] == [{"host": "kvm1", "name": "looper", "state": "noted", "target": None}]
-    assert image["orphan"] is None
+    assert image["users"] == [{"host": "kvm1", "name": "looper", "state": "running", "target": "vda"}]
+    assert {image["orphan"] for image in found["images"]} == {False}
 
 
 def test_a_storage_domain_that_nobody_can_read_is_called_by_its_mount_point(told: Told) -> None:
@@ -96,6 +95,13 @@ def test_a_storage_domain_that_nobody_can_read_is_called_by_its_mount_point(told
     assert told_of(report(told))[0] == (
         "problem", "storage domain", "/rhev/data-center/mnt/glusterSD/gluster1:_vmstore", "hung",
     )  # fmt: skip
+
+
+def test_a_vm_that_reaches_its_image_without_a_mount_is_told_as_its_user(well: Told) -> None:
+    well["kvm1"]["storage_domains"]["storage_domains"] = []
+    image = image_of(report(well))
+    assert image["users"] == [{"host": "kvm1", "name": "looper", "state": "running", "target": "vda"}]
+    assert image["orphan"] is False
 
 
 def test_users_of_an_image_are_told_once(well: Told) -> None:
@@ -112,13 +118,19 @@ def test_users_of_an_image_are_told_once(well: Told) -> None:
     ]
 
 
-def test_an_image_is_an_orphan_where_no_host_knows_a_user(well: Told) -> None:
+def test_an_image_is_an_orphan_where_all_hosts_answer_and_none_knows_a_user(well: Told) -> None:
+    well["kvm1"]["vms"]["vms"] = []
     for host in ("kvm1", "kvm2"):
         (seen,) = well[host]["storage_domains"]["storage_domains"]
+        seen["images"][0].update(used_by=[], used_elsewhere=[])
         seen["orphans"]["images"] = [{"uuid": seen["images"][0]["uuid"], "name": "looper-root"}]
     assert image_of(report(well))["orphan"] is True
-    well["kvm1"]["storage_domains"]["storage_domains"][0]["orphans"]["images"] = []
+    (seen,) = well["kvm1"]["storage_domains"]["storage_domains"]
+    told, seen["orphans"]["images"] = seen["orphans"]["images"], []
     assert image_of(report(well))["orphan"] is False
+    seen["orphans"]["images"] = told
+    well["kvm1"]["vms"] = {"failed": True, "msg": "libvirt does not answer"}
+    assert image_of(report(well))["orphan"] is None
 
 
 def test_a_template_tells_its_clones_by_name(well: Told) -> None:
@@ -187,8 +199,10 @@ def test_what_keeps_a_host_from_its_job_is_told_and_from_others_not(well: Told) 
         ({}, {"error": "nospace"}, ("problem", f"a request of {DISK} found no space left")),
         ({}, {"error": "io"}, ("problem", f"a request of {DISK} failed")),
         ({}, {"error": "given_up"}, ("problem", f"QEMU has given up {DISK}")),
-        # of a libvirt of another host nobody knows the connections
-        ({}, {"connected": []}, None),
+        ({}, {"connected": []}, ("warning", f"its QEMU has no connection to gluster1, gluster2, gluster3 for {DISK}")),
+        ({"state": "shut_off"}, {"connected": []}, None),
+        # the seed of cloud-init
+        ({}, {"io_path": "fuse", "device": "cdrom"}, None),
         ({"state": "paused", "pause_reason": "user"}, {}, ("warning", "it is paused (user)")),
         ({"state": "crashed"}, {}, ("problem", "its guest has crashed")),
         (

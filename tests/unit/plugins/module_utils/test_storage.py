@@ -20,7 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import FEW, Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import Layer, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Source, image_uuid_of
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, ImageVolume, Sizes, Source, image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
@@ -473,6 +473,19 @@ def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch:
     with pytest.raises(StorageError, match="disk 'web' cannot be deleted: its bricks have"):
         host.storage.delete(host.place, found.image_uuid, found)
     assert host.storage.require_image("vmstore", "web") == found
+
+
+def test_a_disk_that_cannot_be_measured_is_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.create()
+    storage = host.storage
+
+    def broken(*_what: object) -> Sizes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(_image_files.ImageFiles, "sizes", broken)
+    storage.look_ahead("vmstore", ["web"])
+    with pytest.raises(StorageError, match="cannot read in storage domain vmstore: Input/output error"):
+        storage.find_image("vmstore", "web")
 
 
 def test_a_disk_whose_users_cannot_be_asked_for_is_not_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
