@@ -39,7 +39,7 @@ def report(told: t.Mapping[str, Told]) -> Result:
     pool: Told = next((results["volumes"] for results in told.values() if _answered(results.get("volumes"))), {})
     for volume in pool.get("volumes", []):
         findings.add_all("volume", volume["name"], volume)
-    found = [(host, vm) for host, vm in _each(told, "vms")]
+    found = list(_each(told, "vms"))
     storage_domains, images = _storage_domains(told, findings, found)
     names = {image["uuid"]: image["name"] for image in images}
     vms = [_vm(vm, host, names) for host, vm in found]
