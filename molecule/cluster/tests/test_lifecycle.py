@@ -54,7 +54,7 @@ def run(tmp_path: Path, nodes: list[System], volume: str) -> Run:
     def run_playbook(playbook: str, *, check: bool = False, limit: str = "", **answers: object) -> job.Job:
         which = {"name": NAME, "volume": volume, "servers": [node.name for node in nodes], **answers}
         asked = {f"gluster_storage_domain_{name}": value for name, value in which.items()}
-        text = job.survey(asked, playbook=playbook, roles=["gluster_storage_domain"])
+        text = job.survey(asked, playbook=playbook)
         assert all(isinstance(answer, str) for answer in text.values())
         folder = tmp_path / str(next(count))
         return job.run(folder, LAB.inventory, text, check=check, playbook=playbook, limit=limit)
