@@ -213,8 +213,7 @@ def _same(facts: Result, image: Result) -> Result:
 
 def _vm(vm: Result, host: str, names: t.Mapping[str, str]) -> Result:
     """A VM whose disks tell the `image` that they are, `None` for what is none of ours."""
-    disks = [{"device": "disk", **disk, "image": names.get(disk["serial"])} for disk in vm["disks"]]
-    return {**vm, "host": host, "disks": disks}
+    return {**vm, "host": host, "disks": [{**disk, "image": names.get(disk["serial"])} for disk in vm["disks"]]}
 
 
 def _note_vm(findings: _Findings, vm: Result) -> None:
@@ -235,7 +234,7 @@ def _note_vm(findings: _Findings, vm: Result) -> None:
                 f"a request of {where} {words}",
                 "mend its volume, then state: running resumes it",
             )
-        # of a CD-ROM the medium is
+        # the medium of a CD-ROM always is, as the seed of cloud-init
         if disk["io_path"] == "fuse" and disk["device"] not in MEDIA:
             add(WARNING, "fuse", f"{where} is reached through a FUSE mount", "gfapi.virt.convert_to_gfapi")
         missing = [server for server in disk["servers"] if server not in disk["connected"]]

@@ -59,9 +59,9 @@ RACES = """
 {rounds} rounds. In each, eight plays at once, from different storage nodes and hypervisors, asked for the same options
 of a volume, storage domain on two hypervisors, three disks and running VM with two of them; then for other options,
 larger disks, more memory and the third disk in the running VM; then for an end of VM and disks, and at last for
-maintenance. All had to succeed, the
-hosts' own tools to tell what was asked for, and a further play to find nothing to do. It was so in {good}. What two of
-them planned at the same moment both report, though it is done once; what is done to a VM is reported by one.
+maintenance. All had to succeed, the hosts' own tools to tell what was asked for, and a further play to find nothing to
+do. It was so in {good}. What two of them planned at the same moment both report, though it is done once; what is done
+to a VM is reported by one.
 """
 
 
