@@ -28,6 +28,10 @@ class GlusterError(GfapiError):
         self.partial = partial
 
 
+class BusyError(GfapiError):
+    """Another run works on the same thing for long."""
+
+
 class LibvirtError(GfapiError):
     """libvirt said no, or could not be asked."""
 

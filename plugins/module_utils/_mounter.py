@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, take_lock
+from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
 from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import (
     last_error,
     mend_for,
@@ -65,31 +65,14 @@ class Mounter(Mounts):
     ) -> None:
         """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log.
 
-        One that another run mounts there at this moment is well: to mount it twice fails, and what failed is unmounted.
+        One that is there already is well.
         """
-        if self._has(spec, point):
-            return
-        is_ours = _make_directory(point)
-        with contextlib.ExitStack() as held:
-            limit_s = timeout_s + UNMOUNT_TIMEOUT_S
-            with explained(f"lock mount point {point}"):
-                directory = held.enter_context(Directory.open(point))
-                if not take_lock(directory.descriptor, time.monotonic() + limit_s):
-                    raise StorageError(
-                        f"another run has been mounting {spec} on {point} for {limit_s:g} s; wait for it, or end it"
-                    )
-            if not self._has(spec, point):
-                self._mount(spec, point, options, timeout_s=timeout_s, is_ours=is_ours)
-
-    def _has(self, spec: VolumeSpec, point: str) -> bool:
         mount = self.at(point)
         if mount and mount.spec.location != spec.location:
             raise StorageError(f"cannot mount {spec} on {point}: {mount.spec} is mounted there; unmount it first")
-        return mount is not None
-
-    def _mount(
-        self, spec: VolumeSpec, point: str, options: t.Sequence[str], *, timeout_s: float, is_ours: bool
-    ) -> None:
+        if mount:
+            return
+        is_ours = _make_directory(point)
         known = {pid for pid, _words in _clients(point)}
         words = mount_options(spec, options)
         log = self._log_of(point, words)
@@ -129,7 +112,7 @@ class Mounter(Mounts):
     def unmount(self, point: str) -> None:
         """Unmount and remove the directory; raises `StorageError` naming the processes that hold it."""
         done = self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
-        # another run may have unmounted it meanwhile
+        # somebody may have unmounted it meanwhile
         if done.returncode != 0 and point in self._all_points():
             holders = ", ".join(self.read_holders(point)[:5])
             suffix = f"; in use by {holders}" if holders else ""

@@ -441,6 +441,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     OWNER_ID,
     VERSION,
     StorageDomain,
+    mount_point,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_findings import (
     MISSING,
@@ -469,6 +470,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state i
     detached,
     require_free,
     require_ours,
+    spec_from,
     version_after,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
@@ -479,6 +481,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume 
     require_nothing_else,
     volume_here,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
@@ -958,6 +961,12 @@ ITEMS: t.Final[dict[str, t.Callable[..., Item]]] = {
 }
 
 
+def on_host(params: Params) -> Item:
+    """The storage domain with its plan, on this host."""
+    point = mount_point(real_mount_root(params["mount_root"]), spec_from(params))
+    return in_turn([f"mount point {point}"], lambda: make_item(params, host_of(params)))
+
+
 def make_item(params: Params, host: Host) -> Item:
     """Parameters → the storage domain with its plan."""
     desired = desired_from({**params, "mount_root": real_mount_root(params["mount_root"])})
@@ -975,7 +984,7 @@ def host_of(params: Params) -> Host:
 
 def main() -> None:
     run(
-        lambda params: make_item(params, host_of(params)),
+        on_host,
         ARGUMENT_SPEC,
         one="storage_domain",
         libraries=["lxml"],

@@ -725,7 +725,6 @@ vms:
   contains: *vm
 """
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources, Servers
@@ -734,7 +733,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, 
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import take_turns
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
@@ -865,17 +864,14 @@ ARGUMENT_SPEC = {
 def on_host(params: Params) -> Item | list[Item]:
     """The domains with their plans, on this host."""
     names = [vm["name"] for vm in ([params] if params["vms"] is None else params["vms"])]
-    turns = take_turns(params["uri"], names)
     libvirt, storage = LibvirtJobs(params["uri"]), Storage(mount_root=params["mount_root"])
     servers = Servers()
     images, paths = ImageSources(storage, servers), ImagePaths(servers)
     uses, hypervisors = VmUses(storage, libvirt), Hypervisors(storage, paths)
-    try:
-        return make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors)
-    except MissingLibraryError:
-        # the module begins anew under another Python, and this process waits for it
-        turns.close()
-        raise
+    return in_turn(
+        (f"domain {name} of {params['uri']}" for name in names),
+        lambda: make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors),
+    )
 
 
 def main() -> None:

@@ -62,11 +62,11 @@ MUTANTS: t.Final = (
         f"{_UTILS}test_mounts.py::test_a_busy_mount_is_refused_with_its_holders",
     ),
     Mutant(
-        "one run at a time works on a domain",
+        "one run at a time works on a domain or a mount",
         "module_utils/_turns.py",
-        "        if not take_lock(descriptor, end):",
-        "        if False:",
-        f"{_UTILS}test_turns.py::test_a_domain_is_one_runs_at_a_time",
+        "            if not take_lock(descriptor, end):",
+        "            if False:",
+        f"{_UTILS}test_turns.py::test_a_thing_is_one_runs_at_a_time",
     ),
     Mutant(
         "the bricks are asked before a disk is deleted, in the plan",

@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import signal
 import subprocess
 import sys
-import threading
 import typing as t
 from pathlib import Path
 
@@ -318,18 +316,10 @@ def test_a_look_that_was_killed_and_hangs_keeps_nobody_from_looking(
     assert client.wait(timeout=30) == -signal.SIGKILL
 
 
-def test_what_another_run_mounts_at_this_moment_is_taken(host: Host) -> None:
+def test_what_is_mounted_already_is_taken(host: Host) -> None:
     os.mkdir(host.point)
-    other = os.open(host.point, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-
-    def end() -> None:
-        host.table.write_text(f"gl1:/gv0/sub {host.point} fuse.glusterfs rw 0 0\n")
-        os.close(other)
-
-    threading.Timer(0.3, end).start()
-    for _again in range(2):
-        host.mounts.mount(SPEC, host.point)
+    host.table.write_text(f"gl1:/gv0/sub {host.point} fuse.glusterfs rw 0 0\n")
+    host.mounts.mount(SPEC, host.point)
     assert host.argvs == []
     with pytest.raises(StorageError, match=f"cannot mount gl1:/gv1 on {host.point}: gl1:/gv0/sub is mounted there"):
         host.mounts.mount(VolumeSpec(("gl1",), "gv1"), host.point)

@@ -4,25 +4,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import typing as t
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _turns
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import take_turns
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import BusyError, MissingLibraryError
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
 
-URI = "qemu:///system"
-#: a run that works on a domain until its input ends
+#: a run that works on things until its input ends
 OTHER = """
 import sys
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import take_turns
-take_turns(sys.argv[1], sys.argv[3:], folder=sys.argv[2])
-print("begun", flush=True)
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
+in_turn(sys.argv[2:], lambda: print("begun", flush=True), folder=sys.argv[1])
 sys.stdin.read()
 """
+THINGS = ("domain web", "domain db")
 
 
 @pytest.fixture
@@ -30,32 +31,55 @@ def folder(tmp_path: Path) -> str:
     return str(tmp_path / "turns")
 
 
-def test_a_domain_is_one_runs_at_a_time(folder: str) -> None:
+@contextlib.contextmanager
+def another_run(folder: str, *things: str) -> t.Iterator[None]:
+    """As long as the context lasts."""
     library = Path(_turns.__file__).parents[5]
-    command = [sys.executable, "-c", OTHER, URI, folder, "web", "db"]
+    command = [sys.executable, "-c", OTHER, folder, *things]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=library, stdin=pipe, stdout=pipe, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "begun\n"
-        with pytest.raises(LibvirtError, match="another run works on domain db, and 0 s were waited"):
-            take_turns(URI, ["db", "web"], folder=folder, timeout_s=0)
-        take_turns(URI, ["mail"], folder=folder, timeout_s=0)
-        take_turns("qemu+ssh://kvm2/system", ["web"], folder=folder, timeout_s=0)
+        yield
         other.communicate()
-    held = take_turns(URI, ["db", "web"], folder=folder, timeout_s=0)
-    with pytest.raises(LibvirtError):
-        take_turns(URI, ["web"], folder=folder, timeout_s=0)
-    held.close()
-    take_turns(URI, ["web"], folder=folder, timeout_s=0)
+
+
+def now(folder: str, *things: str) -> str:
+    return in_turn(things, lambda: "planned", folder=folder, timeout_s=0)
+
+
+def test_a_thing_is_one_runs_at_a_time(folder: str) -> None:
+    with another_run(folder, *THINGS):
+        with pytest.raises(BusyError, match="another run works on domain db, and 0 s were waited"):
+            now(folder, *THINGS)
+        assert now(folder, "domain mail") == "planned"
+    assert now(folder, *THINGS) == "planned"
+
+
+def test_it_stays_ours_until_this_process_ends(folder: str) -> None:
+    assert now(folder, *THINGS) == "planned"
+    with pytest.raises(BusyError):
+        now(folder, "domain web")
+
+
+def test_what_was_not_planned_is_free(folder: str) -> None:
+    """The module may begin anew under another Python while this process waits for it."""
+
+    def plan() -> None:
+        raise MissingLibraryError("lxml")
+
+    with pytest.raises(MissingLibraryError):
+        in_turn(THINGS, plan, folder=folder)
+    assert now(folder, *THINGS) == "planned"
 
 
 def test_any_name_has_a_lock(folder: str) -> None:
-    take_turns(URI, ["../x", "n" * 300, "a\nb", "é"], folder=folder)
+    now(folder, "../x", "n" * 300, "a\nb", "é")
     assert len(list(Path(folder).iterdir())) == 4
     assert [path.name for path in Path(folder).parent.iterdir()] == ["turns"]
 
 
 def test_who_may_not_write_there_is_kept_from_nothing(folder: str) -> None:
     Path(folder).write_text("no folder", encoding="utf-8")
-    take_turns(URI, ["web"], folder=folder)
-    take_turns(URI, ["web"], folder=f"{folder}/below")
+    for again in (folder, folder, f"{folder}/below"):
+        assert now(again, "domain web") == "planned"
