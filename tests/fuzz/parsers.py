@@ -17,6 +17,7 @@ from lxml import etree
 
 from ansible_collections.gfapi.virt.plugins.module_utils import (
     _attachment,
+    _benchmark,
     _conversion,
     _disk,
     _domain,
@@ -477,6 +478,7 @@ def parsers() -> tuple[Parser, ...]:
         Parser("qemu-img info", _of(as_json, [*INFOS, *_infos()]), lambda one: _source.source_from_info("/a/b", one)),
         Parser("qemu-img info of a chain", _of(as_json, [list(INFOS)]), _chain),
         Parser("qemu-img measure", _of(as_json, ({"required": 1, "fully-allocated": 2},)), _required),
+        Parser("fio's result", _of(as_json, _jsons("fio/*-rand*.json")), _benchmark.measured),
         Parser("head of an image", _of(data, _heads()), _header),
         Parser("command line", _of(text, (COMMAND_LINE,)), _argv),
         Parser("dom_md/metadata", _of(_sealed, (METADATA,)), _storage_domain.StorageDomain.from_text),

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import typing as t
 from pathlib import Path
 
@@ -15,34 +13,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from ansible_collections.gfapi.virt.tests.runner import job
+from ansible_collections.gfapi.virt.tests.runner.conftest import View
 from ansible_collections.gfapi.virt.tests.runner.test_site import inventory_in
-
-#: pixels: of a phone, of a desk
-WIDTHS = (375, 1280)
-SCHEMES = ("light", "dark")
-#: what WCAG 2.1 asks of small text (AA)
-CONTRAST = 4.5
-#: the least contrast of any text with what is behind it, and that text
-LEAST_CONTRAST = """
-const linear = (part) => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-const light = (color) => {
-  const [r, g, b] = color.match(/[\\d.]+/g).map((part) => linear(part / 255));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-};
-const behind = (element) => {
-  const color = getComputedStyle(element).backgroundColor;
-  return color === "rgba(0, 0, 0, 0)" && element.parentElement ? behind(element.parentElement) : color;
-};
-const found = [];
-const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walker.nextNode()) {
-  const text = walker.currentNode.textContent.trim(), element = walker.currentNode.parentElement;
-  if (!text || !element.checkVisibility() || element.closest("script, option")) continue;
-  const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a);
-  found.push([(one + 0.05) / (other + 0.05), text]);
-}
-return found.sort((a, b) => a[0] - b[0])[0];
-"""
 
 
 class Made(t.NamedTuple):
@@ -82,35 +54,10 @@ def made(inventory: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder / "page.html", report, done.summary)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> t.Iterator[webdriver.Chrome]:
-    driver = shutil.which("chromedriver")
-    if driver is None:
-        said = "there is no chromedriver (apt: chromium-driver): no browser has looked at the report's page"
-        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
-    options = webdriver.ChromeOptions()
-    for word in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{word}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as found:
-        yield found
-
-
-@pytest.fixture(
-    params=[(width, scheme) for width in WIDTHS for scheme in SCHEMES], ids=lambda pair: "{}-{}".format(*pair)
-)
-def page(request: pytest.FixtureRequest, chromium: webdriver.Chrome, made: Made) -> webdriver.Chrome:
-    """The page, opened so wide and in that scheme."""
-    width, scheme = request.param
-    chromium.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    chromium.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    chromium.get(made.html.as_uri())
-    return chromium
+@pytest.fixture
+def page(view: View, made: Made) -> webdriver.Chrome:
+    view.open(made.html)
+    return view.driver
 
 
 def rows(page: webdriver.Chrome, section: str) -> list[str]:
@@ -132,22 +79,10 @@ def test_report_tells_of_all_hosts(made: Made) -> None:
     assert {disk["image"] for vm in made.report["vms"] for disk in vm["disks"] if disk["image"]} <= known
 
 
-def test_page_fits_and_can_be_read(page: webdriver.Chrome, request: pytest.FixtureRequest) -> None:
-    width, scheme = page.execute_script(
-        "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light']"
-    )
-    assert f"{width}-{scheme}" in request.node.name
-    assert page.execute_script("return document.documentElement.scrollWidth") <= width
-    contrast, text = page.execute_script(LEAST_CONTRAST)
-    assert contrast >= CONTRAST, text
-
-
-def test_page_asks_nobody_for_anything(page: webdriver.Chrome, made: Made) -> None:
-    told = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    asked = {one["params"]["request"]["url"] for one in told if one["method"] == "Network.requestWillBeSent"}
-    assert made.html.as_uri() in asked
-    assert {url for url in asked if not url.startswith("data:")} == {made.html.as_uri()}
-    assert page.get_log("browser") == []
+def test_page_can_be_read_and_asks_nobody_for_anything(view: View, made: Made) -> None:
+    view.open(made.html)
+    view.require_readable()
+    view.require_alone(made.html)
 
 
 def test_tables_are_put_in_order_and_filtered(page: webdriver.Chrome, made: Made) -> None:
