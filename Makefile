@@ -56,8 +56,19 @@ ansible-lint: venv ## roles, playbooks, metadata, YAML
 	ansible-lint
 
 .PHONY: docs
-docs: venv ## documentation of modules and roles
+docs: venv ## documentation of modules and roles, and the site
 	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self --skip-rstcheck .
+	@$(MAKE) --no-print-directory site
+
+SITE := .cache/site
+.PHONY: site
+site: venv ## the guides, and the reference of modules, roles and filters, as HTML in .cache/site/html
+	rm -rf $(SITE)
+	mkdir -p $(SITE)/source/reference
+	cp -R *.md COPYING docs molecule playbooks plugins roles tests scripts/site/. $(SITE)/source
+	antsibull-docs collection --use-current --fail-on-error --squash-hierarchy --no-add-antsibull-docs-version \
+		--dest-dir $(SITE)/source/reference gfapi.virt
+	sphinx-build --quiet --fail-on-warning --nitpicky --builder html --doctree-dir $(SITE)/doctrees $(SITE)/source $(SITE)/html
 
 .PHONY: awx
 awx: venv ## job templates and surveys are those of the playbooks, and awx.awx takes them
