@@ -107,12 +107,12 @@ class FoundImage(ListedImage):
 
     virtual_size_bytes: int
     actual_size_bytes: int
-    #: of the leaf's file
-    length_bytes: int
+    #: how long the file of each layer is, the leaf's first
+    layer_bytes: tuple[int, ...]
 
     @classmethod
     def at(cls, place: MountedStorageDomain, image: Image, sizes: Sizes) -> FoundImage:
-        return cls(place, image, sizes.virtual_bytes, sizes.actual_bytes, sizes.length_bytes)
+        return cls(place, image, sizes.virtual_bytes, sizes.actual_bytes, sizes.layer_bytes)
 
     @property
     def source(self) -> Source:

@@ -314,11 +314,11 @@ class Image:
 
 
 class Sizes(t.NamedTuple):
-    """What the guest sees, what the image takes, and how long the leaf's file is."""
+    """What the guest sees, what the image takes, and how long the file of each layer is, the leaf's first."""
 
     virtual_bytes: int
     actual_bytes: int
-    length_bytes: int
+    layer_bytes: tuple[int, ...]
 
 
 class Source(t.NamedTuple):

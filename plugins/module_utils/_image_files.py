@@ -132,13 +132,13 @@ class ImageFiles:
         with images.child(image.uuid) as directory:
             descriptor = directory.open_file(image.leaf.uuid)
             with os.fdopen(descriptor, "rb") as file:
-                length = os.fstat(descriptor).st_size
-                virtual = virtual_size_in(file.read(32)) if image.format == "qcow2" else length
-            actual = sum(
-                os.stat(volume.uuid, dir_fd=directory.descriptor, follow_symlinks=False).st_blocks * 512
-                for volume in image.volumes
-            )
-        return Sizes(virtual, actual, length)
+                is_qcow2 = image.format == "qcow2"
+                virtual = virtual_size_in(file.read(32)) if is_qcow2 else os.fstat(descriptor).st_size
+            layers = [
+                os.stat(volume.uuid, dir_fd=directory.descriptor, follow_symlinks=False) for volume in image.volumes
+            ]
+        actual = sum(status.st_blocks * 512 for status in layers)
+        return Sizes(virtual, actual, tuple(status.st_size for status in layers))
 
     def require_as_told(self, images: Directory, image: Image) -> None:
         """Raises `ValueError` where a layer's file is none, or names other files than its `.meta` does."""
@@ -268,7 +268,7 @@ class ImageFiles:
         start = image.leaf.capacity_bytes
         if image.format != "raw" or not image.leaf.preallocated or start >= size_bytes:
             return
-        with _leaf(images, image) as descriptor:
+        with _layer(images, image, image.leaf) as descriptor:
             end = time.monotonic() + SEEN_TIMEOUT_S
             while os.fstat(descriptor).st_size < size_bytes:
                 if time.monotonic() > end:
@@ -282,7 +282,7 @@ class ImageFiles:
 
     def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
         """Make the file of a raw image that no VM uses at least that long."""
-        with _leaf(images, image) as descriptor:
+        with _layer(images, image, image.leaf) as descriptor:
             if _lengthen(descriptor, size_bytes, preallocated=image.leaf.preallocated):
                 os.fsync(descriptor)
 
@@ -292,9 +292,10 @@ class ImageFiles:
         self._qemu_img.resize_qcow2(path, size_bytes, preallocated=image.leaf.preallocated)
 
     def pad(self, images: Directory, image: Image) -> None:
-        """Mend the length of the leaf's file."""
-        with _leaf(images, image) as descriptor:
-            pad(descriptor, BLOCK_BYTES)
+        """Mend the length of every layer's file."""
+        for volume in image.volumes:
+            with _layer(images, image, volume) as descriptor:
+                pad(descriptor, BLOCK_BYTES)
 
     def write_meta(self, images: Directory, image: Image, volume: ImageVolume, version: int) -> None:
         """Replace the `.meta` of one of an image's image volumes."""
@@ -332,9 +333,9 @@ def now() -> int:
 
 
 @contextlib.contextmanager
-def _leaf(images: Directory, image: Image) -> t.Iterator[int]:
+def _layer(images: Directory, image: Image, volume: ImageVolume) -> t.Iterator[int]:
     with images.child(image.uuid) as directory:
-        descriptor = directory.open_file(image.leaf.uuid, os.O_RDWR)
+        descriptor = directory.open_file(volume.uuid, os.O_RDWR)
     try:
         yield descriptor
     finally:

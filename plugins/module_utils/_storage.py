@@ -237,8 +237,8 @@ class Storage:
             self._files.write_meta(images, image, leaf, found.place.version)
 
     def mend(self, found: FoundImage) -> None:
-        """Finish what an interrupted run left: the length of the file, and the size in `.meta`."""
-        with self._changing_layers(found, f"finish growing disk {found.name}") as (images, image):
+        """Mend the length of the files, and the size in `.meta`: an interrupted run, or another tool, left them so."""
+        with self._changing_layers(found, f"mend disk {found.name}") as (images, image):
             self._files.pad(images, image)
             virtual_bytes = self._files.sizes(images, image).virtual_bytes
             self._files.allocate(images, image, virtual_bytes)

@@ -385,10 +385,11 @@ def image_warnings(state: ImageState) -> t.Iterator[Finding]:
             f"its file has a virtual size of {leaf.virtual_bytes} bytes, its .meta says {leaf.volume.capacity_bytes}"
         )
         yield Finding("size_differs", f"{thing}: {words}", mend)
-    if leaf.data and not is_padded(leaf.data.size_bytes):
-        words = f"its file of {leaf.data.size_bytes} bytes is no multiple of 512, and QEMU cannot read its end"
-        yield Finding("not_padded", f"{thing}: {words}", mend)
     for layer in state.layers:
+        if layer.data and not is_padded(layer.data.size_bytes):
+            file = f"its file {layer.volume.uuid} of {layer.data.size_bytes} bytes"
+            words = f"{file} is no multiple of 512, and QEMU cannot read its end through libgfapi"
+            yield Finding("not_padded", f"{thing}: {words}", mend)
         named = None if layer.backing_file is None else posixpath.basename(layer.backing_file) or "nothing"
         parent = layer.volume.parent_uuid or "nothing"
         if named not in (None, parent):

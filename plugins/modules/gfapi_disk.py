@@ -591,7 +591,7 @@ def plan_new(
         parent_uuid=template.volume_uuid if template else None,
     )
     volumes = (volume, *(template.image.volumes if template else ()))
-    planned = FoundImage.at(place, Image(volume.image_uuid, volumes), Sizes(size_bytes, 0, 0))
+    planned = FoundImage.at(place, Image(volume.image_uuid, volumes), Sizes(size_bytes, 0, ()))
     words = f"create {image_format} disk {name} of {size_text(size_bytes)} in storage domain {place.name}"
     if template:
         words += f" on top of disk {template.name}"
@@ -763,8 +763,12 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
     if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes:
         actions.append(grow_action(storage, users, found, desired.size_bytes, force=desired.force))
         after = replace(after, virtual_size_bytes=desired.size_bytes)
-    elif leaf.capacity_bytes != found.virtual_size_bytes or not is_padded(found.length_bytes):
+    elif leaf.capacity_bytes != found.virtual_size_bytes:
         actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
+    elif not all(map(is_padded, found.layer_bytes)):
+        # of a grower that was killed, or of another tool: qemu-img, and so oVirt, leave such files
+        words = f"lengthen the files of disk {found.name} so that libgfapi reads their end"
+        actions.append(Action(words, lambda: storage.mend(found)))
     actions += export_actions(storage, users, after, desired)
     return Plan(shown(found), shown(after), tuple(actions)), after
 

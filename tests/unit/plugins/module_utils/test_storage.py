@@ -193,7 +193,7 @@ def test_an_image_is_padded_whatever_its_source_left(host: Host, tmp_path: Path)
     volume = host.volume()
     host.storage.create(host.place, volume, Source(str(tmp_path / "source"), "raw", GIB))
     found = host.storage.require_image("vmstore", "web")
-    assert (found.length_bytes > 5000, found.length_bytes % 4096) == (True, 0)
+    assert (found.layer_bytes[0] > 5000, found.layer_bytes[0] % 4096) == (True, 0)
 
 
 @pytest.mark.parametrize(("version", "qcow2_version"), [(3, 2), (4, 3)])
@@ -226,7 +226,7 @@ def test_a_found_image_names_its_file_on_the_mount_and_in_the_volume(host: Host)
     assert (found.volume, found.server, found.volume_path) == ("gv0", "gl1", f"dir/{tail}")
     assert found.path == f"{host.place.mount.point}/{tail}"
     assert (found.name, found.format, found.image_uuid) == ("web", "qcow2", volume.image_uuid)
-    assert (found.virtual_size_bytes, found.length_bytes, found.backing) == (GIB, 200704, ())
+    assert (found.virtual_size_bytes, found.layer_bytes[0], found.backing) == (GIB, 200704, ())
     assert host.storage.require_image("vmstore", volume.image_uuid) == found
 
 
@@ -280,7 +280,7 @@ def test_killed_anywhere_nothing_half_made_is_seen(host: Host, image_format: str
         volume = host.volume(name, image_format)
         killed = killed_at(point, lambda: host.storage.create(host.place, volume))  # noqa: B023
         found = host.storage.find_image("vmstore", name)
-        assert found is None or (found.virtual_size_bytes, found.length_bytes % 4096) == (GIB, 0)
+        assert found is None or (found.virtual_size_bytes, found.layer_bytes[0] % 4096) == (GIB, 0)
         host.create(name, image_format)
         assert host.storage.require_image("vmstore", name).virtual_size_bytes == GIB
         assert not [path.name for path in host.images.iterdir() if path.name.startswith(".")]
@@ -296,7 +296,7 @@ def test_growing_keeps_length_and_meta_in_step(host: Host, image_format: str) ->
     host.storage.grow(host.storage.require_image("vmstore", "web"), 2 * GIB, resize_live=None)
     found = host.storage.require_image("vmstore", "web")
     assert (found.virtual_size_bytes, found.image.leaf.capacity_bytes) == (2 * GIB, 2 * GIB)
-    assert found.length_bytes % 4096 == 0
+    assert found.layer_bytes[0] % 4096 == 0
     meta = host.images / volume.image_uuid / f"{volume.uuid}.meta"
     assert meta.read_text() == volume.resized(2 * GIB).to_text()
     assert stat.S_IMODE(meta.stat().st_mode) == 0o644
@@ -316,7 +316,7 @@ def test_a_killed_growth_is_finished_or_begun_again(host: Host, image_format: st
             host.storage.mend(now)
         after = host.storage.require_image("vmstore", name)
         assert (after.virtual_size_bytes, after.image.leaf.capacity_bytes) == (2 * GIB, 2 * GIB)
-        assert after.length_bytes % 4096 == 0
+        assert after.layer_bytes[0] % 4096 == 0
         if not killed:
             break
         point += 1

@@ -571,13 +571,32 @@ def test_a_disk_that_cannot_grow_with_its_domain_stays(host: Host, user: ImageUs
     host.run(name="web", size="1G")
 
 
+LENGTHENED = "lengthen the files of disk {} so that libgfapi reads their end"
+
+
 def test_what_a_killed_growth_left_is_finished(host: Host) -> None:
     host.run(name="web", size="1G")
     path = Path(t.cast(str, host.items(name="web")[0].predicted["path"]))
+    meta = path.with_name(f"{path.name}.meta")
+    meta.write_text(meta.read_text().replace(f"CAP={1 << 30}", f"CAP={1 << 29}"))
     with path.open("ab") as file:
         file.write(b"odd")
     assert host.run(name="web", size="1G")[0].plan.summaries == ["finish growing disk web"]
+    assert f"CAP={1 << 30}\n" in meta.read_text()
     assert path.stat().st_size % 4096 == 0
+    assert host.run(name="web")[0].plan.summaries == []
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_files_that_libgfapi_cannot_read_to_their_end_are_lengthened(host: Host, template: Item, layer: int) -> None:
+    """As qemu-img leaves them on a mount: of any layer, for QEMU opens them all."""
+    own = Path(t.cast(str, host.items(name="one")[0].predicted["path"]))
+    path = (own, own.with_name(template.predicted["volume_uuid"]))[layer]
+    data = path.read_bytes() + b"odd"
+    path.write_bytes(data)
+    assert host.run(name="one")[0].plan.summaries == [LENGTHENED.format("one")]
+    assert (path.stat().st_size % 4096, path.read_bytes()[: len(data)]) == (0, data)
+    assert host.run(name="one")[0].plan.summaries == []
 
 
 # --- refused --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolu
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MARK, REMOVED
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MARK, NO_UUID, REMOVED
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import ImageReference
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
@@ -314,6 +314,22 @@ def test_an_image_made_from_a_template_and_the_template_are_no_orphans_of_each_o
     assert (images["derived"]["template"], images["web"]["template_of"]) == (web.image_uuid, [NOWHERE])
     assert host.one()["orphans"]["images"] == [{"uuid": NOWHERE, "name": "derived"}]
     assert host.codes() == ["lease_missing"]
+
+
+def test_a_layer_below_that_is_not_padded_is_told(host: Host) -> None:
+    web = host.create("web")
+    leaf = "99999999-0000-4000-8000-000000000001"
+    for suffix in ("", ".meta", ".lease"):
+        shutil.copy(host.file_of(web, suffix), host.file_of(web, suffix).with_name(leaf + suffix))
+    meta = host.file_of(web, ".meta").with_name(f"{leaf}.meta")
+    meta.write_text(meta.read_text().replace(f"PUUID={NO_UUID}", f"PUUID={web.uuid}"))
+    base = host.file_of(web, ".meta")
+    base.write_text(base.read_text().replace("VOLTYPE=LEAF", "VOLTYPE=INTERNAL"))
+    before = host.codes()
+    os.truncate(host.file_of(web, ""), 196608 + 100)
+    assert sorted(host.codes()) == sorted([*before, "not_padded"])
+    (finding,) = (one for one in host.one()["warnings"] if one["code"] == "not_padded")
+    assert f"its file {web.uuid} of 196708 bytes is no multiple of 512" in finding["message"]
 
 
 @pytest.mark.parametrize(
