@@ -107,6 +107,10 @@ runner: venv browser-packages ## the playbooks as AWX runs them, on the hosts th
 	GFAPI_LAB_INVENTORY=.cache/lab/default/inventory.yml GFAPI_CLUSTER_INVENTORY=.cache/lab/cluster/inventory.yml \
 		pytest tests/runner $(ARGS)
 
+.PHONY: ee
+ee: venv lab-packages ## build the execution environment, and run gfapi.virt.site out of it on a lab host as AWX does
+	scripts/ee
+
 .PHONY: bench
 bench: venv lab-packages ## measure what the documentation claims
 	tests/bench/run
