@@ -93,8 +93,16 @@ unit-oldest: ## unit tests of what runs on hosts, with Python 3.9
 	scripts/ansible-test units-oldest
 
 .PHONY: build
-build: venv ## build the collection, and import it as Galaxy would
+build: venv ## build the collection, import it as Galaxy would, and install it into an empty place
 	scripts/build $(ARTIFACT)
+
+.PHONY: from-tarball
+from-tarball: build lab-packages ## the demo with what is installed from the built file, on a fresh host
+	scripts/from-tarball $(ARTIFACT) demo
+
+.PHONY: release
+release: venv ## a release of main, as a commit and a tag: make release VERSION=1.2.3
+	scripts/release "$(VERSION)"
 
 .PHONY: molecule
 molecule: venv lab-packages browser-packages ## scenarios on real hosts, and the playbooks on them as AWX runs them

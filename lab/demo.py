@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo behind `make demo`: lab up, playbooks/site.yml run on it, and a summary of what is really there.
 
-Called by lab/demo with three times: start, system packages there, virtualenv there. The summary asks gluster,
-virsh, QEMU's monitor and the mount on the host; nothing in it is what the playbook said or meant to do.
+Called by lab/demo with three times: start, system packages there, virtualenv there; and with the folder that the
+collection is installed in, unless it is the checkout's. The summary asks gluster, virsh, QEMU's monitor and the mount
+on the host; nothing in it is what the playbook said or meant to do. It fails if a disk does not go through gfapi.
 """
 
 from __future__ import annotations
@@ -32,23 +33,27 @@ def headline(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 
-def timed(title: str, command: list[str], **environment: str) -> float:
+def timed(title: str, command: list[str], folder: Path = ROOT, **environment: str) -> float:
     headline(title)
     begin = time.monotonic()
-    status = subprocess.run(command, cwd=ROOT, env=os.environ | environment).returncode
+    status = subprocess.run(command, cwd=folder, env=os.environ | environment).returncode
     if status != 0:
         sys.exit(f"demo: {title} failed: {shlex.join(command)} ended with status {status}")
     return time.monotonic() - begin
 
 
-def run_site() -> tuple[dict[str, float], int]:
+def run_site(collections: Path | None) -> tuple[dict[str, float], int]:
     """playbooks/site.yml on the lab: seconds per step, and how many tasks changed something."""
     steps = LAB / "steps.json"
     command = [str(VENV / "ansible-playbook"), "gfapi.virt.site"]
-    command += ["--inventory", str(LAB / "inventory.yml"), "--extra-vars", "@lab/demo.yml"]
+    command += ["--inventory", str(LAB / "inventory.yml"), "--extra-vars", f"@{ROOT}/lab/demo.yml"]
+    # away from the checkout's ansible.cfg, Ansible finds what is installed there and nothing else
+    elsewhere = {"ANSIBLE_COLLECTIONS_PATH": str(collections)} if collections else {}
     spent = timed(
         "The collection's playbook gfapi.virt.site on the host",
         command,
+        collections or ROOT,
+        **elsewhere,
         PATH=f"{VENV}:{os.environ['PATH']}",
         ANSIBLE_CALLBACK_PLUGINS=str(ROOT / "lab" / "callback"),
         ANSIBLE_CALLBACKS_ENABLED="steps",
@@ -206,16 +211,25 @@ def address() -> str:
     return ask("hostname", "-i").split()[0]
 
 
+def prove() -> None:
+    vms = ask("virsh", "list", "--name").split()
+    paths = {f"{vm} {disk.target}": disk.io_path for vm in vms for disk in disks_of(vm)}
+    if not paths or set(paths.values()) != {"gfapi"}:
+        sys.exit(f"demo: not every disk goes through gfapi: {paths}")
+
+
 def main() -> None:
     os.environ["CONTAINERS_CONF"] = str(ROOT / "lab" / "containers.conf")
     started, packages, virtualenv = (float(argument) for argument in sys.argv[1:4])
+    collections = Path(sys.argv[4]).resolve() if sys.argv[4:] else None
     seconds = {"system packages": packages - started, "virtualenv": virtualenv - packages}
     seconds["lab image"] = timed("Image of the lab's host", ["lab/lab", "image", "--variant", "bare"])
     seconds["lab host up"] = timed(
         "A host in the lab, with nothing of Gluster, QEMU or libvirt", ["lab/lab", "up", "demo"]
     )
-    roles, changes = run_site()
+    roles, changes = run_site(collections)
     summary(seconds | roles, changes)
+    prove()
 
 
 if __name__ == "__main__":
