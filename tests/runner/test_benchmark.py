@@ -94,9 +94,9 @@ def test_page_can_be_read_and_asks_nobody_for_anything(view: View, made: Made) -
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("benchmark_storage_domain", "", 'benchmark_storage_domain "" names the storage domain'),
-        ("benchmark_seconds", "0", 'benchmark_seconds "0"'),
-        ("benchmark_rounds", "many", 'benchmark_rounds "many"'),
+        ("benchmark_storage_domain", "", "benchmark_storage_domain () has to name"),
+        ("benchmark_seconds", "0", "benchmark_seconds (0)"),
+        ("benchmark_rounds", "many", "benchmark_rounds (many)"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, name: str, value: str, words: str) -> None:
