@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAB = ROOT / ".cache" / "lab" / "demo"
 HOST = "gfapi-lab-demo-1"
 VENV = ROOT / ".cache" / "venv" / "bin"
+PLAYBOOK = f"{(VENV / 'ansible-playbook').relative_to(ROOT)} -i {(LAB / 'inventory.yml').relative_to(ROOT)}"
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -195,6 +196,11 @@ def summary(seconds: dict[str, float], changes: int) -> None:
             f"podman exec {HOST} gluster volume info",
             f"podman exec {HOST} tail -f /var/log/libvirt/qemu/guest1-console.log",
             "edit lab/demo.yml, and `make demo` again",
+        ],
+        "Pages of it": [
+            f"{PLAYBOOK} gfapi.virt.report",
+            f"{PLAYBOOK} gfapi.virt.benchmark -e benchmark_storage_domain=vms -e benchmark_seconds=2",
+            "(in seconds and in eight minutes; each tells where its page is)",
         ],
         "Remove it": [
             "lab/lab down demo      (the host and all it holds)",
