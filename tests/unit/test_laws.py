@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 import yaml
+from jinja2 import StrictUndefined
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "gfapi.virt"
@@ -266,6 +269,36 @@ def options_of(role: Path) -> dict[str, dict[str, object]]:
     return {option: spec for entry in specs.values() for option, spec in entry["options"].items()}
 
 
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text))
+
+
+def taken_from_the_system(role: Path) -> set[str]:
+    """The internal variables that a role reads and sets nowhere but in the files of systems."""
+    files = [*(role / "tasks").glob("*.yml"), *(role / "handlers").glob("*.yml"), role / "vars/main.yml"]
+    text = "\n".join(path.read_text() for path in files)
+    internal = rf"__{role.name}_\w+"
+    set_here = set(
+        re.findall(rf"^ *(?:- )?({internal}):|register: ({internal})|loop_var: ({internal})", text, re.MULTILINE)
+    )
+    return {found for found in words(text) if re.fullmatch(internal, found)} - {
+        one for three in set_here for one in three
+    }
+
+
+#: of a host whose variables take most from them
+FACTS = {"distribution": "openSUSE Tumbleweed", "python": {"version": {"major": 3, "minor": 13}}}
+
+
+def evaluated(value: object, variables: dict[str, object]) -> object:
+    """A value of a variables file as Ansible would have it."""
+    if isinstance(value, dict):
+        return {key: evaluated(one, variables) for key, one in value.items()}
+    if isinstance(value, list):
+        return [evaluated(one, variables) for one in value]
+    return NativeEnvironment(undefined=StrictUndefined).from_string(value).render(variables)
+
+
 @pytest.mark.parametrize("role", ROLES, ids=name)
 class TestRole:
     def test_every_option_is_required_or_has_its_default(self, role: Path) -> None:
@@ -286,6 +319,35 @@ class TestRole:
         assert all(option.startswith(f"{role.name}_") for option in options_of(role))
         internal = {variable for path in (role / "vars").glob("*.yml") for variable in load(path)}
         assert all(variable.removeprefix("__").startswith(f"{role.name}_") for variable in internal)
+
+    def test_every_system_has_all_that_the_tasks_take_from_one(self, role: Path) -> None:
+        systems = {path.stem: load(path) for path in (role / "vars").glob("*.yml") if path.stem != "main"}
+        assert {"Debian", "RedHat", "Suse", "default"} <= systems.keys()
+        needed = taken_from_the_system(role)
+        assert needed
+        for system, given in systems.items():
+            assert needed <= given.keys(), system
+            assert not given.keys() - needed - words(yaml.safe_dump(given)), system
+            for name in needed if system != "default" else ():
+                assert given[name], f"{system}: {name} says nothing"
+
+    @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+    def test_packages_are_names(self, role: Path, architecture: str) -> None:
+        for path in (role / "vars").glob("*.yml"):
+            variables = {"ansible_facts": {**FACTS, "architecture": architecture}}
+            for variable, value in load(path).items() if path.stem != "main" else ():
+                variables[variable] = evaluated(value, variables)
+            named = variables.get(f"__{role.name}_packages", [])
+            for more in variables.get(f"__{role.name}_packages_for", {}).values():
+                named = named + more
+            assert all(re.fullmatch(r"[a-z][a-z0-9_.+-]+", package) for package in named), (path, named)
+            assert len(set(named)) == len(named)
+
+    def test_systems_name_packages_for_the_same_needs(self, role: Path) -> None:
+        needs = {path.stem: load(path).get(f"__{role.name}_packages_for", {}) for path in (role / "vars").glob("*.yml")}
+        del needs["main"]
+        known = needs.pop("default").keys()
+        assert all(named.keys() == known and all(named.values()) for named in needs.values())
 
 
 # --- The collection -------------------------------------------------------------------------------
