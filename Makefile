@@ -130,6 +130,15 @@ faults: venv lab-packages ## break a cluster in every way while guests write, an
 	molecule converge --scenario-name faults
 	pytest -c molecule/pytest.ini molecule/faults/tests --turns 2 --rounds 20 --write $(ARGS)
 
+.PHONY: compat
+compat: venv ## try each ansible-core with its Pythons, and write what came of it into docs/compatibility.md
+	scripts/compat controllers $(ARGS)
+
+SUITE := trixie
+.PHONY: compat-hosts
+compat-hosts: venv lab-packages ## the scenario default on hosts of Debian SUITE=trixie, and what came of it into README.md
+	scripts/compat hosts $(SUITE) $(ARGS)
+
 .PHONY: torture
 torture: venv lab-packages ## kill modules at each call by which they change something, on a real host
 	tests/torture/run $(ARGS)
