@@ -61,6 +61,11 @@ def test_version_of_a_program(answer: Completed | CommandError, version: Version
             (False, "qemu-img: Unknown protocol 'gluster'"),
             id="not there",
         ),
+        pytest.param(
+            Completed(-11, "", "qemu-img: Unable to load module gluster. Perhaps you want to install x?\n"),
+            (False, "qemu-img: Unable to load module gluster. Perhaps you want to install x?"),
+            id="not there, QEMU 10.0 crashes",
+        ),
         pytest.param(MISSING, (False, str(MISSING)), id="no qemu-img"),
     ],
 )
