@@ -25,6 +25,7 @@ VERBATIM: t.Final = ("cloud_init", "graphics")
 #: what a host must have for some VMs: when
 NEEDS: t.Final[t.Mapping[str, t.Callable[[Entry], bool]]] = {
     "cloud_init": lambda vm: bool(vm.get("cloud_init")),
+    "spice": lambda vm: any(isinstance(one, t.Mapping) and one.get("type") == "spice" for one in _displays(vm)),
     "tpm": lambda vm: str(vm.get("tpm") or "none") != "none",
     "uefi": lambda vm: vm.get("firmware") == "uefi",
 }
@@ -75,6 +76,11 @@ def _disks(vm: Entry) -> list[Entry]:
     if not isinstance(disks, list) or not all(isinstance(disk, t.Mapping) for disk in disks):
         raise ValueError(f"vm {vm['name']}: its disks are no list of dictionaries; write each as {{name: ...}}")
     return disks
+
+
+def _displays(vm: Entry) -> list[t.Any]:
+    found = vm.get("graphics")
+    return found if isinstance(found, list) else []
 
 
 def _is_made(disk: Entry) -> bool:

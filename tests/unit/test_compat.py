@@ -93,6 +93,13 @@ def test_sanity_that_ends_badly_is_a_failure(compat: t.Any, monkeypatch: pytest.
     assert not compat.sanity(Path("venv"), "2.16")["ok"]
 
 
+def test_tests_of_a_scenario_are_counted_with_those_that_could_not_be_run(compat: t.Any) -> None:
+    summary = "============ 1 failed, 166 passed, 2 errors in 2412.55s (0:40:12) ============"
+    said = f"plays =====\n{summary}\nCRITICAL Ansible return code was 1\n"
+    assert compat.tests(said) == {"passed": 166, "failed": 3}
+    assert compat.tests("fatal: [gfapi-lab-default-1]: FAILED!\n") == {"passed": 0, "failed": 0}
+
+
 def test_tests_are_counted_in_what_pytest_says_last(compat: t.Any) -> None:
     said = "tests/unit/test_x.py: 3 passed\n= 1 failed, 3414 passed, 2 skipped in 96.31s =\n"
     assert [compat.count(word, said) for word in ("failed", "passed", "skipped", "error")] == [1, 3414, 2, 0]

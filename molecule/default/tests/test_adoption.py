@@ -33,6 +33,7 @@ import json, sys
 from ansible_collections.gfapi.virt.tests.unit import test_adoption
 print(json.dumps([test_adoption.parameters_of(test_adoption.domain_of(name)) for name in sys.argv[1:]]))
 """
+SPICE = "qemu-system-modules-spice"
 DEFINE = 'echo "$1" | base64 -d > /run/gfapi-adopted.xml && virsh define /run/gfapi-adopted.xml'
 
 #: domains made from what is asked for, and domains of others after an edit of each kind, none twice
@@ -92,6 +93,9 @@ def said(value: t.Any) -> t.Any:
 @pytest.fixture
 def adopted(system: System) -> t.Iterator[list[dict[str, t.Any]]]:
     """Recorded domains on the host, as parameters of the module."""
+    # displays for SPICE: a package of its own since Debian 13, which the role installs for machines that have one
+    install = f"apt-get -q -y install --no-install-recommends {SPICE}"
+    system.run("sh", "-c", f"if apt-cache show {SPICE} >/dev/null 2>&1; then {install}; fi")
     asked = said(json.loads(python(PARAMETERS, *EDITED)))
     for name in EDITED:
         text = (ROOT / f"tests/unit/fixtures/libvirt/domains/{name}.xml").read_bytes()

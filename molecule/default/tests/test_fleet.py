@@ -27,7 +27,7 @@ ROLE: t.Final = {
         "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
         "cmdline": "console=ttyS0 quiet",
         "disks": [{"name": "{name}-root", "clone_of": "fleet-template", "clone_mode": "backing"}],
-        "graphics": [{"password": SECRETS[0]}],
+        "graphics": [{"password": SECRETS[0]}, {"type": "spice", "port": 0}],
         "tpm": "2.0",
         "cloud_init": {
             "user_data": f"#cloud-config\n# ${{name}} {SECRETS[1]}\n",

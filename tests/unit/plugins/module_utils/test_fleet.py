@@ -24,7 +24,7 @@ def test_every_option_of_both_modules_belongs_to_one_or_is_the_same_in_both() ->
     assert set(making) & set(having) == {*SHARED} | ATTACHED
     assert all(set(t.cast("t.Any", having[key])) <= set(t.cast("t.Any", making[key])) for key in SHARED)
     assert {"cloud_init", "tpm", "firmware", *VERBATIM} <= set(libvirt_vm.VM_SPEC)
-    assert set(NEEDS) == {"cloud_init", "tpm", "uefi"}
+    assert set(NEEDS) == {"cloud_init", "spice", "tpm", "uefi"}
 
 
 def test_fleet_from_names_and_defaults() -> None:
@@ -75,6 +75,10 @@ def test_vm_that_goes_brings_no_disk_and_needs_nothing() -> None:
         ({}, []),
         ({"tpm": "none", "firmware": "bios", "cloud_init": {}}, []),
         ({"tpm": "2.0"}, ["tpm"]),
+        ({"graphics": [{"password": "x"}, {"type": "vnc"}]}, []),
+        ({"graphics": [{"type": "vnc"}, {"type": "spice"}]}, ["spice"]),
+        ({"graphics": {"type": "spice"}}, []),  # no list, which libvirt_vm will say
+        ({"graphics": ["spice"]}, []),
         ({"tpm": 2.0, "firmware": "uefi", "cloud_init": {"user_data": "#"}}, ["cloud_init", "tpm", "uefi"]),
     ],
 )
