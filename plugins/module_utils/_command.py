@@ -65,37 +65,49 @@ def run(
     return _run(argv, stdin, timeout_s, cwd, subprocess.PIPE)
 
 
-def _run(argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, stdout_to: int) -> Completed:
-    environment = dict(os.environ, LC_ALL="C", LANGUAGE="C")
-    try:
-        process = subprocess.Popen(
+class _Program(subprocess.Popen[str]):
+    """A program in a session of its own, so that all that it started can be ended with it.
+
+    Not `AnsibleModule.run_command`, which waits for ever.
+    """
+
+    def __init__(self, argv: t.Sequence[str], cwd: str | None, stdout_to: int) -> None:
+        super().__init__(
             list(argv),
             stdin=subprocess.PIPE,
             stdout=stdout_to,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
-            env=environment,
+            env=dict(os.environ, LC_ALL="C", LANGUAGE="C"),
             cwd=cwd,
             start_new_session=True,
         )
+
+    def end(self) -> None:
+        os.killpg(self.pid, signal.SIGKILL)
+        # a child that waits for a hung mount cannot be ended, and shall not hold us
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(timeout=2)
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+
+
+def _run(argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, stdout_to: int) -> Completed:
+    try:
+        program = _Program(argv, cwd, stdout_to)
     except OSError as exc:
         if cwd is not None and exc.filename == cwd:
             raise CommandError(f"cannot run {argv[0]} in {cwd}: {exc.strerror}") from exc
         raise CommandError(f"cannot run {argv[0]}: {exc.strerror}; install it or mend PATH") from exc
     try:
-        stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+        stdout, stderr = program.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as exc:
-        os.killpg(process.pid, signal.SIGKILL)
-        # a child that waits for a hung mount cannot be ended, and shall not hold us
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            with contextlib.suppress(OSError):
-                if pipe:
-                    pipe.close()
+        program.end()
         raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
-    return Completed(process.returncode, stdout or "", stderr)
+    return Completed(program.returncode, stdout or "", stderr)
 
 
 @contextlib.contextmanager

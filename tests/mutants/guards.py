@@ -489,15 +489,15 @@ MUTANTS: t.Final = (
     Mutant(
         "the time limit of programs",
         "module_utils/_command.py",
-        "process.communicate(stdin, timeout=timeout_s)",
-        "process.communicate(stdin)",
+        "program.communicate(stdin, timeout=timeout_s)",
+        "program.communicate(stdin)",
         f"{_UTILS}test_command.py::test_time_limit_is_named",
     ),
     Mutant(
         "all that a program started ends with it",
         "module_utils/_command.py",
-        "os.killpg(process.pid, signal.SIGKILL)",
-        "process.kill()",
+        "os.killpg(self.pid, signal.SIGKILL)",
+        "self.kill()",
         f"{_UTILS}test_command.py",
     ),
     Mutant(
