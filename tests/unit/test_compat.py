@@ -22,6 +22,8 @@ Running sanity test "import" on Python 2.7
 Running sanity test "import" on Python 3.9
 WARNING: Location 'file:///srv/simple/lxml/' is ignored: it is neither a file nor a directory.
 Running sanity test "import" on Python 3.12
+WARNING: Reviewing previous 1 warning(s):
+WARNING: Skipping sanity test "compile" on Python 3.10 because it could not be found.
 """
 
 
