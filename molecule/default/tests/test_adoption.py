@@ -18,16 +18,18 @@ from modules import ROOT, Modules
 
 #: recorded domains → what is changed in them, and the elements of which lines go
 EDITED: t.Final = {
-    "osinfo_linux_9.0": (
+    "osinfo_linux": (
         {"memory": "192MiB", "cpu_mode": "host-passthrough", "tpm": "none"},
         {"cpu", "currentMemory", "memory"},
     ),
-    "nics_detailed_9.0": ({"description": "edited", "watchdog": "poweroff"}, set[str]()),
-    "vcpus_each_9.0": ({"vcpus": 3}, {"vcpu", "vcpus"}),
-    "disks_iothreads_9.0": ({"iothreads": 9, "balloon": True}, {"iothreads", "memballoon"}),
-    "graphics_vnc_9.0": ({"graphics": [{"type": "vnc", "port": 0, "listen": "127.0.0.1"}]}, {"graphics", "listen"}),
-    "sysinfo_9.0": ({"cmdline": "console=ttyS0", "kernel": "/boot/vmlinuz", "title": "edited"}, set[str]()),
+    "nics_detailed": ({"description": "edited", "watchdog": "poweroff"}, set[str]()),
+    "vcpus_each": ({"vcpus": 3}, {"vcpu", "vcpus"}),
+    "disks_iothreads": ({"iothreads": 9, "balloon": True}, {"iothreads", "memballoon"}),
+    "graphics_vnc": ({"graphics": [{"type": "vnc", "port": 0, "listen": "127.0.0.1"}]}, {"graphics", "listen"}),
+    "sysinfo": ({"cmdline": "console=ttyS0", "kernel": "/boot/vmlinuz", "title": "edited"}, set[str]()),
 }
+#: libvirt → the recordings of it
+RECORDED: t.Final = {"9": "9.0", "11": "11.3"}
 PARAMETERS = """
 import json, sys
 from ansible_collections.gfapi.virt.tests.unit import test_adoption
@@ -96,8 +98,11 @@ def adopted(system: System) -> t.Iterator[list[dict[str, t.Any]]]:
     # displays for SPICE: a package of its own since Debian 13, which the role installs for machines that have one
     install = f"apt-get -q -y install --no-install-recommends {SPICE}"
     system.run("sh", "-c", f"if apt-cache show {SPICE} >/dev/null 2>&1; then {install}; fi")
-    asked = said(json.loads(python(PARAMETERS, *EDITED)))
-    for name in EDITED:
+    # as the host's own libvirt has them: a newer one adds devices to what an older one wrote
+    version = RECORDED[system.run("virsh", "--version").partition(".")[0]]
+    names = [f"{name}_{version}" for name in EDITED]
+    asked = said(json.loads(python(PARAMETERS, *names)))
+    for name in names:
         text = (ROOT / f"tests/unit/fixtures/libvirt/domains/{name}.xml").read_bytes()
         system.run("sh", "-c", DEFINE, "sh", base64.b64encode(text).decode())
     yield asked
