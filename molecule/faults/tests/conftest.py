@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab of the faults. GFAPI_LAB names another one of the cluster's shape, on which the cluster's converge.yml ran.
 
---turns N: each fault so often; --rounds N: so many races; --add: to what earlier runs measured; --write:
-docs/reliability.md is made of it.
+--turns N: each fault so often; --rounds N: so many races; --write: docs/reliability.json keeps what was measured, and
+docs/reliability.md is made of it; --add: with what is kept there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESULTS = pytest.StashKey[page.Results]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=1, help="how many rounds of races")
     parser.addoption("--turns", type=int, default=1, help="how often each fault strikes")
-    parser.addoption("--add", action="store_true", help="to what earlier runs measured")
+    parser.addoption("--add", action="store_true", help="to what docs/reliability.json has")
     parser.addoption("--write", action="store_true", help="write docs/reliability.md")
 
 

@@ -13,7 +13,7 @@ from datetime import date
 from hosts import System
 from modules import ROOT
 
-RESULTS = ROOT / ".cache" / "faults.json"
+RESULTS = ROOT / "docs" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 
 HEAD = """\
@@ -109,7 +109,7 @@ class Results:
 
     def keep(self) -> None:
         """Raw, for runs that add to them, and for a look at what the page does not tell."""
-        RESULTS.write_text(json.dumps(dataclasses.asdict(self), indent=1), encoding="utf-8")
+        RESULTS.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
 def versions(storage: System, hypervisor: System) -> str:
