@@ -25,8 +25,9 @@ ANSWER_S: t.Final = 5
 FREEZE_S: t.Final = 120
 #: libvirt's own way with an agent: it waits for ever (VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK)
 WITHOUT_END: t.Final = -2
-#: libvirt's number of the error that an agent does not answer (VIR_ERR_AGENT_UNRESPONSIVE)
-UNRESPONSIVE: t.Final = 86
+#: libvirt's numbers of the errors that an agent does not answer (VIR_ERR_AGENT_UNRESPONSIVE), and with 11.3, where it
+#: had answered before, that a command to it does not end (VIR_ERR_AGENT_COMMAND_TIMEOUT)
+UNRESPONSIVE: t.Final = (86, 112)
 
 #: where distributions put libvirt's drivers, and its own reader of images on gluster among them, which it needs to keep
 #: the names that layers have for one another
@@ -188,4 +189,4 @@ def is_ready(domain: t.Any, target: str) -> bool:
 
 def _is_unresponsive(exc: LibvirtError) -> bool:
     code: t.Callable[[], int | None] = getattr(exc.__cause__, "get_error_code", lambda: None)
-    return code() == UNRESPONSIVE
+    return code() in UNRESPONSIVE

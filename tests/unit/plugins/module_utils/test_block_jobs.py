@@ -16,6 +16,9 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _block_jobs, _xm
 from ansible_collections.gfapi.virt.plugins.module_utils._block_jobs import FREEZE_S, BlockJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
 
+#: libvirt 11.3's name for it is not in the Python of older ones (VIR_ERR_AGENT_COMMAND_TIMEOUT)
+AGENT_COMMAND_TIMEOUT: t.Final = 112
+
 
 class Agent:
     """A domain with an agent that hangs for some seconds; libvirt asks for 5 s whether it is there."""
@@ -67,6 +70,7 @@ def jobs_of(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> BlockJobs:
     [
         (0, libvirt.VIR_ERR_AGENT_UNRESPONSIVE, True),
         (9, libvirt.VIR_ERR_AGENT_UNRESPONSIVE, False),
+        (9, AGENT_COMMAND_TIMEOUT, False),
         # frozen by another: it says so
         (9, libvirt.VIR_ERR_INTERNAL_ERROR, True),
     ],
