@@ -43,7 +43,8 @@ class Run(t.Protocol):
         timeout_s: float = 60,
         cwd: str | None = None,
         watch: Watch | None = None,
-    ) -> Completed: ...
+    ) -> Completed:
+        """As `run` below."""
 
 
 def run(

@@ -48,10 +48,14 @@ def mode_of(path: str) -> int | None:
     return None
 
 
+def _is_wrong(mode: int, expected: int) -> bool:
+    return bool(expected & ~mode or mode & _OTHERS & ~expected)
+
+
 def wrong_in(path: str, mode: int, owner: Owner, wanted: Owner) -> Wrong | None:
     """What is to be mended about a file or directory: more for the group does no harm, more for others does."""
     expected = mode_of(path)
-    is_mode_wrong = expected is not None and (expected & ~mode or mode & _OTHERS & ~expected)
+    is_mode_wrong = expected is not None and _is_wrong(mode, expected)
     if owner == wanted and not is_mode_wrong:
         return None
     return Wrong(path, expected if is_mode_wrong else None)

@@ -30,7 +30,8 @@ Params = t.Mapping[str, t.Any]
 class Images(t.Protocol):
     """Where images are looked up."""
 
-    def find(self, storage_domain: str, name: str) -> ImageSource: ...
+    def find(self, storage_domain: str, name: str) -> ImageSource:
+        """The image of that name."""
 
 
 class Seed(t.NamedTuple):

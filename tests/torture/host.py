@@ -65,9 +65,11 @@ class Scene(t.Protocol):
     #: the calls at which runs are killed; none: at all
     calls: t.ClassVar[frozenset[str]] = frozenset()
 
-    def __enter__(self) -> t.Any: ...
+    def __enter__(self) -> t.Any:
+        """The volume is made."""
 
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *exc: object) -> None:
+        """It is gone."""
 
     def reset(self, operation: Operation) -> None:
         """Whatever is there, the host and the volume as a run is to find them."""
