@@ -65,7 +65,7 @@ SITE := .cache/site
 site: venv ## the guides, and the reference of modules, roles and filters, as HTML in .cache/site/html
 	rm -rf $(SITE)
 	mkdir -p $(SITE)/source/reference
-	cp -R *.md COPYING docs molecule playbooks plugins roles tests scripts/site/. $(SITE)/source
+	cp -R *.md *.txt execution-environment.yml COPYING docs molecule playbooks plugins roles tests scripts/site/. $(SITE)/source
 	antsibull-docs collection --use-current --fail-on-error --squash-hierarchy --no-add-antsibull-docs-version \
 		--dest-dir $(SITE)/source/reference gfapi.virt
 	sphinx-build --quiet --fail-on-warning --nitpicky --builder html --doctree-dir $(SITE)/doctrees $(SITE)/source $(SITE)/html
