@@ -120,8 +120,8 @@ ee: venv lab-packages ## build the execution environment, and run gfapi.virt.sit
 	scripts/ee
 
 .PHONY: bench
-bench: venv lab-packages ## measure what the documentation claims
-	tests/bench/run
+bench: venv lab-packages ## measure what the documentation claims, and write docs/performance.md
+	tests/bench/run $(ARGS)
 
 .PHONY: faults
 faults: venv lab-packages ## break a cluster in every way while guests write, and write docs/reliability.md
