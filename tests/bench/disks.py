@@ -213,8 +213,7 @@ def measure_live(lab: Lab, _counts: t.Sequence[int]) -> Data:
         return [{"gfapi.virt.gfapi_disk": {**disk, **wanted}}]
 
     found = lab.in_turns({"attach": task, "grow": lambda turn: task(turn, size="2GiB")})
-    for turn in range(lab.turns):
-        lab.play(task(turn, state="detached"))
+    lab.play(disk_tasks(names, vm="ours", state="detached"))
     lab.host.check_output("virsh destroy ours")
     lab.play(disk_tasks(names, state="absent"))
     return found

@@ -151,7 +151,6 @@ class Lab:
             "cores": os.cpu_count(),
             "turns": self.turns,
             "versions": [glusterfs, qemu, libvirt, f"ansible-core {importlib.metadata.version('ansible-core')}"],
-            "community": ANSIBLE,
         }
 
 
