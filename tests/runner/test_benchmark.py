@@ -87,7 +87,7 @@ def test_page_can_be_read_and_asks_nobody_for_anything(view: View, made: Made) -
     view.require_alone(made.html)
     bars = view.driver.find_elements(By.CSS_SELECTOR, "svg rect")
     assert len(bars) == 2 * JOBS
-    assert all(bar.size["width"] > 0 for bar in bars)
+    assert all(drawn.size["width"] > 0 for drawn in bars)
     assert len(view.driver.find_elements(By.CSS_SELECTOR, "#measured tbody tr")) == JOBS
 
 

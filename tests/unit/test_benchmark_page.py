@@ -85,7 +85,7 @@ def test_bars_are_as_long_as_what_was_measured(pages: dict[str, str]) -> None:
         ways = next(ways for (title, _bytes), ways in ROUNDS.items() if title == figure.find("figcaption").text)
         most = max(max(rounds) for rounds in ways.values())
         expected = [round(sum(ways[way]) / 2 / most * 300, 1) for way in ("gfapi", "fuse")]
-        assert [float(bar.get("width")) for bar in figure.iter("rect")] == expected * 2
+        assert [float(drawn.get("width")) for drawn in figure.iter("rect")] == expected * 2
         for line, way in zip(figure.iter("line"), ("gfapi", "fuse") * 2):
             ends = [round(end(ways[way]) / most * 300, 1) for end in (min, max)]
             assert [float(line.get("x1")), float(line.get("x2"))] == ends

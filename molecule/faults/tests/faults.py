@@ -213,7 +213,9 @@ def clock_skewed(scene: Scene, by: str) -> t.Iterator[None]:
     interpreter = "/usr/local/bin/python3-faketime"
     for system in (scene.here, scene.nodes[1]):
         text = f'#!/bin/sh\nexec faketime -f {by} /usr/bin/python3 "$@"\n'
-        system.host.check_output(f"printf %s {text!r} > {interpreter}; chmod 755 {interpreter}")
+        system.host.check_output("printf %%s %s > %s && chmod 755 %s", text, interpreter, interpreter)
+        there = int(system.run(interpreter, "-c", "import time; print(int(time.time()))"))
+        assert abs(there - int(system.run("date", "+%s"))) > 399 * 24 * 3600
     scene.variables["ansible_python_interpreter"] = interpreter
     try:
         yield
