@@ -214,14 +214,15 @@ class Libvirt:
         with asking(f"resume domain {name}"):
             domain = self.connection.lookupByName(name)
             troubled = _state_and_reason(domain)[1] == IO_ERROR
-            if troubled and _disk_errors(domain) is None:
+            if troubled and self.block_devices(name) is None:
                 raise LibvirtError(f"domain {name} cannot be resumed: {GIVEN_UP}")
             domain.resume()
             end = time.monotonic() + RESUMED_S
             while troubled and time.monotonic() < end:
                 time.sleep(POLL_S)  # that a request succeeds is told by nobody
                 if _state_and_reason(domain)[1] == IO_ERROR:
-                    troubles = "; ".join(_disk_troubles(domain)) or "an input/output error"
+                    given_up = self.block_devices(name) is None
+                    troubles = GIVEN_UP if given_up else "; ".join(_disk_troubles(domain)) or "an input/output error"
                     raise LibvirtError(f"domain {name} was resumed and is paused again: {troubles}; then run again")
 
     def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
@@ -301,7 +302,10 @@ class Libvirt:
         return answer["return"]
 
     def block_devices(self, name: str) -> tuple[t.Any, t.Any] | None:
-        """What QEMU answers to query-block and query-named-block-nodes; `None` where it has given a disk up."""
+        """What QEMU answers to query-block and query-named-block-nodes; `None` where it has given a disk up.
+
+        QEMU 7.2 refuses the first then, and 10.0 the second, while libvirt has it that a request failed.
+        """
         try:
             return self.qmp(name, "query-block"), self.qmp(name, "query-named-block-nodes")
         except LibvirtError as exc:
@@ -362,25 +366,12 @@ def _state_and_reason(domain: t.Any) -> tuple[str, str | None]:
     return state, pause_reason(reason) if state == "paused" else None
 
 
-def _disk_errors(domain: t.Any) -> dict[str, int] | None:
-    """Target → virDomainDiskErrorCode of the disks that a request failed on; `None` where QEMU has given one up."""
-    try:
-        return t.cast("dict[str, int]", domain.diskErrors())
-    except libvirt.libvirtError as exc:
-        if is_given_up(str(exc)):
-            return None
-        raise
-
-
 def _disk_troubles(domain: t.Any) -> list[str]:
-    errors = _disk_errors(domain)
-    if errors is None:
-        return [GIVEN_UP]
     live = _xml.parse(domain.XMLDesc(0))
     disks = {disk.target: disk.source for disk in map(_disk.from_element, live.iterfind("devices/disk"))}
     return [
         disk_trouble(target, disks[target].name or disks[target].file or "", error)
-        for target, error in sorted(errors.items())
+        for target, error in sorted(domain.diskErrors().items())
         if target in disks
     ]
 

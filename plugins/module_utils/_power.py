@@ -64,5 +64,5 @@ GIVEN_UP: t.Final = (
 
 
 def is_given_up(words: str) -> bool:
-    """Whether QEMU's refusal to list its block devices says that it has given one up (7.2)."""
+    """Whether QEMU's refusal to list its block devices says that it has given one up (7.2, 10.0)."""
     return "No medium found" in words or "is ejected" in words

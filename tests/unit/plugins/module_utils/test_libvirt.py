@@ -420,11 +420,15 @@ def test_a_disk_that_is_as_large_already_is_not_resized(size_bytes: int, resized
 
 
 class TroubledDomain:
-    """Paused by an I/O error, which comes back as often as it is told, or once QEMU has given its disk up."""
+    """Paused by an I/O error, which comes back as often as it is told.
 
-    def __init__(self, *, failures: int = 0, given_up: bool = False) -> None:
+    Once QEMU has given its disk up, after some attempts to resume it, it refuses one command.
+    """
+
+    def __init__(self, *, failures: int = 0, given_up: str = "", attempts: int = 0) -> None:
         self.failures = failures
         self.given_up = given_up
+        self.attempts = attempts
         self.resumed = 0
         self.now = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
 
@@ -437,11 +441,12 @@ class TroubledDomain:
             self.now = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED)
 
     def diskErrors(self) -> dict[str, int]:
-        if self.given_up:
-            raise libvirt.libvirtError(
-                "internal error: unable to execute QEMU command 'query-block': Can't get image size '': No medium found"
-            )
         return {"vda": libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE}
+
+    def qmp(self, _name: str, command: str) -> list[t.Any]:
+        if command == self.given_up and self.resumed >= self.attempts:
+            raise LibvirtError(f"unable to execute QEMU command '{command}': Can't get image size '': No medium found")
+        return []
 
     def XMLDesc(self, _flags: int) -> str:
         return _xml.to_text(element("web", IMAGE))
@@ -450,6 +455,7 @@ class TroubledDomain:
 def resuming(domain: TroubledDomain) -> Libvirt:
     edge = Libvirt()
     edge.__dict__["connection"] = types.SimpleNamespace(lookupByName=lambda _name: domain)
+    edge.__dict__["qmp"] = domain.qmp
     return edge
 
 
@@ -472,11 +478,20 @@ def test_trouble_that_remains_is_named_with_the_disk() -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_domain_whose_disk_qemu_gave_up_is_not_resumed() -> None:
-    domain = TroubledDomain(given_up=True)
+@pytest.mark.parametrize("refused", ["query-block", "query-named-block-nodes"])  # by QEMU 7.2, and by 10.0
+def test_domain_whose_disk_qemu_gave_up_is_not_resumed(refused: str) -> None:
+    domain = TroubledDomain(given_up=refused)
     with pytest.raises(LibvirtError, match="^domain web cannot be resumed: QEMU has given up a disk"):
         resuming(domain).resume("web")
     assert domain.resumed == 0
+
+
+@pytest.mark.usefixtures("clock")
+def test_disk_that_qemu_gives_up_when_it_goes_on_is_told() -> None:
+    domain = TroubledDomain(failures=1, given_up="query-named-block-nodes", attempts=1)
+    words = "^domain web was resumed and is paused again: QEMU has given up a disk"
+    with pytest.raises(LibvirtError, match=words):
+        resuming(domain).resume("web")
 
 
 def test_domain_that_somebody_paused_is_not_watched(edge: Libvirt, clock: list[float]) -> None:
