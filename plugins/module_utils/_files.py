@@ -126,6 +126,10 @@ class Directory:
             return False
         return True
 
+    def lists(self, name: str) -> bool:
+        """Whether the bricks have it: a look at a name alone is answered for a second by what this host remembers."""
+        return name in self.names()
+
     def is_open(self, name: str) -> bool:
         """Whether a process of any host, also QEMU over gfapi, has a file open. Bricks tell; off Gluster it is not."""
         try:

@@ -158,7 +158,7 @@ class ImageFiles:
             with images.child(uuid) as directory:
                 return any(map(directory.is_open, own_layers(directory)))
         except OSError:
-            if images.is_there(uuid):
+            if images.lists(uuid):
                 raise
             return False
 
@@ -311,7 +311,7 @@ class ImageFiles:
             images.move(uuid, images, removed)
         except OSError:
             # another run may take it away at this moment
-            if images.is_there(uuid):
+            if images.lists(uuid):
                 raise
         images.remove_tree(removed)
 

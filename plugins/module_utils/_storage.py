@@ -93,7 +93,7 @@ class Storage:
             return self._with_sizes(place, image)
         except StorageError:
             with self._images_of(place, "read") as images:
-                if images.is_there(image.uuid):
+                if images.lists(image.uuid):
                     raise
             # another run has deleted it meanwhile
             listing.put(image.uuid, None)
@@ -271,7 +271,7 @@ class Storage:
                     held.enter_context(self.closed(found, f"delete disk {found.name}", "deleted"))
             except StorageError:
                 # another run may have deleted it meanwhile
-                if images.is_there(image_uuid):
+                if images.lists(image_uuid):
                     raise
             self._files.delete(images, image_uuid)
 

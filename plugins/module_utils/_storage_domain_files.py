@@ -142,7 +142,7 @@ def _locked(root: Directory) -> int:
 
 
 def _fresh_status(root: Directory, name: str) -> os.stat_result:
-    root.names()  # asks the bricks; for a second, a look at the name alone is answered by what this host remembers
+    root.names()  # asks the bricks, see Directory.lists
     return os.stat(name, dir_fd=root.descriptor, follow_symlinks=False)
 
 

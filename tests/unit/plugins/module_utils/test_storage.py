@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -473,6 +474,16 @@ def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch:
     with pytest.raises(StorageError, match="disk 'web' cannot be deleted: its bricks have"):
         host.storage.delete(host.place, found.image_uuid, found)
     assert host.storage.require_image("vmstore", "web") == found
+
+
+def test_a_disk_that_another_host_just_deleted_is_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a second, this host's kernel remembers the name."""
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    shutil.rmtree(host.images / found.image_uuid)
+    monkeypatch.setattr(Directory, "is_there", lambda *_name: True)
+    host.storage.delete(host.place, found.image_uuid, found)
+    assert host.storage.find_image("vmstore", "web") is None
 
 
 def test_a_disk_that_cannot_be_measured_is_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
