@@ -25,8 +25,9 @@ VALUES: t.Final = ("operations_per_second", "bytes_per_second", "latency_us", "l
 def measured(text: str) -> Result:
     """The output of `fio --output-format=json`, for one job → `VALUES`, of its reads or its writes.
 
-    Latency is from submission to completion, as mean and as 99th percentile. Raises `ValueError` for other text, and
-    for a job that failed, which fio may tell by its output alone, or that did nothing.
+    Latency is the mean from submission to completion, and the 99th percentile of what comes after the submission, of
+    which alone fio has any. Raises `ValueError` for other text, for a job that failed, which fio may tell by its output
+    alone, and for one that did nothing.
     """
     # what fio has to say of errors stands before its JSON
     said, brace, rest = text.partition("{")

@@ -38,6 +38,11 @@ def survey(answers: t.Mapping[str, object], *, playbook: str = "site") -> dict[s
     return {name: as_text(value) for name, value in {**asked, **answers}.items()}
 
 
+def extra_variables(answers: t.Mapping[str, str]) -> str:
+    """The answers marked as AWX marks them, as a file of variables."""
+    return "".join(f"{name}: !unsafe {json.dumps(text)}\n" for name, text in answers.items())
+
+
 @dataclass(frozen=True)
 class Job:
     """What a run told the runner."""
@@ -97,7 +102,7 @@ def run(
 ) -> Job:
     """One run of a playbook in a folder of its own. The answers are marked as AWX marks them."""
     (folder / "env").mkdir(parents=True)
-    (folder / "env/extravars").write_text("".join(f"{n}: !unsafe {json.dumps(v)}\n" for n, v in answers.items()))
+    (folder / "env/extravars").write_text(extra_variables(answers))
     done = ansible_runner.run(
         private_data_dir=str(folder),
         inventory=str(inventory),

@@ -6,19 +6,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import typing as t
-from pathlib import Path
 
 import pytest
 from lxml import html
 
 from ansible_collections.gfapi.virt.plugins.module_utils._benchmark import compared
+from ansible_collections.gfapi.virt.tests.unit.rendering import render
 
-ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '<script>alert(1)</script>" onclick="alert(1)" &amp;'
 #: title → block, and operations a second of fuse and gfapi in two rounds
 ROUNDS: dict[tuple[str, int], dict[str, tuple[float, float]]] = {
@@ -52,30 +47,9 @@ def told() -> dict[str, t.Any]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Kind → text."""
-    folder = tmp_path_factory.mktemp("pages")
-    tasks = [
-        # what somebody gives as a name is never a template
-        {"ansible.builtin.command": {"argv": ["cat", str(folder / "told.json")]}, "register": "read"},
-        {"ansible.builtin.set_fact": {"__benchmark": "{{ read.stdout | from_json }}"}},
-        *(
-            {
-                "ansible.builtin.template": {
-                    "src": str(ROOT / f"playbooks/templates/benchmark.{kind}.j2"),
-                    "dest": str(folder / kind),
-                }
-            }
-            for kind in ("html", "md")
-        ),
-    ]
-    (folder / "told.json").write_text(json.dumps(told()), encoding="utf-8")
-    (folder / "play.yml").write_text(
-        json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8"
-    )
-    command = [str(Path(sys.executable).with_name("ansible-playbook")), str(folder / "play.yml")]
-    environment = {**os.environ, "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_HOME": str(folder)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {kind: (folder / kind).read_text(encoding="utf-8") for kind in ("html", "md")}
+    names = ("benchmark.html", "benchmark.md")
+    texts = render(tmp_path_factory.mktemp("pages"), told(), names, __benchmark="{{ told }}")
+    return dict(zip(("html", "md"), texts))
 
 
 def test_bars_are_as_long_as_what_was_measured(pages: dict[str, str]) -> None:

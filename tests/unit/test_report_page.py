@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 from lxml import html
 
+from ansible_collections.gfapi.virt.tests.unit.rendering import render
+
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "playbooks/templates/report.html.j2"
 TOLD = ROOT / "tests/unit/fixtures/report/told.json"
 #: what others may have written where the page shows it
 HOSTILE = '<script>alert(1)</script>" onclick="alert(1)" \'&amp;{{ 7 * 7 }}'
@@ -30,22 +28,8 @@ def page(tmp_path: Path) -> Page:
 
     def made(told: dict[str, t.Any]) -> t.Any:
         whole = "{{ told | gfapi.virt.report | combine({'made_at': '2026-11-26T12:00:00Z'}) }}"
-        copied = {"src": str(TEMPLATE), "dest": str(tmp_path / "page.html")}
-        tasks = [
-            # what comes from a host is never a template
-            {"ansible.builtin.command": {"argv": ["cat", str(tmp_path / "told.json")]}, "register": "read"},
-            {"ansible.builtin.set_fact": {"told": "{{ read.stdout | from_json }}"}},
-            {"ansible.builtin.template": copied, "vars": {"__report": whole}},
-        ]
-        play = [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
-        (tmp_path / "told.json").write_text(json.dumps(told), encoding="utf-8")
-        (tmp_path / "play.yml").write_text(json.dumps(play), encoding="utf-8")
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), str(tmp_path / "play.yml")]
-        local = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"), "ANSIBLE_LOCALHOST_WARNING": "0"}
-        environment = {**os.environ, **local, "ANSIBLE_HOME": str(tmp_path)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return html.parse(str(tmp_path / "page.html")).getroot()
+        (text,) = render(tmp_path, told, ["report.html"], __report=whole)
+        return html.fromstring(text)
 
     return made
 
