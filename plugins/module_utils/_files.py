@@ -24,6 +24,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandE
 Owner = tuple[int, int]
 Asked = t.TypeVar("Asked")
 Answer = t.TypeVar("Answer")
+Found = t.TypeVar("Found")
 
 _DIRECTORY: t.Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE: t.Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,8 +34,10 @@ ALREADY_THERE: t.Final = (errno.EEXIST, errno.ENOTEMPTY)
 OPEN_COUNT: t.Final = "glusterfs.open-fd-count"
 #: how long the bricks may have a file open after the last user closed it
 LINGERS_S: t.Final = 3
-#: performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
-REREADS: t.Final = 5
+#: how long a host may take a name for the file that it was; the kernel asks again after one second
+REMEMBERED_S: t.Final = 5
+#: a listing that crosses a rename has a brick (10.3) list the file that is gone, for good, and every host look for it
+REWRITES: t.Final = 5
 #: how much a FUSE client serves at once; more gain nothing
 READERS: t.Final = 8
 #: as many are asked for one after the other sooner than threads are started
@@ -130,10 +133,35 @@ class Directory:
         """Whether the bricks have it: a look at a name alone is answered for a second by what this host remembers."""
         return name in self.names()
 
+    def as_it_is(self, name: str, look: t.Callable[[], Found]) -> Found:
+        """The answer of a look at a name, asked again while this host takes it for a file that another one replaced.
+
+        That fails as stale, or as missing though the bricks have it. `FileNotFoundError` is said of what they have not.
+        """
+        path = os.path.join(self.path, name)
+        end = time.monotonic() + REMEMBERED_S
+        listed = False
+        while True:
+            try:
+                return look()
+            except OSError as exc:
+                if exc.errno not in (errno.ENOENT, errno.ESTALE):
+                    raise
+                late = time.monotonic() > end
+                # not each time: a listing may bring back what is to be forgotten
+                if not listed or late:
+                    listed = self.lists(name)
+                if not listed:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+                if late:
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path) from None
+            time.sleep(0.02)  # the kernel tells nobody when it forgets
+
     def is_open(self, name: str) -> bool:
         """Whether a process of any host, also QEMU over gfapi, has a file open. Bricks tell; off Gluster it is not."""
+        path = f"/proc/self/fd/{self.descriptor}/{name}"
         try:
-            count = os.getxattr(f"/proc/self/fd/{self.descriptor}/{name}", OPEN_COUNT, follow_symlinks=False)
+            count = self.as_it_is(name, lambda: os.getxattr(path, OPEN_COUNT, follow_symlinks=False))
         except OSError as exc:
             if exc.errno in (errno.ENOTSUP, errno.ENODATA, errno.ENOENT):
                 return False
@@ -176,13 +204,8 @@ class Directory:
 
     def read(self, name: str, limit_bytes: int, offset: int = 0) -> bytes:
         """What a file holds; one that another host replaces meanwhile is opened anew."""
-        for _attempt in range(REREADS):
-            try:
-                return self._read(name, limit_bytes, offset)
-            except OSError as exc:
-                if exc.errno != errno.ESTALE:
-                    raise
-        return self._read(name, limit_bytes, offset)
+        # performance.open-behind opens a file on the bricks when it is first read, and by then it may be another
+        return self.as_it_is(name, lambda: self._read(name, limit_bytes, offset))
 
     def _read(self, name: str, limit_bytes: int, offset: int) -> bytes:
         descriptor = self.open_file(name)
@@ -217,6 +240,18 @@ class Directory:
         It is written beside under a name of its own. What killed runs left of that kind is removed first.
         """
         _sweep_files(self, name)
+        before = self._listed_inode(name)
+        for _attempt in range(REWRITES):
+            self._put(name, data, mode, owner)
+            if before is None or self._listed_inode(name) != before:
+                break
+        self.sync()
+
+    def _listed_inode(self, name: str) -> int | None:
+        with os.scandir(self.descriptor) as entries:
+            return next((entry.inode() for entry in entries if entry.name == name), None)
+
+    def _put(self, name: str, data: bytes, mode: int, owner: Owner) -> None:
         fresh, descriptor = _locked_file(self, name, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -225,12 +260,14 @@ class Directory:
                 file.flush()
                 os.fsync(descriptor)
                 # still locked
-                os.rename(fresh, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+                self.as_it_is(fresh, lambda: self._rename(fresh, name))
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(fresh, dir_fd=self.descriptor)
             raise
-        self.sync()
+
+    def _rename(self, name: str, new_name: str) -> None:
+        os.rename(name, new_name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def sweep_files(self) -> None:
         """Remove what killed runs left of all files that were to be replaced."""
@@ -282,9 +319,6 @@ def _no_umask() -> t.Iterator[None]:
         yield
     finally:
         os.umask(previous)
-
-
-Found = t.TypeVar("Found")
 
 
 def lasting(look: t.Callable[[], Found]) -> Found:

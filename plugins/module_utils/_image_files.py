@@ -381,7 +381,8 @@ def _link_template(images: Directory, template: Image, directory: Directory) -> 
 def _read(images: Directory, uuid: str) -> Image | str | None:
     """An image, or what is wrong with it; `None` where it is deleted meanwhile, or holds nothing yet."""
     try:
-        volumes = _volumes_in(images, uuid)
+        # a layer may go, or the whole image be made anew, while it is read
+        volumes = images.as_it_is(uuid, lambda: _volumes_in(images, uuid))
         return Image.from_volumes(uuid, volumes) if volumes else None
     except (ValueError, NotADirectoryError) as exc:
         return str(exc)

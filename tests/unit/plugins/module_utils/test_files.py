@@ -17,7 +17,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _files
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     FEW,
-    REREADS,
+    REWRITES,
     Directory,
     at_once,
     explained,
@@ -80,25 +80,76 @@ def test_a_pipe_does_not_hold_us(directory: Directory, tmp_path: Path) -> None:
         directory.open_file("f")
 
 
-@pytest.mark.parametrize(("replaced", "readable"), [(0, True), (REREADS, True), (REREADS + 1, False)])
+class Stale:
+    """A host that takes a name for the file that it was, until it was asked that often without a listing between."""
+
+    def __init__(self, directory: Directory, monkeypatch: pytest.MonkeyPatch, number: int, remembered: int) -> None:
+        self.number, self.remembered, self.left = number, remembered, remembered
+        self._open, self._names = directory.open_file, directory.names
+        monkeypatch.setattr(directory, "open_file", self.open_file)
+        monkeypatch.setattr(directory, "names", self.names)
+
+    def open_file(self, name: str) -> int:
+        if self.left:
+            self.left -= 1
+            raise OSError(self.number, os.strerror(self.number))
+        return self._open(name)
+
+    def names(self) -> list[str]:
+        self.left = self.remembered
+        return self._names()
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
 def test_a_file_that_is_replaced_meanwhile_is_opened_anew(
-    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: int, readable: bool
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     (tmp_path / "f").write_text("new")
-    left = [OSError(errno.ESTALE, os.strerror(errno.ESTALE))] * replaced
-    opened = directory.open_file
+    Stale(directory, monkeypatch, number, 3)
+    assert directory.read("f", 10) == b"new"
 
-    def open_file(name: str) -> int:
-        if left:
-            raise left.pop()
-        return opened(name)
 
-    monkeypatch.setattr(directory, "open_file", open_file)
-    if readable:
-        assert directory.read("f", 10) == b"new"
-    else:
-        with pytest.raises(OSError, match="Stale file handle"):
-            directory.read("f", 10)
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_what_the_bricks_have_and_cannot_be_read_is_not_missing(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (tmp_path / "f").write_text("new")
+    monkeypatch.setattr(_files, "REMEMBERED_S", 0.1)
+    Stale(directory, monkeypatch, number, 10**9)
+    with pytest.raises(OSError, match=f"{tmp_path}/f") as raised:
+        directory.read("f", 10)
+    assert raised.value.errno == errno.ESTALE
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_what_the_bricks_do_not_have_is_missing_at_once(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def sleep(_seconds: float) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(_files.time, "sleep", sleep)
+    Stale(directory, monkeypatch, number, 10**9)
+    with pytest.raises(FileNotFoundError):
+        directory.read("f", 10)
+
+
+@pytest.mark.parametrize(("crossed", "written"), [(0, 1), (2, 3), (REWRITES, REWRITES)])
+def test_a_file_of_which_a_brick_lists_the_old_one_is_replaced_again(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crossed: int, written: int
+) -> None:
+    (tmp_path / "f").write_text("old")
+    old = (tmp_path / "f").stat().st_ino
+    calls = noted(monkeypatch)
+
+    def listed_inode(name: str) -> int:
+        return old if calls.count("rename") <= crossed else (tmp_path / name).stat().st_ino
+
+    monkeypatch.setattr(directory, "_listed_inode", listed_inode)
+    directory.replace_text("f", "new", 0o644, OWNER)
+    assert calls == ["fsync file", "rename"] * written + ["fsync directory"]
+    assert (tmp_path / "f").read_text() == "new"
+    assert os.listdir(tmp_path) == ["f"]
 
 
 @pytest.mark.parametrize(

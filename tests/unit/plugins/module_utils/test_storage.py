@@ -13,6 +13,7 @@ import shutil
 import stat
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -484,6 +485,21 @@ def test_a_disk_that_another_host_just_deleted_is_deleted(host: Host, monkeypatc
     monkeypatch.setattr(Directory, "is_there", lambda *_name: True)
     host.storage.delete(host.place, found.image_uuid, found)
     assert host.storage.find_image("vmstore", "web") is None
+
+
+def test_a_disk_that_loses_a_layer_while_it_is_read_is_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.create()
+    gone = host.images / host.storage.require_image("vmstore", "web").image_uuid / f"{uuid4()}.meta"
+    gone.touch()
+    read = Directory.read
+
+    def read_after_the_layer_went(directory: Directory, name: str, limit_bytes: int) -> bytes:
+        gone.unlink(missing_ok=True)
+        return read(directory, name, limit_bytes)
+
+    monkeypatch.setattr(Directory, "read", read_after_the_layer_went)
+    assert host.storage.find_image("vmstore", "web")
+    assert not gone.exists()
 
 
 def test_a_disk_that_cannot_be_measured_is_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
