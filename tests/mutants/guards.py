@@ -253,9 +253,23 @@ MUTANTS: t.Final = (
     Mutant(
         "a new name is on disk",
         "module_utils/_files.py",
-        "                os.unlink(fresh, dir_fd=self.descriptor)\n            raise\n        self.sync()",
-        "                os.unlink(fresh, dir_fd=self.descriptor)\n            raise",
+        "                break\n        self.sync()",
+        "                break",
         f"{_UTILS}test_files.py::test_what_is_replaced_is_on_disk_before_and_after_it_gets_its_name",
+    ),
+    Mutant(
+        "a brick that lists what was replaced is put right",
+        "module_utils/_files.py",
+        "if before is None or self._listed_inode(name) != before:",
+        "if True:",
+        f"{_UTILS}test_files.py::test_a_file_of_which_a_brick_lists_the_old_one_is_replaced_again",
+    ),
+    Mutant(
+        "what the bricks have is not missing",
+        "module_utils/_files.py",
+        "                if not listed:\n                    raise FileNotFoundError",
+        "                if True:\n                    raise FileNotFoundError",
+        f"{_UTILS}test_files.py::test_a_file_that_is_replaced_meanwhile_is_opened_anew",
     ),
     Mutant(
         "a new image is on disk before it gets its name",
