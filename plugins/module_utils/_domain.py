@@ -199,13 +199,12 @@ def edited(element: _xml.Element, domain: Domain) -> _xml.Element:
 
 def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     """The names of what differs between two `<domain>`s, in the model's order; `relabelling` for the seclabel."""
-    names = named(before, after, [field.name for field in fields(Domain)])
+    names = named(from_element(before), from_element(after), [field.name for field in fields(Domain)])
     return names + (["relabelling"] if _disk.is_relabelled(before) != _disk.is_relabelled(after) else [])
 
 
-def named(before: _xml.Element, after: _xml.Element, among: t.Iterable[str]) -> list[str]:
+def named(left: Domain, right: Domain, among: t.Iterable[str]) -> list[str]:
     """Those of the model's fields that differ, without what only follows another."""
-    left, right = from_element(before), from_element(after)
     found = [name for name in among if getattr(left, name) != getattr(right, name)]
     for name, leader in (("memory_max_kib", "memory_kib"), ("vcpus_max", "vcpus")):
         # without room for more the limit is the figure itself

@@ -55,7 +55,7 @@ def live_changes(live: _xml.Element, before: _xml.Element, after: _xml.Element) 
     attached = [change for change in changes if change.kind == "attach" and _takes_slot(change.element)]
     late = attached[slots:] if slots is not None else []
     changes = [change for change in changes if change not in late]
-    changes += [*_drive_changes(live, after), *_display_changes(live, running, new)]
+    changes += [*_drive_changes(after, running, new), *_display_changes(live, running, new)]
     given, room = new.memory_kib or 0, running.memory_max_kib or 0
     if old.memory_kib != given != running.memory_kib and given <= room and new.balloon and running.balloon:
         changes.append(Change("memory", "memory", value=given))
@@ -141,13 +141,12 @@ def _single_changes(live: _xml.Element, after: _xml.Element) -> list[Change]:
     return changes
 
 
-def _drive_changes(live: _xml.Element, after: _xml.Element) -> list[Change]:
+def _drive_changes(after: _xml.Element, running: Domain, new: Domain) -> list[Change]:
     """Media: the drive itself stays."""
-    has = {drive.target: drive for drive in from_element(live).drives or ()}
-    wanted = from_element(after).drives or ()
+    has = {drive.target: drive for drive in running.drives or ()}
     return [
         Change("update", f"medium of drive {drive.target}", disk_at(after, drive.target))
-        for drive in wanted
+        for drive in new.drives or ()
         if drive.target in has and has[drive.target].source != drive.source
     ]
 
@@ -257,7 +256,7 @@ def _identity(element: _xml.Element) -> str:
 def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
     running, wanted = from_element(live), from_element(configured)
-    fields = named(live, configured, _PLAIN)
+    fields = named(running, wanted, _PLAIN)
     if "memory" in fields and running.memory_max_kib == wanted.memory_max_kib:
         # whether the guest gives it back is its own affair, after a restart too
         fields.remove("memory")

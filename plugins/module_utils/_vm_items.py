@@ -24,6 +24,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DR
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_conversion import Conversions
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_course import Course
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
     Desired,
     Params,
@@ -31,8 +32,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
     require_no_files,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import (
-    changes_for,
-    comes_up,
     configuration,
     facts,
     next_used,
@@ -40,7 +39,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_plan import (
     plan_absent,
     plan_vm,
     predicted,
-    running_after,
     taken,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, START, VmUses
@@ -151,31 +149,31 @@ def item_for(
     name = desired.domain.name
     current = libvirt.domain(name)
     if desired.state == "absent":
-        configured = None
+        course = Course(current, desired, None)
         plan = plan_absent(libvirt, current, desired, uses, seeds)
     else:
         modelled = configuration(libvirt, current, desired.domain, desired.seed.path if desired.seed else "")
         conversion = conversions.of(desired, current, modelled, overridden(modelled, desired))
-        configured, current = conversion.after, conversion.seen(current)
-        plan = plan_vm(libvirt, current, desired, uses, seeds, conversion, there)
+        course = Course(conversion.seen(current), desired, conversion.after)
+        plan = plan_vm(libvirt, course, uses, seeds, conversion, there)
+    current, configured = course.current, course.after
     if there is not None:
         shown_on = (f"host: {libvirt.hostname}\n{plan.before}", f"host: {there.hostname}\n{plan.after}")
         plan = Plan(*shown_on, plan.actions)
-    if configured is not None and comes_up(current, desired, configured):
+    if configured is not None and course.comes_up:
         running.claim(name, configured)
         uses.require_startable(name, next_used(current, configured))
     elif configured is not None:
-        for given in map(taken, changes_for(current, desired, configured)):
+        for given in map(taken, course.changes):
             running.claim(name, given, GIVEN)
             uses.require_startable(name, (given,), GIVEN)
-    running_then = running_after(current, desired, configured)
-    plan = uses.noting(plan, current, configured, running_then, leaves=there is not None)
+    plan = uses.noting(plan, current, configured, course.running, leaves=there is not None)
 
     warnings = (*warnings_for(current, configured), *(uses.warnings_for(name, configured) if plan.changed else ()))
     return Item(
         name,
         plan,
-        predicted(current, desired, configured),
+        predicted(course),
         lambda: facts(name, (there or libvirt).domain(name)),
         warnings,
     )

@@ -16,22 +16,14 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._live import (
-    Change,
-    applied,
-    live_changes,
-    pending_fields,
-    with_addresses,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, with_addresses
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
 from ansible_collections.gfapi.virt.plugins.module_utils._power import require_resumable
 from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_conversion import Conversion, proof, restoring
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import (
-    Desired,
-    is_seed,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_course import Course
+from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, is_seed
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, VmUses
 
 
@@ -124,23 +116,22 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
 
 def plan_vm(
     libvirt: LibvirtJobs,
-    current: DomainRecord | None,
-    desired: Desired,
+    course: Course,
     uses: VmUses,
     seeds: Seeds,
     conversion: Conversion,
     there: LibvirtJobs | None = None,
 ) -> Plan:
     """The plan for one domain; `there` is the host that it goes to in the end."""
-    name, after = desired.domain.name, conversion.after
+    current, desired, after = course.current, course.desired, conversion.after
+    name = desired.domain.name
     live = current.live if current else None
 
     def define() -> None:
         # of a device that the running domain has from a run that was killed before this
         libvirt.define(after if live is None else with_addresses(after, live))
 
-    changes = changes_for(current, desired, after)
-    gains = [change for change in changes if change.kind == "attach"]
+    gains = [change for change in course.changes if change.kind == "attach"]
     actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after, uses)]
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
@@ -162,23 +153,16 @@ def plan_vm(
         actions.append(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
-    actions += change_actions(libvirt, name, [change for change in changes if change not in gains], after, uses)
+    actions += change_actions(libvirt, name, [change for change in course.changes if change not in gains], after, uses)
     actions += conversion.copying
-    actions += power_actions(libvirt, current, desired, after, uses)
+    actions += power_actions(libvirt, course, after, uses)
     if there is not None and current is not None:
         actions.append(migration(libvirt, current, desired, uses, conversion, there))
-    if conversion.targets and (conversion.carries or comes_up(current, desired, after)):
+    if conversion.targets and (conversion.carries or course.comes_up):
         actions.append(proof(there or libvirt, name, conversion))
     actions += conversion.deletions
     before = shown(current.inactive, current.state) if current else ""
-    return Plan(before, shown(after, state_after(current, desired)), tuple(actions))
-
-
-def changes_for(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> tuple[Change, ...]:
-    """What a running domain gets at once; nothing when it is to stop, or to be left alone."""
-    if current is None or current.live is None or not desired.live or desired.state == "shut_off":
-        return ()
-    return live_changes(current.live, current.inactive, after)
+    return Plan(before, shown(after, course.state), tuple(actions))
 
 
 def change_actions(
@@ -207,42 +191,15 @@ def taken(change: Change) -> _xml.Element:
     return _xml.element("domain", None, _xml.element("devices", None, *given))
 
 
-def live_after(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> _xml.Element | None:
-    """The running domain as the live changes leave it; none where nothing runs."""
-    if current is None or current.live is None:
-        return None
-    return applied(current.live, changes_for(current, desired, after))
-
-
-def is_restarted(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> bool:
-    """Whether a running domain is stopped and started for what it cannot get otherwise."""
-    live = live_after(current, desired, after)
-    return desired.restarts and desired.state != "shut_off" and live is not None and bool(pending_fields(live, after))
-
-
-def comes_up(current: DomainRecord | None, desired: Desired, after: _xml.Element) -> bool:
-    """Whether the domain is started, now or anew."""
-    is_off = current is None or not current.is_active
-    return (is_off and desired.state in ("running", "paused")) or is_restarted(current, desired, after)
-
-
-def running_after(current: DomainRecord | None, desired: Desired, after: _xml.Element | None) -> _xml.Element | None:
-    """The running domain when all is done; none where it does not run, or did not before."""
-    if after is None or desired.state == "shut_off":
-        return None
-    return after if is_restarted(current, desired, after) else live_after(current, desired, after)
-
-
-def power_actions(
-    libvirt: Libvirt, current: DomainRecord | None, desired: Desired, after: _xml.Element, uses: VmUses
-) -> list[Action]:
+def power_actions(libvirt: Libvirt, course: Course, after: _xml.Element, uses: VmUses) -> list[Action]:
     """From the power state that is to the one asked for, by way of a stop where that is needed and allowed."""
+    current, desired = course.current, course.desired
     name, state = desired.domain.name, desired.state
     if state == "shut_off" and current:
         return stop_actions(libvirt, current, desired)
     before = current.state if current else "shut_off"
     stops = []
-    if current and is_restarted(current, desired, after):
+    if current and course.is_restarted:
         stops = stop_actions(libvirt, current, desired)
         before, state = "shut_off", before if state == "present" else state
     if state not in ("running", "paused") or before == state:
@@ -318,10 +275,6 @@ def wait_actions(desired: Desired, configured: _xml.Element) -> list[Action]:
     ]
 
 
-def state_after(current: DomainRecord | None, desired: Desired) -> str:
-    return desired.state if desired.state != "present" else current.state if current else "shut_off"
-
-
 def shown(configured: _xml.Element, state: str) -> str:
     """A domain for the diff: its power state and its XML, secrets masked."""
     return f"state: {state}\n{_xml.to_text(_domain_facts.masked(configured))}"
@@ -335,12 +288,12 @@ def facts(name: str, record: DomainRecord | None) -> dict[str, t.Any]:
     return {**known, **_domain_facts.facts(record.inactive, record.live)}
 
 
-def predicted(current: DomainRecord | None, desired: Desired, after: _xml.Element | None) -> dict[str, t.Any]:
+def predicted(course: Course) -> dict[str, t.Any]:
     """What it will return when the plan is carried out."""
+    current, desired = course.current, course.desired
     name = desired.domain.name
-    if after is None:
+    if course.after is None:
         return facts(name, None)
-    state = state_after(current, desired)
     autostart = bool(current and current.autostart) if desired.autostart is None else desired.autostart
-    known = {"name": name, "uuid": current.uuid if current else None, "state": state, "autostart": autostart}
-    return {**known, **_domain_facts.facts(after, running_after(current, desired, after))}
+    known = {"name": name, "uuid": current.uuid if current else None, "state": course.state, "autostart": autostart}
+    return {**known, **_domain_facts.facts(course.after, course.running)}
