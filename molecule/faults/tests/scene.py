@@ -256,16 +256,26 @@ class Scene:
         return lost
 
     def missing(self, rounds: list[int]) -> list[int]:
-        read = f"dd if={self.image} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
-        data = gzip.decompress(base64.b64decode(self.there.host.check_output(read)))
-        assert len(data) == BLOCKS * BLOCK_BYTES, f"{self.there.name} reads {len(data)} bytes of the image"
-        missing = []
-        for number in rounds[-BLOCKS:]:
-            place = number % BLOCKS * BLOCK_BYTES
-            words = data[place : place + len("block 000000000000")].split()
-            if len(words) != 2 or int(words[1]) < number:
-                missing.append(number)
-        return missing
+        held = self.held(self.there, self.image)
+        return [number for number in rounds[-BLOCKS:] if held[number % BLOCKS] < number]
+
+    @staticmethod
+    def held(system: System, path: str) -> list[int]:
+        """The round that each block of a file on a host holds; -1 where none was written."""
+        read = f"dd if={path} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
+        data = gzip.decompress(base64.b64decode(system.host.check_output(read)))
+        assert len(data) == BLOCKS * BLOCK_BYTES, f"{system.name} reads {len(data)} bytes of {path}"
+        blocks = (data[place : place + BLOCK_BYTES].strip(b"\0") for place in range(0, len(data), BLOCK_BYTES))
+        return [int(block.split()[1]) if block else -1 for block in blocks]
+
+    def on_bricks(self, number: int) -> str:
+        """What the bricks hold instead of a round, and what they say of each other's copies."""
+        path = f"{self.brick}/{self.image.partition(f':_{VOLUME}/')[2]}"
+        told = []
+        for node in self.nodes:
+            changelog = node.host.run(f"getfattr -d -m trusted.afr -e hex {path} 2> /dev/null | grep =").stdout.split()
+            told.append(f"{node.name}: {self.held(node, path)[number % BLOCKS]} {' '.join(changelog)}")
+        return "; ".join(told)
 
     # --- volume ---
 

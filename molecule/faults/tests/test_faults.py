@@ -66,7 +66,7 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         errors = scene.said("error")
     given_up = anew and fault.guest is Guest.PAUSED
     assert given_up or not errors, "the guest had input/output errors"
-    assert not lost, f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first"
+    assert not lost, f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first; {scene.on_bricks(lost[0])}"
     tried = plays.tried[before:] + scene.own
     for one in tried:
         assert one.message is None or one.is_clear, one
