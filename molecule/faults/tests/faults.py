@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import re
+import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def restarted(system: System, unit: str) -> None:
     system.run("systemctl", "restart", unit)
 
 
+#: five rounds of the guest, each of some calls; two seconds otherwise
+SLOWED_S = 5
 GLUSTERD_PROCESS = "^/usr/sbin/glusterd "
 BRICK_PROCESS = f"^/usr/sbin/glusterfsd .*{VOLUME}"
 MOUNT_PROCESS = f"^/usr/sbin/glusterfs .*--volfile-id=/?{VOLUME} "
@@ -118,6 +121,28 @@ def options_set(scene: Scene, options: t.Mapping[str, str]) -> t.Iterator[None]:
     finally:
         for name in options:
             node.run(*GLUSTER, "reset", VOLUME, name, "force")
+
+
+@contextlib.contextmanager
+def storage_slowed(scene: Scene) -> t.Iterator[None]:
+    """Bricks load the translator when they start, so they are started anew, one after the other."""
+
+    def started_anew() -> None:
+        for node in scene.nodes:
+            with bricks_killed(scene, node):
+                pass
+            scene.await_alike()
+
+    delay = {"debug.delay-gen": "posix", "delay-gen.delay-duration": "200000", "delay-gen.delay-percentage": "50"}
+    try:
+        with options_set(scene, delay):
+            started_anew()
+            begin = time.monotonic()
+            scene.goes_on(by=5)
+            assert time.monotonic() - begin > SLOWED_S, "the bricks are not slow"
+            yield
+    finally:
+        started_anew()
 
 
 @contextlib.contextmanager
@@ -269,18 +294,7 @@ FAULTS: t.Final[tuple[Fault, ...]] = (
     Fault("the disk of one brick is full", Guest.GOES_ON, lambda s: bricks_full(s, s.nodes[2])),
     Fault("the disks of all bricks are full", Guest.GOES_ON, lambda s: bricks_full(s, *s.nodes)),
     Fault("the disk of a brick is replaced by an empty one", Guest.GOES_ON, lambda s: brick_emptied(s, s.nodes[2])),
-    Fault(
-        "storage is slow: 0.2 s more for each of half of the calls (delay-gen)",
-        Guest.GOES_ON,
-        lambda s: options_set(
-            s,
-            {
-                "debug.delay-gen": "posix",
-                "delay-gen.delay-duration": "200000",
-                "delay-gen.delay-percentage": "50",
-            },
-        ),
-    ),
+    Fault("storage is slow: 0.2 s more for each of half of the calls (delay-gen)", Guest.GOES_ON, storage_slowed),
     Fault("the volume is read-only", Guest.PAUSED, lambda s: options_set(s, {"features.read-only": "on"})),
     Fault("cut between hypervisor and a node, packets vanish", Guest.GOES_ON, lambda s: cut(s.here, s.nodes[1:2])),
     Fault(

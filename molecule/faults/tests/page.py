@@ -26,10 +26,12 @@ fault struck {turns}, while
 - a guest wrote block after block to its disk, each with a flush, read it back, and told of it on its console; and
 - plays ran without end: a storage domain, an option of the volume, a disk and a running VM on it came and went.
 
-After each fault every block of which the guest had told was looked for in the image, from another host and past all
-caches. One more run of the tasks had to do all that was asked for, a further one to find nothing to do, and nothing
-was to be left over: no image without its metadata, no problem that `glusterfs_domain_info` knows of. A task that failed
-meanwhile had to say why in one line. Times are seconds; those of `podman` hosts on a slow machine, with guests that are
+After each fault the blocks of which the guest had told since it was started, over several faults, were looked for in
+the image, from another host and past all caches: the last 4096, all that the image holds. One more run of the tasks
+had to do all that was asked for, a further one to find nothing to do, and nothing was to be left over: no image without
+its metadata, no problem that `glusterfs_domain_info` knows of. A task that failed meanwhile had to say why in one line.
+A host loses its power by the end of all its processes at once (`podman kill`); what its kernel had not yet written to
+its disks is not lost by that. Times are seconds; those of `podman` hosts on a slow machine, with guests that are
 emulated: look at what waits for what, not at the digits.
 """
 
@@ -136,7 +138,9 @@ def row(name: str, turns: list[Outcome]) -> str:
         cells += [span(one.whole_s for one in good)]
         cells += [f"{sum(one.failed for one in good)} of {sum(one.tasks for one in good)}"]
         cells += [span(one.slowest_s for one in good)]
-        cells += [f"{sum(one.lost for one in good)} of {sum(one.acknowledged for one in good)}"]
+    else:
+        cells += [""] * 5
+    cells.append(f"{sum(one.lost for one in turns)} of {sum(one.acknowledged for one in turns)}")
     return line(cells)
 
 

@@ -14,6 +14,15 @@ from scene import GIVEN_UP, VM, Plays, Scene, Watch
 from conftest import Record
 
 
+class RoundsLostError(AssertionError):
+    """The image does not hold what the guest said that it had written."""
+
+    def __init__(self, words: str, acknowledged: int, lost: int) -> None:
+        super().__init__(words)
+        self.acknowledged = acknowledged
+        self.lost = lost
+
+
 def until_seen(scene: Scene, fault: Fault) -> None:
     """Until the fault has had its effect on the guest."""
     if fault.guest is Guest.GOES_ON:
@@ -66,7 +75,9 @@ def struck(scene: Scene, fault: Fault) -> Outcome:
         errors = scene.said("error")
     given_up = anew and fault.guest is Guest.PAUSED
     assert given_up or not errors, "the guest had input/output errors"
-    assert not lost, f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first; {scene.on_bricks(lost[0])}"
+    if lost:
+        words = f"{len(lost)} of {len(acknowledged)} rounds were lost, {lost[0]} first; {scene.on_bricks(lost[0])}"
+        raise RoundsLostError(words, len(acknowledged), len(lost))
     tried = plays.tried[before:] + scene.own
     for one in tried:
         assert one.message is None or one.is_clear, one
@@ -95,5 +106,7 @@ def test_fault(scene: Scene, fault: Fault, turn: int, record: Record) -> None:
     try:
         record(struck(scene, fault))
     except AssertionError as broken:
-        record(Outcome(fault.name, fault.guest.value, broken=str(broken).splitlines()[0]))
+        words = str(broken).splitlines()[0]
+        acknowledged, lost = (broken.acknowledged, broken.lost) if isinstance(broken, RoundsLostError) else (0, 0)
+        record(Outcome(fault.name, fault.guest.value, acknowledged=acknowledged, lost=lost, broken=words))
         raise
