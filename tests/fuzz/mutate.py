@@ -195,7 +195,7 @@ def bombs(chance: random.Random) -> str:
 
 
 def of(change: t.Callable[[random.Random, t.Any], t.Any], corpus: t.Sequence[t.Any]) -> Make:
-    """One of a corpus with something wrong in it; one in fifty as it is."""
+    """One of a corpus with something wrong in it."""
 
     def make(chance: random.Random) -> t.Any:
         given = corpus[chance.randrange(len(corpus))]

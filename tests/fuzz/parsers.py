@@ -336,8 +336,8 @@ def _summed(chance: random.Random, given: bytes) -> bytes:
 
 def _meta(text: str) -> object:
     volume = _image.ImageVolume.from_text(IMAGE, text)
-    _image.Image.from_volumes(IMAGE, [volume, VOLUME])
-    return volume.alias, volume.note, volume.snapshot, volume.to_text()
+    told = volume.alias, volume.note, volume.snapshot, volume.to_text()
+    return told, _image.Image.from_volumes(IMAGE, [volume])
 
 
 def _seed() -> bytes:

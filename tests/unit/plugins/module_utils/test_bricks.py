@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import shutil
 import uuid as uuids
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _bricks
 from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
@@ -125,10 +126,15 @@ def brick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (path / "link").symlink_to(tmp_path / "kept")
     (tmp_path / "kept").mkdir()
 
-    def mark_of(of: str) -> bytes:
-        return uuids.UUID(UUID).bytes if Path(of, "u-1").exists() else b""
+    def mark(of: str, name: str) -> bytes:
+        assert name == "trusted.glusterfs.volume-id"
+        if Path(of, "u-1").exists():
+            return uuids.UUID(UUID).bytes
+        if Path(of, "of another volume").exists():
+            return uuids.UUID(int=1).bytes
+        raise OSError(errno.ENODATA, "No data available")
 
-    monkeypatch.setattr(_bricks, "_mark_of", mark_of)
+    monkeypatch.setattr(os, "getxattr", mark)
     return path
 
 
@@ -144,6 +150,12 @@ def test_a_brick_tells_of_storage_domains(host: Host, brick: Path) -> None:
     assert here.storage_domains(volume, "dir", "me") == ["u-2"]
     assert here.storage_domains(volume, "", "nobody") is None
     assert here.storage_domains(volume, "", "") is None
+
+
+def test_what_another_volume_has_marked_is_no_brick(host: Host, brick: Path) -> None:
+    other = brick.parent / "other volume"
+    (other / "of another volume").mkdir(parents=True)
+    assert host.here().bricks(volume_of(("me", other), ("me", brick)), "me") == [str(brick)]
 
 
 def test_a_brick_tells_who_owns_the_root(host: Host, brick: Path) -> None:

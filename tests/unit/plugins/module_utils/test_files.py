@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _files
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _files,
+    _fstab,
+    _image_files,
+    _storage_domain_files,
+    _use_notes,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import (
     FEW,
@@ -72,6 +78,17 @@ def test_links_are_not_followed(directory: Directory, tmp_path: Path) -> None:
     assert (outside / "f").read_text() == "precious"
     assert (tmp_path / "f").read_text() == "ours"
     assert not (tmp_path / "f").is_symlink()
+
+
+def test_no_more_is_read_than_asked_for(directory: Directory, tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(b"0123456789")
+    assert directory.read("long", 4) == b"0123"
+    assert directory.read("long", 4, 8) == b"89"
+
+
+@pytest.mark.parametrize("edge", [_fstab, _image_files, _storage_domain_files, _use_notes])
+def test_a_lock_is_waited_for_a_minute_at_most(edge: t.Any) -> None:
+    assert 0 < edge.LOCK_TIMEOUT_S <= 60
 
 
 def test_a_pipe_does_not_hold_us(directory: Directory, tmp_path: Path) -> None:

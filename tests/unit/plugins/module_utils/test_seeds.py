@@ -39,6 +39,10 @@ def test_seed_is_for_root_and_the_group_only(path: str) -> None:
     assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o750
 
 
+def test_the_group_is_that_of_vdsm() -> None:
+    assert _seeds.GROUP == 36
+
+
 def test_seed_has_the_label_that_cloud_init_looks_for(path: str) -> None:
     Seeds().write(path, FILES)
     assert Path(path).read_bytes()[0x8028 : 0x8028 + 6] == b"cidata"
