@@ -266,12 +266,12 @@ class Scene:
 
     @staticmethod
     def held(system: System, path: str) -> list[int]:
-        """The round that each block of a file on a host holds; -1 where none was written."""
+        """The round that each block of a file on a host holds; -1 where it holds none."""
         read = f"dd if={path} iflag=direct bs=1M count=2 status=none | gzip -c | base64 -w0"
         data = gzip.decompress(base64.b64decode(system.host.check_output(read)))
         assert len(data) == BLOCKS * BLOCK_BYTES, f"{system.name} reads {len(data)} bytes of {path}"
-        blocks = (data[place : place + BLOCK_BYTES].strip(b"\0") for place in range(0, len(data), BLOCK_BYTES))
-        return [int(block.split()[1]) if block else -1 for block in blocks]
+        blocks = (data[place : place + BLOCK_BYTES].strip(b"\0").split() for place in range(0, len(data), BLOCK_BYTES))
+        return [int(words[1]) if len(words) == 2 else -1 for words in blocks]
 
     def on_bricks(self, number: int) -> str:
         """What the bricks hold instead of a round, and what they say of each other's copies."""
