@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._live import HOT_BUSES, free_slots
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
@@ -46,13 +47,14 @@ def targets(record: DomainRecord, image_uuid: str) -> dict[str, str | None]:
 
 
 def to_attach(
-    record: DomainRecord, disk: _disk.Disk, image_uuid: str, taken: t.Collection[str] = ()
+    record: DomainRecord, disk: _disk.Disk, image_uuid: str, promised: t.Mapping[str, str | None] | None = None
 ) -> tuple[Attachment, _xml.Element]:
     """How the domain gets the disk, and its `<disk>`, at the target that it names or that is free.
 
-    `taken` are targets that others are promised.
+    `promised` are targets that other disks are to have, with the bus that was named for them.
 
-    Raises `ValueError` where it cannot: another target, a target in use, a managed save, or images that get relabelled.
+    Raises `ValueError` where it cannot: another target, a target in use, a managed save, images that get relabelled, or
+    a running domain that takes none on that bus.
     """
     name = record.name
     there = targets(record, image_uuid)
@@ -65,11 +67,15 @@ def to_attach(
     used = {_disk.from_element(one).target for one in _disks(record)}
     if not target and disk.target in used:
         raise ValueError(f"domain {name} has another disk {disk.target}; name another target, or none")
-    target = target or disk.target or _disk.free_target({*used, *taken}, _disk.prefix_of(disk.bus))
+    others = {one: bus for one, bus in (promised or {}).items() if one not in used}
+    target = target or disk.target or _disk.free_target({*used, *others}, _disk.prefix_of(disk.bus))
     places = tuple(place for place, found in there.items() if found is None)
+    placed = replace(disk, target=target, bus=disk.bus or _disk.bus_of(target))
     if places:
         _require_fit(record)
-    placed = replace(disk, target=target, bus=disk.bus or _disk.bus_of(target))
+    if LIVE in places:
+        others.pop(target, None)
+        _require_hot(record, placed, [bus or _disk.bus_of(one) for one, bus in others.items()].count("virtio"))
     return Attachment(name, image_uuid, target, places), _disk.to_element(placed)
 
 
@@ -137,6 +143,21 @@ def _require_unsaved(record: DomainRecord) -> None:
         raise ValueError(
             f"domain {record.name} has a managed save, which goes on as it was; start the domain first, or drop the"
             f" save (virsh managedsave-remove {record.name})"
+        )
+
+
+def _require_hot(record: DomainRecord, disk: _disk.Disk, promised: int) -> None:
+    """`promised` is how many other disks the running domain is to get on the virtio bus."""
+    if disk.bus not in HOT_BUSES:
+        raise ValueError(
+            f"domain {record.name} runs, and QEMU takes no disk on bus {disk.bus} then; give bus virtio or scsi, or"
+            " shut the domain down first"
+        )
+    free = None if record.live is None else free_slots(record.live)
+    if disk.bus == "virtio" and free is not None and promised >= free:
+        raise ValueError(
+            f"domain {record.name} runs with no PCI Express port left for disk {disk.target} on the virtio bus; give"
+            " bus scsi, or shut the domain down first, which then gets more ports"
         )
 
 

@@ -84,6 +84,9 @@ class DiskSource:
         require_volume_name(volume)
         if not path or path.startswith("/") or path.endswith("/"):
             raise ValueError(f"image path {path!r} must name a file, relative to the volume's root")
+        if any(step in ("", ".", "..") for step in path.split("/")):
+            # two spellings of one image would be two images for whoever asks who uses it
+            raise ValueError(f"image path {path!r} has a step that is empty, '.' or '..'; write it without")
         for text in (path, *(host.socket or "" for host in hosts)):
             if any(ord(character) < 32 for character in _xml.require_printable(text)):
                 # seen on 9.0: libvirt prints it raw, so the XML that it gives back names another file

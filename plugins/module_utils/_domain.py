@@ -11,6 +11,7 @@ becomes `pc-q35-7.2`, a serial device is doubled as a console.
 from __future__ import annotations
 
 import math
+import posixpath
 import re
 import typing as t
 from dataclasses import dataclass, fields, replace
@@ -303,6 +304,7 @@ def _is_same_image(left: Disk, right: Disk) -> bool:
 def image_key(source: _disk.DiskSource) -> str:
     """What names the bytes, however they are reached: for an image of a storage domain its place in it."""
     name = source.name or source.file or source.dev or ""
+    name = posixpath.normpath(name) if name else ""
     found = re.search(r"[^/]+/images/[^/]+/[^/]+$", name)
     return found[0] if found else name
 
@@ -315,8 +317,13 @@ def drive_targets(element: _xml.Element) -> set[str]:
 
 def written_images(element: _xml.Element) -> set[str]:
     """The keys of the images that a domain may write to and does not share on purpose."""
-    disks = from_element(element).disks or ()
-    return {image_key(disk.source) for disk in disks if not disk.readonly and not disk.shareable} - {""}
+    return {key for key, is_shared in writable_images(element).items() if not is_shared}
+
+
+def writable_images(element: _xml.Element) -> dict[str, bool]:
+    """The keys of the images that a domain may write to, each with whether it shares it on purpose."""
+    disks = [disk for disk in from_element(element).disks or () if not disk.readonly]
+    return {key: bool(disk.shareable) for disk in disks if (key := image_key(disk.source))}
 
 
 def _disk_elements(element: _xml.Element) -> list[_xml.Element]:

@@ -33,6 +33,10 @@ def is_exported(path: str) -> bool:
     except FileNotFoundError:
         if os.path.islink(path):
             raise ValueError(f"dest {path} is a symbolic link to nothing; take it away, or name another") from None
+        if len(posixpath.basename(_growing(path)).encode()) > os.pathconf(folder, "PC_NAME_MAX"):
+            raise ValueError(
+                f"dest {path} has too long a name for what it is called while it grows; name another"
+            ) from None
         return False
     except OSError as exc:
         raise ValueError(f"dest {path}: {exc.strerror}; name another") from exc

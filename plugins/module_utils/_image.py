@@ -35,6 +35,8 @@ BLOCK_BYTES: t.Final = 4096
 #: QEMU opens an image with cache=none only if its length is a multiple of this
 SECTOR_BYTES: t.Final = 512
 META_LIMIT_BYTES: t.Final = 512
+#: with clusters of 64 KiB: QEMU takes no longer table of them than 32 MiB (block/qcow2.h, tried on 7.2)
+QCOW2_MOST_BYTES: t.Final = 2 << 50
 #: VDSM cuts a longer description off without a word
 DESCRIPTION_LIMIT: t.Final = 210
 #: what `.meta` calls the formats
@@ -55,19 +57,31 @@ _EXPONENTS: t.Final = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 
 
 def parse_size(value: str | int) -> int:
-    """`10GiB`, `10G`, `10GB`, `512 M`, `1.5T` or a number of bytes → bytes; 1024-based, rounded up to 4096.
+    """The size of an image, as `parse_bytes` reads it, rounded up to 4096; raises `ValueError` for nothing at all."""
+    size_bytes = parse_bytes(value)
+    if not 0 < size_bytes < 2**63 - BLOCK_BYTES:
+        raise ValueError(f"size {value!r} is out of range; it must be more than nothing and less than 8 EiB")
+    return padded(size_bytes)
 
-    Raises `ValueError` for anything else, and for nothing at all.
-    """
+
+def parse_bytes(value: str | int) -> int:
+    """`10GiB`, `10G`, `10GB`, `512 M`, `1.5T` or a number of bytes → bytes; 1024-based. Raises `ValueError`."""
     match = _SIZE.fullmatch(str(value).strip())
     if match is None or isinstance(value, bool):
         raise ValueError(f"size {value!r} is not a number of bytes or a text such as 10GiB or 512M")
     whole, fraction, unit = match.groups()
     scale = 1024 ** _EXPONENTS[unit.upper()] if unit else 1
-    size_bytes = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction or "")
-    if not 0 < size_bytes < 2**63 - BLOCK_BYTES:
-        raise ValueError(f"size {value!r} is out of range; it must be more than nothing and less than 8 EiB")
-    return padded(size_bytes)
+    size_bytes: int = int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction or "")
+    return size_bytes
+
+
+def require_held(name: str, image_format: str, size_bytes: int) -> None:
+    """Raises `ValueError` for a disk that is larger than its format can say."""
+    if image_format == "qcow2" and size_bytes > QCOW2_MOST_BYTES:
+        raise ValueError(
+            f"disk {name!r} of {size_text(size_bytes)} is more than qcow2 holds, {size_text(QCOW2_MOST_BYTES)}; give"
+            " less, or make it raw (format: raw)"
+        )
 
 
 def padded(size_bytes: int) -> int:

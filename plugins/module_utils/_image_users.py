@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import record_without_links
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
@@ -95,7 +97,8 @@ class ImageUsers:
 
     def _domains(self) -> tuple[DomainRecord, ...]:
         if self._records is None:
-            self._records = self._libvirt().domains() if self._is_here else ()
+            domains = self._libvirt().domains() if self._is_here else ()
+            self._records = tuple(map(record_without_links, domains))
         return self._records
 
     @property
@@ -139,5 +142,6 @@ def target_of(disk: _xml.Element) -> str:
 
 
 def path_of(source: _xml.Element) -> str:
-    """What a `<source>` names, be that a file or an image on a volume."""
-    return source.get("name") or source.get("file") or ""
+    """What a `<source>` names, be that a file or an image on a volume, without steps that lead nowhere."""
+    path = source.get("name") or source.get("file") or ""
+    return posixpath.normpath(path) if path else ""

@@ -42,16 +42,20 @@ class Change:
         return f"{how[0]} {self.what} {how[1]} running domain {domain}"
 
 
-def live_changes(live: _xml.Element, before: _xml.Element, after: _xml.Element) -> tuple[Change, ...]:
+def live_changes(
+    live: _xml.Element, before: _xml.Element, after: _xml.Element, asked: Domain | None = None
+) -> tuple[Change, ...]:
     """What brings a running domain nearer to its next configuration without a restart.
 
-    Devices are compared with the running domain itself. Memory and processors follow a change of the configuration
-    only, for whether the guest complies is its own affair.
+    Devices are compared with the running domain itself. One that only the running domain has, for somebody gave it to
+    that alone, is taken out where devices of its kind are `asked` for. Memory and processors follow a change of the
+    configuration only, for whether the guest complies is its own affair.
     """
     running, old, new = from_element(live), from_element(before), from_element(after)
     slots = free_slots(live)
     changes = [*_disk_changes(live, after, running, new), *_interface_changes(live, after, running, new)]
     changes += _single_changes(live, after)
+    changes = [one for one in changes if one.kind != "detach" or asked is None or _is_for_us(one, before, asked)]
     attached = [change for change in changes if change.kind == "attach" and _takes_slot(change.element)]
     late = attached[slots:] if slots is not None else []
     changes = [change for change in changes if change not in late]
@@ -63,6 +67,12 @@ def live_changes(live: _xml.Element, before: _xml.Element, after: _xml.Element) 
     if new.vcpus != old.vcpus and (running.vcpus or 0) < (new.vcpus or 0) <= (running.vcpus_max or 0):
         changes.append(Change("vcpus", "vcpus", value=new.vcpus))
     return tuple(changes)
+
+
+def _is_for_us(change: Change, before: _xml.Element, asked: Domain) -> bool:
+    element = t.cast(_xml.Element, change.element)
+    kinds = {"disk": asked.disks, "interface": asked.interfaces, "channel": asked.guest_agent, "rng": asked.rng}
+    return kinds.get(element.tag) is not None or device_like(before, element) is not None
 
 
 def _disk_changes(live: _xml.Element, after: _xml.Element, running: Domain, new: Domain) -> list[Change]:

@@ -234,10 +234,10 @@ def _write_boot(element: _xml.Element, devices: t.Sequence[str]) -> None:
 
 def parse_memory_kib(value: str | int) -> int:
     """Memory as users write it, in KiB: `2GiB`, `512M`, `524288KiB`; a bare number is MiB, as in virt-install."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT])?(?:i?B)?\s*", str(value), re.IGNORECASE)
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGTP])?(?:i?B)?\s*", str(value), re.IGNORECASE)
     if match is None:
         raise ValueError(f"memory {value!r} is not a size; write 2GiB, 512MiB or a number of MiB")
-    kib = float(match[1]) * 1024.0 ** "KMGT".index((match[2] or "M").upper())
+    kib = float(match[1]) * 1024.0 ** "KMGTP".index((match[2] or "M").upper())
     if kib < 1:
         raise ValueError(f"memory {value!r} is too small; write 512MiB or more")
     if kib >= 2**53:

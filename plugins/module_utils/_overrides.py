@@ -57,6 +57,8 @@ def parse_override(path: str, *, value: str | None, xml: str | None, absent: boo
     found = tuple(Step(match[1], tuple(_PREDICATE.findall(match[2]))) for match in names if match)
     if found and found[0].tag in _IDENTITY:
         raise ValueError(f"xml_overrides: {path} is what the domain is known by, and is not overridden")
+    if absent and path == "devices":
+        raise ValueError("xml_overrides: devices holds every device, and libvirt makes it anew; name the device in it")
     return Override(path, found, attribute or None, value, None if xml is None else _xml.parse(xml))
 
 

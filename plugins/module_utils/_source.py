@@ -67,6 +67,10 @@ def require_alone(path: str, image_format: str, head: bytes) -> None:
 def source_from_info(path: str, text: str) -> Source:
     """From `qemu-img info --output=json`; raises `ValueError` where that names other files."""
     info = _json.table(_json.parse(text))
+    if info.get("encrypted"):
+        raise ValueError(
+            f"source {path} is encrypted, and its key is not known here; decrypt it first (qemu-img convert)"
+        )
     if info.get("backing-filename"):
         raise _not_alone(path, f"has the backing file {info['backing-filename']}")
     data = _json.table(_json.table(info.get("format-specific")).get("data"))

@@ -158,15 +158,15 @@ class Storage:
         )
 
     @contextlib.contextmanager
-    def closed(self, found: FoundImage, doing: str, what: str) -> t.Iterator[None]:
+    def closed(self, found: FoundImage, doing: str, what: str) -> t.Iterator[Image]:
         """Keeps everybody from an image that nobody has open: other runs, and VMs that one of them would start."""
-        with self._layers_of(found, doing):
+        with self._layers_of(found, doing) as (_images, image):
             self.require_closed(found, what)
-            yield
+            yield image
 
-    def other_uses(self, place: MountedStorageDomain) -> OtherUses:
-        """What other hosts noted of their use of a storage domain, read once."""
-        if place.path not in self._uses:
+    def other_uses(self, place: MountedStorageDomain, *, anew: bool = False) -> OtherUses:
+        """What other hosts noted of their use of a storage domain, read once, or anew."""
+        if anew or place.path not in self._uses:
             # not at the top: only what takes an image away, or changes it in place, asks
             from ansible_collections.gfapi.virt.plugins.module_utils._use_records import read_others, this_host
 
@@ -220,6 +220,8 @@ class Storage:
         One that another run has made larger meanwhile stays as large.
         """
         with self._changing_layers(found, f"grow disk {found.name}") as (images, image):
+            if image.is_template:
+                raise StorageError(f"disk {found.name!r} is a template, which its clones build on; grow the clones")
             if resize_live is None:
                 self.require_closed(found, "grown")
             there_bytes = self._files.sizes(images, image).virtual_bytes

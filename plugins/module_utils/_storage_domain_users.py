@@ -6,18 +6,15 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers, path_of, target_of
+from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import IMAGE_VOLUME
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 
-_UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-#: in a Gluster volume, on a mount, or through the links that VDSM makes on its hosts
-_IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
 #: guests that are asked and waited for side by side
 MAX_STOPPED_AT_ONCE: t.Final = 64
 
@@ -80,7 +77,7 @@ def images_in(configuration: _xml.Element | None) -> dict[str, set[str]]:
     """Storage domain → the images of it that a domain's disks name at any layer, all by uuid."""
     found: dict[str, set[str]] = {}
     for _target_name, path in _all_sources(configuration):
-        match = _IMAGE_VOLUME.fullmatch(path)
+        match = IMAGE_VOLUME.fullmatch(path)
         if match:
             found.setdefault(match[1], set()).add(match[2])
     return found
@@ -90,7 +87,7 @@ def _references(record: DomainRecord) -> list[ImageReference]:
     live, saved, inactive = map(_all_sources, (record.live, record.saved, record.inactive))
     found = []
     for target, path in {**live, **saved, **inactive}:
-        match = _IMAGE_VOLUME.fullmatch(path)
+        match = IMAGE_VOLUME.fullmatch(path)
         if match:
             user = ImageUser(record.name, record.live is not None, target, saved=(target, path) in saved)
             found.append(ImageReference(user, path, *match.groups()))

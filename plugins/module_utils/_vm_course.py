@@ -36,7 +36,11 @@ class Course:
             return ()
         if not self.desired.live or self.desired.state == "shut_off":
             return ()
-        return live_changes(self.current.live, self.current.inactive, self.after)
+        changes = live_changes(self.current.live, self.current.inactive, self.after, self.desired.domain)
+        if self.current.state == "paused" and self.desired.state != "running":
+            # its guest lets nothing go, so that waits until it runs
+            return tuple(change for change in changes if change.kind != "detach")
+        return changes
 
     @functools.cached_property
     def live(self) -> _xml.Element | None:
@@ -51,6 +55,12 @@ class Course:
         if not self.desired.restarts or self.desired.state == "shut_off" or self.live is None or self.after is None:
             return False
         return bool(pending_fields(self.live, self.after))
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether a paused domain goes on, as it is."""
+        is_paused = self.current is not None and self.current.state == "paused"
+        return is_paused and self.desired.state == "running" and not self.is_restarted
 
     @property
     def comes_up(self) -> bool:

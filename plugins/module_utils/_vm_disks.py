@@ -16,8 +16,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
+from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import IMAGE_VOLUME, record_without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
+from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 _MEND: t.Final = "take it out there, or leave delete_disks out"
 
@@ -30,9 +32,12 @@ class VmDisks:
         self._libvirt = libvirt
         # a storage domain's listing is kept in step with what is deleted, for one deletion at a time
         self._turn = threading.Lock()
+        #: the images that are deleted: the domain that they go with, and their names
+        self._going: dict[str, tuple[str, str]] = {}
 
     def deletions(self, current: DomainRecord) -> list[Action]:
         """Raises `StorageError` naming an image that somebody else uses, before anything is changed."""
+        current = record_without_links(current)
         begun, there = [], []
         for storage_domain, image in sorted(_parts(current)):
             found = self._storage.find_image(storage_domain, image)
@@ -55,27 +60,33 @@ class VmDisks:
         return Action(words, run, waits=current.is_active)
 
     def _deletion(self, found: FoundImage, current: DomainRecord) -> Action:
-        self._require_no_other(found, current)
+        self._require_no_other(found, current, self._users, self._storage.other_uses(found.place))
         if not current.is_active:
             self._storage.require_closed(found, "deleted")
+        self._going[found.image_uuid] = (current.name, found.name)
 
         def run() -> None:
             with self._turn:
+                # it may have been given to another meanwhile
+                uses = self._storage.other_uses(found.place, anew=True)
+                self._require_no_other(found, current, self._read_users(), uses)
                 self._storage.delete(found.place, found.image_uuid, found)
 
         words = f"delete disk {found.name} from storage domain {found.place.name}"
         return Action(words, run, waits=current.is_active)
 
-    def _require_no_other(self, found: FoundImage, current: DomainRecord) -> None:
+    def _require_no_other(
+        self, found: FoundImage, current: DomainRecord, here: t.Mapping[str, dict[str, str]], other_uses: OtherUses
+    ) -> None:
         refused = f"domain {current.name}: disk {found.name!r} cannot be deleted"
-        users = [name for uuid, name in self._users.get(found.image_uuid, {}).items() if uuid != current.uuid]
+        users = [name for uuid, name in here.get(found.image_uuid, {}).items() if uuid != current.uuid]
         if users:
             raise StorageError(f"{refused}: it is used by domain {', '.join(users)} of this host; {_MEND}")
         clones = self._storage.listing(found.place).sharers(found.image)
         if clones:
             names = ", ".join(image.name or image.uuid for image in clones)
             raise StorageError(f"{refused}: it is the template of {names}; delete them first")
-        uses = self._storage.other_uses(found.place).without(current.uuid)
+        uses = other_uses.without(current.uuid)
         if uses.faults:
             raise StorageError(
                 f"{refused}: a record of another host's use cannot be read: {'; '.join(uses.faults)}; take it away if"
@@ -85,11 +96,23 @@ class VmDisks:
         if elsewhere:
             raise StorageError(f"{refused}: it is used by {', '.join(map(str, elsewhere))}; {_MEND}")
 
+    def require_unwanted(self, name: str, sources: t.Iterable[str]) -> None:
+        """Raises `StorageError` where a domain is to have an image that goes with another of its list."""
+        for match in filter(None, map(IMAGE_VOLUME.fullmatch, sources)):
+            owner, disk = self._going.get(match[2], (name, ""))
+            if owner != name:
+                raise StorageError(
+                    f"domain {owner}: disk {disk!r} cannot be deleted: domain {name} is to have it; {_MEND}"
+                )
+
     @functools.cached_property
     def _users(self) -> dict[str, dict[str, str]]:
+        return self._read_users()
+
+    def _read_users(self) -> dict[str, dict[str, str]]:
         """Image → the domains of this host that name it at any layer, by uuid."""
         found: dict[str, dict[str, str]] = {}
-        for record in self._libvirt.domains():
+        for record in map(record_without_links, self._libvirt.domains()):
             for configuration in (record.live, record.saved, record.inactive):
                 for images in images_in(configuration).values():
                     for image in images:

@@ -20,6 +20,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import is_there, require_movable, uri_of
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -49,28 +50,36 @@ class RunningImages:
 
     def __init__(self, libvirt: Libvirt) -> None:
         self._libvirt = libvirt
-        self._users: dict[str, str] | None = None
+        #: image → domain → whether it shares it on purpose
+        self._users: dict[str, dict[str, bool]] | None = None
 
     def claim(self, name: str, configured: _xml.Element, doing: str = START) -> None:
-        """Raises `ValueError` where a domain is to take an image that one which runs has, or which is to run."""
-        users = self._read() if self._users is None else self._users
-        images = _domain.written_images(configured)
-        for image in sorted(images):
-            if users.get(image, name) != name:
-                raise ValueError(
-                    f"domain {name} cannot {doing} image {image}: domain {users[image]} writes to it, and two would"
-                    " destroy it; shut that one down first, or give each its own disk"
-                )
-        self._users = {**users, **dict.fromkeys(images, name)}
+        """Raises `ValueError` where a domain is to take an image that one which runs has, or which is to run.
 
-    def _read(self) -> dict[str, str]:
-        return {
-            image: record.name
-            for record in self._libvirt.domains()
-            for configuration in (record.live, record.saved)
-            if configuration is not None
-            for image in _domain.written_images(configuration)
-        }
+        Two may have it where both share it on purpose.
+        """
+        users = self._read() if self._users is None else self._users
+        self._users = users
+        images = _domain.writable_images(without_links(configured))
+        for image, is_shared in sorted(images.items()):
+            known = users.setdefault(image, {})
+            for other, shares in known.items():
+                if other != name and not (shares and is_shared):
+                    raise ValueError(
+                        f"domain {name} cannot {doing} image {image}: domain {other} writes to it, and two would"
+                        " destroy it; shut that one down first, or give each its own disk"
+                    )
+            known[name] = is_shared and known.get(name, True)
+
+    def _read(self) -> dict[str, dict[str, bool]]:
+        users: dict[str, dict[str, bool]] = {}
+        for record in self._libvirt.domains():
+            for used in (record.live, record.saved):
+                found = {} if used is None else _domain.writable_images(without_links(used))
+                for image, is_shared in found.items():
+                    known = users.setdefault(image, {})
+                    known[record.name] = is_shared and known.get(record.name, True)
+        return users
 
 
 def warnings_for(current: DomainRecord | None, configured: _xml.Element | None) -> tuple[str, ...]:
@@ -237,7 +246,10 @@ def make_items(
 
     def planned() -> list[Item]:
         running = RunningImages(libvirt)
-        return [item_on(libvirt, one, running, uses, seeds, hypervisors) for one in desired]
+        items = [item_on(libvirt, one, running, uses, seeds, hypervisors) for one in desired]
+        for item in items:
+            uses.disks.require_unwanted(item.name, [disk["source"] or "" for disk in item.predicted["disks"]])
+        return items
 
     items = planned()
     warnings = [*images.warnings]

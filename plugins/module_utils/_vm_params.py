@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import typing as t
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _machine, _overr
 from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphics, Interface
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, ImageSource, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_size
+from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_bytes
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import SEEDS
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_values import (
@@ -87,16 +88,26 @@ def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk
     modes = {"cache": entry["cache"], "discard": entry["discard"]}
     if entry["name"]:
         image = images.find(place or "", where)
+        _require_sharable(where, entry, image.format)
         common["serial"] = common["serial"] or image.image_uuid
         return replace(
             gluster_disk(image.source, image.format, target=target, backing=image.backing, **modes), **_given(common)
         )
     if not entry["format"]:
         raise ValueError(f"disk {where}: name its format (raw or qcow2); a guest can forge what would be guessed")
+    _require_sharable(where, entry, entry["format"])
     if entry["uri"]:
         source = DiskSource.from_uri(GlusterURI.parse(where))
         return replace(gluster_disk(source, entry["format"], target=target, **modes), **_given(common))
     return Disk(DiskSource(file=where), target, entry["format"], **modes, **common)
+
+
+def _require_sharable(disk: str, entry: Params, image_format: str) -> None:
+    # libvirt refuses it, too, when the domain is defined
+    if entry["shareable"] and image_format != "raw":
+        raise ValueError(
+            f"disk {disk} is {image_format}, which one VM at a time can write to; a disk that is shareable is raw"
+        )
 
 
 def _given(values: Params) -> dict[str, t.Any]:
@@ -121,9 +132,12 @@ def iotune_from(limits: Params, disk: str) -> tuple[tuple[str, int], ...]:
                 f"disk {disk}: iotune {name!r} is no limit of libvirt, as in total_iops_sec, read_bytes_sec"
             )
         is_size = "bytes" in name and not name.endswith("length")
-        number = parse_size(str(value)) if is_size else int(value) if str(value).isdigit() else -1
+        number = -1
+        with contextlib.suppress(ValueError):
+            number = parse_bytes(str(value)) if is_size else int(value) if str(value).isdigit() else -1
         if not 0 <= number <= IOTUNE_LIMIT:
-            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number up to {IOTUNE_LIMIT}")
+            size = ", or a size as in 100MiB" if is_size else ""
+            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number up to {IOTUNE_LIMIT}{size}")
         if number:
             found.append((name, number))
     return tuple(sorted(found))

@@ -105,6 +105,11 @@ def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired
         raise ValueError(
             f"domain {name} is {current.state}; shut it down first (state: shut_off), or allow it with force_stop: true"
         )
+    if current.saved is not None and not desired.force_stop:
+        raise ValueError(
+            f"domain {name} has a managed save, and the memory of its guest would go with it; start it and shut it down"
+            " first, or allow it with force_stop: true"
+        )
     actions = stop_actions(libvirt, current, desired)
     if desired.delete_disks:
         actions += uses.disks.deletions(current)
@@ -153,9 +158,11 @@ def plan_vm(
         actions.append(
             Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
-    actions += change_actions(libvirt, name, [change for change in course.changes if change not in gains], after, uses)
-    actions += conversion.copying
-    actions += power_actions(libvirt, course, after, uses)
+    later = [change for change in course.changes if change not in gains]
+    steps = [*change_actions(libvirt, name, later, after, uses), *conversion.copying]
+    power = power_actions(libvirt, course, after, uses)
+    # a guest that does not run lets no device go
+    actions += [*power, *steps] if course.is_resumed else [*steps, *power]
     if there is not None and current is not None:
         actions.append(migration(libvirt, current, desired, uses, conversion, there))
     if conversion.targets and (conversion.carries or course.comes_up):

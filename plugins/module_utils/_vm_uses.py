@@ -20,7 +20,7 @@ from dataclasses import replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import written_images
+from ansible_collections.gfapi.virt.plugins.module_utils._domain import writable_images
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
@@ -30,6 +30,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEA
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import record_without_links, without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
@@ -50,6 +51,8 @@ class ImageVolumeOf(t.NamedTuple):
     place: MountedStorageDomain
     image_uuid: str
     volume_uuid: str
+    #: with other VMs, on purpose
+    is_shared: bool = False
 
     @property
     def refusal(self) -> str:
@@ -234,6 +237,9 @@ class VmUses:
         """What configurations name, of the storage domains that are mounted here."""
         found: Images = {}
         for configuration in configurations:
+            if configuration is None:
+                continue
+            configuration = without_links(configuration)
             found = _union(found, {key: frozenset(images) for key, images in images_in(configuration).items()})
         return {key: images for key, images in found.items() if self._place(key)}
 
@@ -248,9 +254,7 @@ class VmUses:
 
     def require_startable(self, name: str, used: t.Sequence[_xml.Element], doing: str = START) -> None:
         """Raises `StorageError` while another host has an image open that a VM would write to."""
-        written = self._written(name, used, doing)
-        _require_no_template(written)
-        self._require_ours(_opened(written))
+        self._require_ours(self._written(name, used, doing))
 
     def start(self, name: str, used: t.Sequence[_xml.Element], *, paused: bool = False) -> None:
         """Start a VM, if no other host does so meanwhile."""
@@ -263,34 +267,49 @@ class VmUses:
         written = self._written(name, used, doing)
         with contextlib.ExitStack() as locks:
             for volume in written:
-                locks.enter_context(_starting(volume))
-            _require_no_template(written)
-            self._require_ours(_opened(written))
+                # those who share an image may start side by side
+                if not volume.is_shared:
+                    locks.enter_context(_starting(volume))
+            self._require_ours(written)
             yield
 
     def _written(self, name: str, used: t.Sequence[_xml.Element], doing: str) -> list[ImageVolumeOf]:
-        keys = sorted({key for configuration in used for key in written_images(configuration)})
-        parts = [key.split("/") for key in keys if key.count("/") == 3]
-        places = [(self._place(storage_domain), image, volume) for storage_domain, _images, image, volume in parts]
-        return [ImageVolumeOf(name, doing, place, image, volume) for place, image, volume in places if place]
+        found: dict[str, bool] = {}
+        for configuration in map(without_links, used):
+            for key, is_shared in writable_images(configuration).items():
+                found[key] = is_shared and found.get(key, True)
+        volumes = []
+        for key in sorted(key for key in found if key.count("/") == 3):
+            storage_domain, _images, image, volume = key.split("/")
+            place = self._place(storage_domain)
+            if place:
+                volumes.append(ImageVolumeOf(name, doing, place, image, volume, found[key]))
+        return volumes
 
-    def _require_ours(self, opened: t.Sequence[ImageVolumeOf]) -> None:
-        """Raises `StorageError` for an image that is open, and not by a VM of this host, which may read it."""
+    def _require_ours(self, volumes: t.Sequence[ImageVolumeOf]) -> None:
+        """Raises `StorageError` for a template, and for an image that is open, and not by a VM of this host.
+
+        One of this host may read it, or share it on purpose where both do. Of what is shared nobody knows whether a VM
+        of another host shares it, too.
+        """
+        _require_no_template(volumes)
+        opened = _opened(volumes)
         if not opened:
             return
-        running = [record for record in self._libvirt.domains() if record.live is not None]
+        running = [record_without_links(record) for record in self._libvirt.domains() if record.live is not None]
         here = [images_in(record.live) for record in running]
         for volume in opened:
             uuid = volume.place.storage_domain.uuid
             file = f"/{volume.image_uuid}/{volume.volume_uuid}"
             for record in running:
-                written = written_images(t.cast(_xml.Element, record.live))
-                if record.name != volume.vm and any(key.endswith(file) for key in written):
+                written = writable_images(t.cast(_xml.Element, record.live))
+                shares = [is_shared for key, is_shared in written.items() if key.endswith(file)]
+                if record.name != volume.vm and shares and not (volume.is_shared and all(shares)):
                     raise StorageError(
                         f"{volume.refusal} {self._name_of(volume)}: domain {record.name} of"
                         " this host writes to it; two would destroy it; stop that first"
                     )
-            if any(volume.image_uuid in images.get(uuid, ()) for images in here):
+            if volume.is_shared or any(volume.image_uuid in images.get(uuid, ()) for images in here):
                 continue
             users = self._storage.other_uses(volume.place).running(volume.image_uuid)
             who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"

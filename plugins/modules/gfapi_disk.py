@@ -397,6 +397,7 @@ disks:
 """
 
 import contextlib
+import posixpath
 import re
 import typing as t
 from dataclasses import dataclass, field, replace
@@ -413,6 +414,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image import (
     is_padded,
     padded,
     parse_size,
+    require_held,
     size_text,
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
@@ -524,8 +526,8 @@ CONTRADICTIONS: tuple[tuple[t.Callable[[Params], t.Any], str], ...] = (
         "cannot be deleted and kept in vm {vm}; take it out first (state: detached), or leave vm out",
     ),
     (
-        lambda disk: disk["target"] and not re.fullmatch(r"[a-z]{3,8}", disk["target"]),
-        "cannot have target {target!r}; a target is as in vdb",
+        lambda disk: disk["target"] and not re.fullmatch(r"[sv]d[a-z]{1,6}", disk["target"]),
+        "cannot have target {target!r}; a target is as in vdb, or as in sdb on another bus than virtio",
     ),
 )
 
@@ -541,6 +543,11 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
     if not place:
         raise ValueError(f"disk {name!r}: name the storage domain that it belongs in (storage_domain)")
     describe(name, disk["description"] or "")
+    if disk["checksum"]:
+        # not at the top: most disks are made empty
+        from ansible_collections.gfapi.virt.plugins.module_utils._source import parse_checksum
+
+        parse_checksum(disk["checksum"])
     for is_asked, words in CONTRADICTIONS:
         if is_asked(disk):
             raise ValueError(f"disk {name!r} {words.format(**disk)}")
@@ -563,7 +570,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
 
 
 def plan_new(
-    storage: Storage, users: ImageUsers, place: MountedStorageDomain, desired: Desired
+    storage: Storage, users: ImageUsers, place: MountedStorageDomain, desired: Desired, before: Before
 ) -> tuple[Plan, FoundImage]:
     """The plan for a disk that is not there, and the image that it will be."""
     require_no_image(storage, place, desired)
@@ -572,12 +579,15 @@ def plan_new(
             f"there is no disk {desired.name!r} in storage domain {place.name} that could be exported to {desired.dest}"
         )
     origin = origin_of(storage, users, desired)
+    if origin:
+        before.origins[desired.name] = origin
     template = origin if desired.backed else None
     source = None if template else source_of(storage, desired, origin)
     size_bytes = size_of_new(place, desired, template.source if template else source)
     name = desired.name
     # a full copy has the format of what it is a copy of
     image_format = desired.format or (source.format if source and origin else "qcow2")
+    require_held(name, image_format, size_bytes)
     reserve(storage, place, desired, size_bytes, source)
     volume = ImageVolume.base(
         place.storage_domain.uuid,
@@ -694,6 +704,8 @@ def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | 
                 " source to fill it from"
             )
         return desired.size_bytes
+    if not source.virtual_size_bytes:
+        raise ValueError(f"disk {desired.name!r} would be filled from {source.path}, which is empty; fetch it anew")
     least = padded(source.virtual_size_bytes)
     if desired.size_bytes is not None and desired.size_bytes < least:
         raise ValueError(
@@ -797,6 +809,7 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
 
     A saved VM goes on with the size that it knows, and a live resize would grow the overlay in front of the image.
     """
+    require_held(found.name, found.format, size_bytes)
     using = users.of(found.image_uuid, found.volume_uuid)
     saved = [user for user in using if user.saved]
     if saved:
@@ -880,10 +893,7 @@ def attachment_of(
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_attach
 
     name = t.cast(str, desired.vm)
-    if found.image.is_template:
-        raise ValueError(
-            f"disk {found.name!r} is a template, which no VM may write to; give {name} a clone of it (clone_of)"
-        )
+    require_no_template(found.image, found, name)
     using = users.of(found.image_uuid, found.volume_uuid)
     others = [user for user in using if user.name != name]
     if others:
@@ -892,22 +902,31 @@ def attachment_of(
             f" there first, or give {name} a clone"
         )
     wanted = replace(disk, target=desired.target or "", bus=desired.bus)
-    promised = before.targets.setdefault(name, set())
+    promised = before.targets.setdefault(name, {})
     domain = users.domain(name)
     attachment, element = to_attach(domain, wanted, found.image_uuid, promised)
-    promised.add(attachment.target)
+    promised[attachment.target] = desired.bus
     if not attachment.places:
         return [], attachment.target
 
     def attach() -> None:
         with contextlib.ExitStack() as held:
             if not any(user.running for user in using):
-                held.enter_context(storage.closed(found, f"attach disk {found.name}", "attached"))
+                image = held.enter_context(storage.closed(found, f"attach disk {found.name}", "attached"))
+                require_no_template(image, found, name)
             if users.is_local:
                 storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
             users.attach(attachment, element)
 
     return [Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
+
+
+def require_no_template(image: Image, found: FoundImage, vm: str) -> None:
+    """Raises `StorageError` for an image that clones build on."""
+    if image.is_template:
+        raise StorageError(
+            f"disk {found.name!r} is a template, which no VM may write to; give {vm} a clone of it (clone_of)"
+        )
 
 
 def plan_detached(
@@ -988,12 +1007,40 @@ def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
         raise ValueError(f"disk {', '.join(doubled)} is listed twice in disks; list each once")
 
 
+def require_apart(desired: t.Sequence[Desired]) -> None:
+    """Raises `ValueError` where two of a list are to have the same target of a domain, or be exported to one file."""
+    targets = [f"target {one.target} of domain {one.vm}" for one in desired if one.vm and one.target]
+    dests = [f"dest {posixpath.normpath(one.dest)}" for one in desired if one.dest]
+    for what in (*targets, *dests):
+        if (*targets, *dests).count(what) > 1:
+            raise ValueError(f"{what} is given to two disks; give each its own")
+
+
 @dataclass
 class Before:
-    """What the disks before it in a list will have done: uuids of images deleted, and targets taken by domain."""
+    """What the disks before it in a list will have done."""
 
+    #: uuids of the images that are deleted
     leaving: set[str] = field(default_factory=set)
-    targets: dict[str, set[str]] = field(default_factory=dict)
+    #: domain → target → bus that it was given; those that any disk of the list names are there from the start
+    targets: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    #: image → what is done to it that no clone of it may be made beside
+    changing: dict[str, str] = field(default_factory=dict)
+    #: new disk → the image that it is made from
+    origins: dict[str, FoundImage] = field(default_factory=dict)
+
+    def require_still(self) -> None:
+        """Raises `ValueError` where one disk of a list is made from another that the list changes.
+
+        Whether it would come before or after, what fails or was killed in between would leave the other order.
+        """
+        for name, origin in self.origins.items():
+            words = self.changing.get(origin.image_uuid)
+            if words:
+                raise ValueError(
+                    f"disk {name!r} is to be made from disk {origin.name!r}, which the same list changes ({words}); do"
+                    " that in a task of its own"
+                )
 
 
 def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired, before: Before) -> Item:
@@ -1004,6 +1051,7 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         plan = plan_absent(storage, users, place, found, desired, before.leaving)
         if found:
             before.leaving.add(found.image_uuid)
+            before.changing[found.image_uuid] = plan.summaries[0]
         return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
     if desired.state == "detached":
         plan = plan_detached(storage, users, place, found, desired)
@@ -1011,9 +1059,11 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         return Item(desired.name, plan, {**told, "vm": None, "target": None})
     warnings = []
     if found is None:
-        plan, after = plan_new(storage, users, place, desired)
+        plan, after = plan_new(storage, users, place, desired, before)
     else:
         plan, after = plan_existing(storage, users, found, desired)
+        if after.virtual_size_bytes != found.virtual_size_bytes:
+            before.changing[found.image_uuid] = f"grow disk {found.name}"
         if desired.preallocated and not found.image.first.preallocated:
             warnings.append(f"disk {desired.name!r} is sparse and stays so: only a new disk is made preallocated")
 
@@ -1021,6 +1071,8 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
     had: dict[str, t.Any] = {}
     if desired.vm:
         actions, target = attachment_of(storage, users, disk, after, desired, before)
+        if actions:
+            before.changing[after.image_uuid] = actions[0].summary
         if actions and found and not any(user.running for user in users.of(found.image_uuid, found.volume_uuid)):
             storage.require_closed(found, "attached")
         had = {"vm": desired.vm, "target": target}
@@ -1042,10 +1094,15 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
     require_once(storage, desired)
+    require_apart(desired)
     for place in dict.fromkeys(one.storage_domain for one in desired):
         storage.look_ahead(place, [one.name for one in desired if one.storage_domain == place])
     before = Before()
+    for one in desired:
+        if one.vm and one.target:
+            before.targets.setdefault(one.vm, {})[one.target] = one.bus
     items = [item_for(storage, servers, users, one, before) for one in desired]
+    before.require_still()
     items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
     return items if params["disks"] is not None else items[0]
 

@@ -548,6 +548,10 @@ def disk_facts(disk: DiskLayers, expected: dict[str, t.Any] | None) -> dict[str,
 def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUsers) -> Item:
     """Parameters → the snapshot with its plan, everything looked up before anything is changed."""
     require_name(params["name"], "snapshot")
+    if params["disks"] == []:
+        raise ValueError(
+            f"snapshot {params['name']!r} is of no disk, for disks is empty; name disks, or leave disks out"
+        )
     require_printable(params["description"], f"the description of snapshot {params['name']!r}")
     record = find_domain(params, jobs, users, storage)
     named = params if params["vm"] else {**params, "vm": None}

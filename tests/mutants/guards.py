@@ -32,7 +32,83 @@ _SNAPSHOT = "modules/test_gfapi_snapshot.py"
 _UTILS = "module_utils/"
 
 MUTANTS: t.Final = (
+    # --- what a list asks of several --------------------------------------------------------------------------------
+    Mutant(
+        "a disk that a list changes is not cloned by it",
+        "modules/gfapi_disk.py",
+        "    before.require_still()\n",
+        "",
+        f"{_DISK}::test_a_disk_that_a_list_changes_is_cloned_by_a_list_of_its_own",
+    ),
+    _dropped(
+        "two disks of a list never get one target, or one file",
+        "modules/gfapi_disk.py",
+        "        if (*targets, *dests).count(what) > 1:",
+        f"{_DISK}::test_what_two_disks_of_a_list_cannot_both_have_is_refused",
+    ),
+    Mutant(
+        "an image that another VM of a list is to have is not deleted",
+        "module_utils/_vm_items.py",
+        "            uses.disks.require_unwanted(item.name,",
+        "            (item.name,",
+        f"{_UTILS}test_vm_uses.py::test_an_image_that_another_vm_of_the_list_is_to_have_is_not_deleted",
+    ),
+    # --- what came since the plan -----------------------------------------------------------------------------------
+    Mutant(
+        "a disk that became a template meanwhile is given to no domain",
+        "modules/gfapi_disk.py",
+        "                require_no_template(image, found, name)\n",
+        "",
+        f"{_DISK}::test_a_disk_that_became_a_template_since_the_plan_is_neither_attached_nor_grown",
+    ),
+    _dropped(
+        "a disk that became a template meanwhile does not grow",
+        "module_utils/_storage.py",
+        "            if image.is_template:",
+        f"{_DISK}::test_a_disk_that_became_a_template_since_the_plan_is_neither_attached_nor_grown",
+    ),
+    Mutant(
+        "an image that another VM got meanwhile does not go with the first",
+        "module_utils/_vm_disks.py",
+        "                self._require_no_other(found, current, self._read_users(), uses)\n",
+        "",
+        f"{_UTILS}test_vm_uses.py::test_an_image_that_another_vm_got_since_the_plan_is_not_deleted",
+    ),
     # --- what is in use ---------------------------------------------------------------------------------------------
+    Mutant(
+        "a link to an image is that image when a VM starts",
+        "module_utils/_vm_items.py",
+        "        images = _domain.writable_images(without_links(configured))\n",
+        "        images = _domain.writable_images(configured)\n",
+        f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
+    ),
+    Mutant(
+        "a link to an image is that image when it is deleted",
+        "module_utils/_vm_disks.py",
+        "        for record in map(record_without_links, self._libvirt.domains()):\n",
+        "        for record in self._libvirt.domains():\n",
+        f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
+    ),
+    _dropped(
+        "a managed save goes by its word",
+        "module_utils/_vm_plan.py",
+        "    if current.saved is not None and not desired.force_stop:",
+        f"{_VM}::test_a_managed_save_goes_with_its_vm_by_the_word_that_allows_it",
+    ),
+    Mutant(
+        "what the running VM alone has stays",
+        "module_utils/_live.py",
+        " asked is None or _is_for_us(one, before, asked)]",
+        " True]",
+        f"{_VM}::test_what_the_running_vm_alone_has_stays_unless_its_kind_is_asked_for",
+    ),
+    Mutant(
+        "an image that one VM shares and the other does not is started on once",
+        "module_utils/_vm_uses.py",
+        "shares and not (volume.is_shared and all(shares)):",
+        "shares and not (volume.is_shared or any(shares)):",
+        f"{_UTILS}test_vm_uses.py::test_an_image_that_only_one_of_two_shares_is_started_on_once",
+    ),
     Mutant(
         "a disk whose users cannot be asked for is not taken for closed",
         "module_utils/_image_files.py",
@@ -85,8 +161,10 @@ MUTANTS: t.Final = (
     Mutant(
         "the lock of an image that is deleted",
         "module_utils/_storage.py",
-        "        with self._layers_of(found, doing):\n            self.require_closed(found, what)\n",
-        "        with contextlib.nullcontext():\n            self.require_closed(found, what)\n",
+        "        with self._layers_of(found, doing) as (_images, image):\n"
+        "            self.require_closed(found, what)\n",
+        "        with contextlib.nullcontext((None, found.image)) as (_images, image):\n"
+        "            self.require_closed(found, what)\n",
         f"{_DISK}::test_a_disk_that_a_vm_is_being_started_on_is_not_deleted",
     ),
     Mutant(
@@ -119,7 +197,7 @@ MUTANTS: t.Final = (
         "the bricks are asked before a disk is given to a domain",
         "modules/gfapi_disk.py",
         'held.enter_context(storage.closed(found, f"attach disk {found.name}", "attached"))',
-        "pass",
+        "found.image",
         f"{_DISK}::test_a_vm_that_started_elsewhere_since_the_plan_is_seen",
     ),
     Mutant(
@@ -139,13 +217,13 @@ MUTANTS: t.Final = (
     _dropped(
         "two domains of one host never start on one image",
         "module_utils/_vm_items.py",
-        "            if users.get(image, name) != name:",
+        "                if other != name and not (shares and is_shared):",
         f"{_VM}::test_two_vms_never_start_on_one_image",
     ),
     Mutant(
         "the bricks are asked before a start, under the lock",
         "module_utils/_vm_uses.py",
-        "            self._require_ours(_opened(written))\n            yield",
+        "            self._require_ours(written)\n            yield",
         "            yield",
         f"{_UTILS}test_vm_uses.py::test_two_domains_of_one_host_that_start_at_one_moment_do_not_share_an_image",
     ),
@@ -205,14 +283,14 @@ MUTANTS: t.Final = (
     Mutant(
         "a template is given to no domain",
         "modules/gfapi_disk.py",
-        '    if found.image.is_template:\n        raise ValueError(\n            f"disk {found.name!r} is a template',
-        '    if False:\n        raise ValueError(\n            f"disk {found.name!r} is a template',
+        '    if image.is_template:\n        raise StorageError(\n            f"disk {found.name!r} is a template',
+        '    if False:\n        raise StorageError(\n            f"disk {found.name!r} is a template',
         f"{_DISK}::test_a_template_is_given_to_no_domain",
     ),
     Mutant(
         "no VM starts on a template",
         "module_utils/_vm_uses.py",
-        "            _require_no_template(written)\n",
+        "        _require_no_template(volumes)\n",
         "",
         f"{_UTILS}test_vm_uses.py::test_no_vm_starts_on_what_became_a_template",
     ),

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
@@ -60,7 +62,7 @@ def test_a_domain_that_was_only_created_has_no_configuration() -> None:
         (None, (), "vdb"),
         (None, (OTHER.format("disk", "vdb"),), "vdc"),
         ("scsi", (OTHER.format("cdrom", "sda"),), "sdb"),
-        ("sata", (), "sda"),
+        ("usb", (), "sda"),
     ],
 )
 def test_a_target_is_free_in_the_running_domain_and_in_its_configuration(
@@ -70,6 +72,33 @@ def test_a_target_is_free_in_the_running_domain_and_in_its_configuration(
     found = record(domain(OTHER.format("disk", "vda")), domain(*live))
     attachment, element = to_attach(found, disk, IMAGE)
     assert (attachment.target, _disk.from_element(element).bus) == (target, bus or "virtio")
+
+
+def test_a_target_that_another_disk_is_to_have_is_not_free() -> None:
+    promised: dict[str, str | None] = {"vda": None, "vdb": "virtio"}
+    attachment, _element = to_attach(record(domain()), DISK, IMAGE, promised)
+    assert attachment.target == "vdc"
+    named = replace(DISK, target="vdb")
+    assert to_attach(record(domain()), named, IMAGE, promised)[0].target == "vdb"
+
+
+def test_a_bus_that_takes_no_disk_while_a_domain_runs_is_refused() -> None:
+    disk = replace(DISK, bus="sata")
+    assert to_attach(record(domain()), disk, IMAGE)[0].target == "sda"
+    with pytest.raises(ValueError, match="domain web runs, and QEMU takes no disk on bus sata then; give bus virtio"):
+        to_attach(record(domain(), domain()), disk, IMAGE)
+
+
+def test_a_running_domain_gets_no_more_disks_than_it_has_ports() -> None:
+    port = "<controller type='pci' model='pcie-root-port' index='{}'/>"
+    taken = OTHER.format("disk", "vda").replace("</disk>", "<address type='pci' bus='0x01'/></disk>")
+    running = record(domain(), domain(port.format(1), port.format(2), taken))
+    assert to_attach(running, DISK, IMAGE, {"vda": None, "sda": None})[0].target == "vdb"
+    with pytest.raises(
+        ValueError, match="domain web runs with no PCI Express port left for disk vdc on the virtio bus"
+    ):
+        to_attach(running, DISK, IMAGE, {"vdb": None})
+    assert to_attach(running, replace(DISK, bus="scsi"), IMAGE, {"vdb": None})[0].target == "sda"
 
 
 @pytest.mark.parametrize("is_taken", [False, True])

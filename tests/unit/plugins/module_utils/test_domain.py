@@ -450,6 +450,7 @@ def test_passwords_are_hidden_in_a_copy() -> None:
     [
         ("2GiB", 2097152), ("2G", 2097152), ("2GB", 2097152), ("2 gib", 2097152), ("512M", 524288), ("512MiB", 524288),
         ("512", 524288), (512, 524288), ("524288KiB", 524288), ("1.5GiB", 1572864), ("1T", 1073741824), (" 1 ", 1024),
+        ("1PiB", 1 << 40),
     ],
 )  # fmt: skip
 def test_memory_is_read(value: str | int, kib: int) -> None:

@@ -57,7 +57,10 @@ def test_files_that_name_others_are_refused_by_their_header(name: str) -> None:
 @pytest.mark.parametrize("name", RECORDED)
 def test_files_that_name_others_are_refused_by_what_qemu_says(name: str) -> None:
     text = json.dumps(RECORDED[name]["info"])
-    if name in NOT_ALONE or name == "backed.vmdk":
+    if name == "encrypted.qcow2":
+        with pytest.raises(ValueError, match=r"source /tmp/encrypted.qcow2 is encrypted, .* decrypt it first"):
+            source_from_info(f"/tmp/{name}", text)
+    elif name in NOT_ALONE or name == "backed.vmdk":
         with pytest.raises(ValueError, match=r"has the backing file|keeps its data in"):
             source_from_info(f"/tmp/{name}", text)
     else:

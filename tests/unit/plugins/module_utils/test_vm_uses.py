@@ -75,17 +75,25 @@ class HostOf:
 
     def item(self, name: str = "web", **values: t.Any) -> Item:
         """As a new run plans it."""
-        vm = {**{key: rules.get("default") for key, rules in VM_SPEC.items()}, "name": name, "memory": "1GiB", **values}
-        if vm["disks"] is not None:
-            defaults = {key: rules.get("default") for key, rules in DISK_SPEC.items()}
-            vm["disks"] = [{**defaults, "name": disk} for disk in vm["disks"]]
+        return self.items({"name": name, **values})[0]
+
+    def items(self, *asked: dict[str, t.Any]) -> list[Item]:
+        """Several VMs of one list; a disk is its name, or what is said of it."""
+        vms = []
+        for values in asked:
+            vm = {**{key: rules.get("default") for key, rules in VM_SPEC.items()}, "memory": "1GiB", **values}
+            if vm["disks"] is not None:
+                defaults = {key: rules.get("default") for key, rules in DISK_SPEC.items()}
+                named = ({"name": disk} if isinstance(disk, str) else disk for disk in vm["disks"])
+                vm["disks"] = [{**defaults, **disk} for disk in named]
+            vms.append(vm)
         self.cluster.monkeypatch.setattr(use_records, "this_host", lambda: self.me)
         storage, libvirt = self.cluster.storage(), t.cast("t.Any", self.libvirt)
         host = t.cast(
             "t.Any", type("Host", (), {"gluster_driver": lambda _self: (True, ""), "swtpm_problem": lambda _self: ""})()
         )
         images = ImageSources(storage, t.cast("t.Any", FakeServers("gl2")))
-        params = {"vms": [vm], "storage_domain": "vms"}
+        params = {"vms": vms, "storage_domain": "vms"}
         made = make_items(
             params,
             libvirt,
@@ -95,7 +103,7 @@ class HostOf:
             libvirt.seeds,
             Hypervisors(storage, ImagePaths(t.cast("t.Any", FakeServers("gl2")))),
         )
-        return t.cast("list[Item]", made)[0]
+        return t.cast("list[Item]", made)
 
     def run(self, name: str = "web", **values: t.Any) -> list[str]:
         """What was done; a second plan then finds nothing to do."""
@@ -190,7 +198,7 @@ def test_what_a_saved_vm_goes_on_with_stays_noted(hv1: HostOf) -> None:
     hv1.libvirt.managed_save("web")
     hv1.run(state="shut_off")
     assert hv1.notes == {"web": {"a"}}
-    hv1.run(state="absent")
+    hv1.run(state="absent", force_stop=True)
     assert hv1.notes == {}
 
 
@@ -487,6 +495,103 @@ def test_record_that_cannot_be_read_keeps_images(cluster: Cluster, hv1: HostOf) 
     record.write_text("?")
     with pytest.raises(StorageError, match="disk 'a' cannot be deleted: a record of another host's use cannot be read"):
         hv1.item(**GONE)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_an_image_that_another_vm_of_the_list_is_to_have_is_not_deleted(
+    cluster: Cluster, hv1: HostOf, turn: int
+) -> None:
+    hv1.run("old", disks=["a"])
+    listed: list[dict[str, t.Any]] = [{"name": "new", "disks": ["a"]}, {"name": "old", **GONE}]
+    with pytest.raises(StorageError, match="domain old: disk 'a' cannot be deleted: domain new is to have it; take it"):
+        hv1.items(*listed[::turn])
+    hv1.items({"name": "new", "disks": ["b"]}, listed[1])
+
+
+def test_an_image_that_another_vm_got_since_the_plan_is_not_deleted(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run("old", disks=["a"])
+    delete = hv1.item("old", **GONE).plan.actions[0]
+    hv1.run("new", disks=["a"])
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is used by domain new of this host"):
+        delete.run()
+    hv1.run("new", state="absent")
+    delete = hv1.item("old", **GONE).plan.actions[0]
+    cluster.hv2.run("far", disks=["a"])
+    cluster.monkeypatch.setattr(use_records, "this_host", lambda: hv1.me)
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is used by VM far on host hv2"):
+        delete.run()
+    assert there(cluster) == {"a", "b"}
+
+
+def test_a_link_to_an_image_is_that_image(
+    cluster: Cluster, hv1: HostOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(cluster.point, cluster.uuid, "images", cluster.image("a"))
+    (tmp_path / "link").symlink_to(folder / cluster.volumes["a"].uuid)
+    (tmp_path / "folder").symlink_to(folder)
+    names = [
+        str(tmp_path / "link"),
+        f"{tmp_path}/folder/{cluster.volumes['a'].uuid}",
+        f"{folder}/./{cluster.volumes['a'].uuid}",
+    ]
+    hv1.run(disks=["a"], state="running")
+    for name in names:
+        other = {"name": "db", "disks": [{"file": name, "format": "raw"}]}
+        with pytest.raises(ValueError, match="domain db cannot start on image .*: domain web writes to it"):
+            hv1.items({**other, "state": "running"})
+        for action in hv1.items(other)[0].plan.actions:
+            action.run()
+        assert hv1.notes == {"web": {"a"}, "db": {"a"}}
+        open_elsewhere(cluster, "a", monkeypatch)
+        hv1.libvirt.undefine("db")
+    late = hv1.items({"name": "db", "disks": [{"file": names[0], "format": "raw"}]})
+    for action in late[0].plan.actions:
+        action.run()
+    hv1.run(state="shut_off")
+    hold_open(monkeypatch)
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is used by domain db of this host"):
+        hv1.item(**GONE)
+
+
+# --- images that VMs share on purpose -------------------------------------------------------------------------------
+
+
+SHARED: t.Final = {"name": "a", "shareable": True}
+
+
+@pytest.mark.parametrize("disks", [(SHARED, "a"), ("a", SHARED)])
+def test_an_image_that_only_one_of_two_shares_is_started_on_once(
+    cluster: Cluster, hv1: HostOf, monkeypatch: pytest.MonkeyPatch, disks: tuple[t.Any, t.Any]
+) -> None:
+    first, second = ({"name": name, "disks": [disk], "state": "running"} for name, disk in zip(("web", "db"), disks))
+    with pytest.raises(ValueError, match="domain db cannot start on image .*: domain web writes to it"):
+        hv1.items(first, second)
+    late = hv1.items(second)[0]
+    hv1.run("web", **{key: value for key, value in first.items() if key != "name"})
+    open_elsewhere(cluster, "a", monkeypatch)
+    with pytest.raises(ValueError, match="domain db cannot start on image .*: domain web writes to it"):
+        hv1.items(second)
+    define, start = late.plan.actions
+    define.run()
+    with pytest.raises(StorageError, match="domain db cannot start on image a: domain web of this host writes to it"):
+        start.run()
+
+
+def test_an_image_that_both_share_is_started_on_twice(
+    cluster: Cluster, hv1: HostOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hv1.run(disks=[SHARED], state="running")
+    open_elsewhere(cluster, "a", monkeypatch)
+    hv1.run("db", disks=[SHARED], state="running")
+    assert {name: record.state for name, record in hv1.libvirt.records.items()} == {"web": "running", "db": "running"}
+
+
+def test_a_template_is_shared_with_no_vm(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run(disks=[SHARED])
+    storage = cluster.storage()
+    storage.change_meta(storage.require_image("vms", "a"), lambda leaf: leaf.shared())
+    with pytest.raises(StorageError, match="it is a template, and to write to it would destroy its clones"):
+        hv1.items({"name": "web", "state": "running"})
 
 
 def test_read_only_image_stays(cluster: Cluster, hv1: HostOf) -> None:

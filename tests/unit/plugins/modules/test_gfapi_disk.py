@@ -833,7 +833,8 @@ def test_a_note_that_cannot_be_read_is_in_the_way_of_what_needs_it_alone(host: H
 
 def test_a_template_is_given_to_no_domain(host: Host, template: Item) -> None:
     host.users.define("web", running=True)
-    with pytest.raises(ValueError, match="disk 'base' is a template, which no VM may write to; give web a clone of it"):
+    words = "disk 'base' is a template, which no VM may write to; give web a clone of it"
+    with pytest.raises(StorageError, match=words):
         host.items(name="base", vm="web")
 
 
@@ -893,7 +894,110 @@ def test_a_disk_that_a_vm_is_being_started_on_is_not_deleted(host: Host, monkeyp
     assert Path(path).exists()
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "loop", "dangling"])
+def test_a_disk_that_became_a_template_since_the_plan_is_neither_attached_nor_grown(host: Host) -> None:
+    host.run(name="base", size="1G")
+    host.users.define("vm", running=True)
+    (attaching,), (growing,) = host.items(name="base", vm="vm"), host.items(name="base", size="2G")
+    host.run(name="one", clone_of="base", clone_mode="backing")
+    for late, words in (
+        (attaching, "is a template, which no VM may write"),
+        (growing, "is a template, which its clon"),
+    ):
+        with pytest.raises(StorageError, match=words):
+            late.plan.actions[0].run()
+    assert host.storage.require_image("vmstore", "base").virtual_size_bytes == GIB
+
+
+# --- what a list asks of one disk and of another --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+@pytest.mark.parametrize("mode", ["copy", "backing"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"state": "absent"}, "delete disk base from storage domain vmstore"),
+        ({"size": "2G"}, "grow disk base"),
+        ({"vm": "vm"}, "attach disk base to domain vm as vda, live and in its configuration"),
+    ],
+    ids=["absent", "grow", "attach"],
+)
+def test_a_disk_that_a_list_changes_is_cloned_by_a_list_of_its_own(
+    host: Host, change: dict[str, str], words: str, mode: str, turn: int
+) -> None:
+    host.run(name="base", size="1G")
+    host.users.define("vm", running=True)
+    clone = {"name": "web", "clone_of": "base", "clone_mode": mode}
+    listed = [clone, {"name": "base", **change}]
+    with pytest.raises(
+        ValueError,
+        match=rf"disk 'web' is to be made from disk 'base', which the same list changes \({words}\); do that",
+    ):
+        host.items(disks=listed[::turn])
+    host.run(disks=[clone, {"name": "base", "description": "a system"}])
+
+
+def test_a_clone_that_is_there_keeps_a_list_from_nothing(host: Host) -> None:
+    host.run(name="base", size="1G")
+    host.run(name="web", clone_of="base")
+    host.run(disks=[{"name": "web", "clone_of": "base"}, {"name": "base", "size": "2G"}])
+
+
+def test_a_target_that_a_later_disk_names_is_left_to_it(host: Host) -> None:
+    host.users.define("vm", running=True)
+    host.run(disks=[{"name": name, "size": "1G"} for name in "ab"])
+    listed = [{"name": "a", "vm": "vm"}, {"name": "b", "vm": "vm", "target": "vda"}]
+    items = host.run(disks=listed)
+    assert [item.predicted["target"] for item in items] == ["vdb", "vda"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"vm": "vm", "target": "vdb"}, "target vdb of domain vm is given to two disks; give each its own"),
+        ({"dest": "/tmp/a.qcow2"}, "dest /tmp/a.qcow2 is given to two disks; give each its own"),
+    ],
+    ids=["target", "dest"],
+)
+def test_what_two_disks_of_a_list_cannot_both_have_is_refused(host: Host, entry: dict[str, str], words: str) -> None:
+    host.users.define("vm", running=True)
+    host.run(disks=[{"name": name, "size": "1G"} for name in "ab"])
+    other = {**entry, "dest": "/tmp/./a.qcow2"} if "dest" in entry else entry
+    with pytest.raises(ValueError, match=words):
+        host.items(disks=[{"name": "a", **entry}, {"name": "b", **other}])
+
+
+@pytest.mark.parametrize("target", ["zzz", "hda", "fda", "vd", "vdabcdefg"])
+def test_a_target_that_no_disk_can_have_is_refused(host: Host, target: str) -> None:
+    with pytest.raises(ValueError, match=f"disk 'web' cannot have target {target!r}; a target is as in vdb"):
+        host.items(name="web", size="1G", vm="vm", target=target)
+
+
+# --- what no disk can hold ------------------------------------------------------------------------------------------
+
+
+def test_a_disk_larger_than_qcow2_says_is_refused(host: Host) -> None:
+    words = "disk 'web' of 3 PiB is more than qcow2 holds, 2 PiB; give less, or make it raw"
+    with pytest.raises(ValueError, match=words):
+        host.items(name="web", size="3P")
+    host.run(name="web", size="1G", format="qcow2")
+    with pytest.raises(ValueError, match=words):
+        host.items(name="web", size="3P")
+
+
+def test_an_empty_source_is_refused(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(ValueError, match=f"disk 'web' would be filled from {tmp_path}/empty, which is empty"):
+        host.items(name="web", source=str(tmp_path / "empty"))
+
+
+def test_a_checksum_that_is_none_is_refused_for_a_disk_that_is_there(host: Host, source: Path) -> None:
+    host.run(name="web", source=str(source))
+    with pytest.raises(ValueError, match="checksum 'garbage' is not ALGORITHM:DIGEST"):
+        host.items(name="web", source=str(source), checksum="garbage")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 250, "loop", "dangling"])
 def test_a_dest_that_no_file_can_have_is_refused(host: Host, tmp_path: Path, name: str) -> None:
     host.run(name="web", size="1G")
     (tmp_path / "loop").symlink_to("loop")

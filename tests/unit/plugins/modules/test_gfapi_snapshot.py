@@ -349,6 +349,7 @@ def test_what_cannot_be_taken_is_named(host: Host, tmp_path: Path) -> None:
     refused("no domain 'db'", vm="db")
     refused("has no disk x in a storage domain", disks=["x"], vm="web")
     refused("listed twice", disks=["a", "a"], vm="web")
+    refused("disks is empty", disks=[])
     refused("has no disk 'x'", disks=["x"], storage_domain="vmstore")
     refused("has no snapshot 'one' .it has none.", state="reverted")
     refused("begins or ends with a blank", name=" one")

@@ -527,6 +527,26 @@ def test_kvm_is_taken_for_a_new_vm_where_it_is_offered() -> None:
         ),
         ({"memory": "1GiB", "disks": [{"name": "a", "iotune": {"total_iops_sec": 10**16}}]}, "is not a number up to"),
         (
+            {"memory": "1GiB", "disks": [{"name": "a", "iotune": {"total_bytes_sec": "1X"}}]},
+            "disk a: iotune total_bytes_sec '1X' is not a number up to .*, or a size as in 100MiB",
+        ),
+        (
+            {"memory": "1GiB", "disks": [{"name": "a", "shareable": True}]},
+            "disk a is qcow2, which one VM at a time can",
+        ),
+        (
+            {"memory": "1GiB", "disks": [{"file": "/x", "format": "qcow2", "shareable": True}]},
+            "disk /x is qcow2, which one VM at a time can",
+        ),
+        *(
+            (
+                {"memory": "1GiB", "disks": [{"uri": f"gluster://h/v/{path}", "format": "raw"}]},
+                f"image path '{path}' has a",
+            )
+            for path in ("a//b", "./a", "a/../b")
+        ),
+        ({"memory": "1GiB", "xml_overrides": [{"path": "devices", "state": "absent"}]}, "devices holds every device"),
+        (
             {"memory": "1GiB", "disks": [{"name": "a", "boot_order": 1}, {"name": "b", "boot_order": 1}]},
             "boot_order 1 is given to two devices",
         ),
@@ -544,6 +564,13 @@ def test_bad_input_is_refused(libvirt: FakeLibvirt, values: dict[str, t.Any], wo
     with pytest.raises(ValueError, match=words):
         items(libvirt, vm(**values))
     assert libvirt.records == {}
+
+
+def test_limits_are_what_was_asked_for(libvirt: FakeLibvirt) -> None:
+    limits = {"total_bytes_sec": 0, "read_iops_sec": 7, "write_bytes_sec_max": 5000}
+    carry_out(items(libvirt, vm(memory="1GiB", disks=[{"name": "a", "iotune": limits}])))
+    found = libvirt.records["web"].inactive.find("devices/disk/iotune")
+    assert {node.tag: node.text for node in found} == {"read_iops_sec": "7", "write_bytes_sec_max": "5000"}
 
 
 def test_refused_password_is_not_said(libvirt: FakeLibvirt) -> None:
@@ -594,6 +621,44 @@ def test_two_vms_never_start_on_one_image(libvirt: FakeLibvirt) -> None:
     carry_out(items(libvirt, first))
     carry_out(items(libvirt, {**first, "state": "shut_off"}))
     carry_out(items(libvirt, second))
+
+
+def test_a_managed_save_goes_with_its_vm_by_the_word_that_allows_it(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    libvirt.managed_save("web")
+    with pytest.raises(ValueError, match="domain web has a managed save, and the memory of its guest would go with it"):
+        items(libvirt, vm(state="absent"))
+    assert planned(libvirt, state="absent", force_stop=True) == ["undefine domain web"]
+
+
+def given_live(libvirt: FakeLibvirt) -> None:
+    """Devices that somebody gives to the running VM alone."""
+    live = t.cast(_xml.Element, libvirt.records["web"].live).find("devices")
+    live.append(
+        _xml.parse("<disk type='file' device='disk'><source file='/x'/><target dev='vdz' bus='virtio'/></disk>")
+    )
+    live.append(_xml.parse("<interface type='user'><mac address='52:54:00:00:00:99'/></interface>"))
+
+
+def test_what_the_running_vm_alone_has_stays_unless_its_kind_is_asked_for(libvirt: FakeLibvirt) -> None:
+    carry_out(items(libvirt, vm(**WEB, state="running")))
+    given_live(libvirt)
+    assert planned(libvirt, state="running") == []
+    assert planned(libvirt, disks=WEB["disks"]) == ["detach disk vdz from running domain web"]
+    assert planned(libvirt, interfaces=WEB["interfaces"]) == [
+        "detach interface 52:54:00:00:00:99 from running domain web"
+    ]
+
+
+def test_a_paused_vm_loses_no_device_before_it_runs(libvirt: FakeLibvirt) -> None:
+    disks = [{"name": "root"}, {"name": "data"}]
+    carry_out(items(libvirt, vm(**{**WEB, "disks": disks}, state="paused")))
+    carry_out(items(libvirt, vm(disks=disks[:1], state="paused")))
+    assert planned(libvirt, disks=disks[:1], state="paused") == []
+    assert planned(libvirt, disks=disks[:1], state="running") == [
+        "resume domain web",
+        "detach disk vdb from running domain web",
+    ]
 
 
 def test_image_reached_as_a_file_is_the_same_image(libvirt: FakeLibvirt) -> None:
