@@ -75,6 +75,8 @@ def converted(configuration: _xml.Element, reached: t.Mapping[str, Reached], acc
 
 def gone_over(before: _xml.Element, after: _xml.Element) -> list[Disk]:
     """The disks that were files, and whose images are reached through libgfapi afterwards."""
+    if after is before:
+        return []
     now = {disk.target: disk.source for disk in _domain.from_element(after).disks or () if disk.source.is_gluster}
     files = [disk for disk in _domain.from_element(before).disks or () if disk.source.file and disk.target in now]
     return [disk for disk in files if _same(disk.source.file or "", now[disk.target])]
@@ -88,13 +90,26 @@ def _same(file: str, source: DiskSource) -> bool:
 
 def went_over(domain: str, configured: _xml.Element, live: _xml.Element | None) -> dict[str, Reached]:
     """The disks of a running domain that are copies by now, where its configuration has what they were copied from."""
-    running = {disk.target: disk for disk in (_domain.from_element(live).disks if live is not None else None) or ()}
+    if live is None or _ways(configured) == _ways(live):
+        return {}
+    running = {disk.target: disk for disk in _domain.from_element(live).disks or ()}
     return {
         disk.target: Reached(running[disk.target].source, running[disk.target].backing or ())
         for disk in _domain.from_element(configured).disks or ()
         if disk.target in running
         and _is_copy(domain, disk.target, running[disk.target].source)
         and running[disk.target].source.is_gluster != disk.source.is_gluster
+    }
+
+
+def _ways(configuration: _xml.Element) -> dict[str | None, str | None]:
+    """Target → protocol of each disk that is reached through the network."""
+    disks = configuration.iterfind("devices/disk[@type='network']")
+    return {
+        target.get("dev"): source.get("protocol")
+        for disk in disks
+        for target in disk.iterfind("target")
+        for source in disk.iterfind("source")
     }
 
 

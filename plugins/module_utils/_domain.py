@@ -192,14 +192,16 @@ def new_element(domain: Domain) -> _xml.Element:
 
 
 def edited(element: _xml.Element, domain: Domain) -> _xml.Element:
-    """A copy of the host's `<domain>` that agrees with the model."""
+    """A copy of the host's `<domain>` that agrees with the model; itself where it does."""
     copy = _xml.clone(element)
     write_into(copy, domain)
-    return copy
+    return element if _xml.is_same(copy, element) else copy
 
 
 def differing_fields(before: _xml.Element, after: _xml.Element) -> list[str]:
     """The names of what differs between two `<domain>`s, in the model's order; `relabelling` for the seclabel."""
+    if after is before:
+        return []
     names = named(from_element(before), from_element(after), [field.name for field in fields(Domain)])
     return names + (["relabelling"] if _disk.is_relabelled(before) != _disk.is_relabelled(after) else [])
 

@@ -51,7 +51,8 @@ def live_changes(
     that alone, is taken out where devices of its kind are `asked` for. Memory and processors follow a change of the
     configuration only, for whether the guest complies is its own affair.
     """
-    running, old, new = from_element(live), from_element(before), from_element(after)
+    running, new = from_element(live), from_element(after)
+    old = new if after is before else from_element(before)
     slots = free_slots(live)
     changes = [*_disk_changes(live, after, running, new), *_interface_changes(live, after, running, new)]
     changes += _single_changes(live, after)

@@ -28,12 +28,17 @@ _NAMES: t.Final = uuid.UUID("5c1f6a0e-6f0a-5d0c-8d0b-3a3c5b6f5d0e")
 T = t.TypeVar("T")
 
 
+def domain_turn(name: str, uri: str) -> str:
+    """A libvirt domain as the thing that runs take turns on."""
+    return f"domain {name} of {uri}"
+
+
 def in_turn(
     things: t.Iterable[str], plan: t.Callable[[], T], *, folder: str = FOLDER, timeout_s: float = TIMEOUT_S
 ) -> T:
     """What `plan` returns, once no other run of this host works on these things; none will until this process ends.
 
-    A thing is told as it is named here, as in `domain web of qemu:///system`: raises `BusyError` for one that another
+    A thing is told as it is named here: raises `BusyError` for one that another
     run works on for long. Who may not write to the folder is not kept from anything.
     """
     with contextlib.ExitStack() as held:

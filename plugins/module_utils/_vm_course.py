@@ -47,7 +47,7 @@ class Course:
         """The running domain as the live changes leave it; none where nothing runs."""
         if self.current is None or self.current.live is None:
             return None
-        return applied(self.current.live, self.changes)
+        return applied(self.current.live, self.changes) if self.changes else self.current.live
 
     @functools.cached_property
     def is_restarted(self) -> bool:

@@ -29,14 +29,13 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, 
 
 def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
     """The domain's next configuration; `own` is the medium of cloud-init."""
-    old = _domain.from_element(current.inactive).disks if current else ()
+    was = _domain.from_element(current.inactive) if current else Domain(wanted.name)
     if wanted.disks is not None:
         drives = _domain.drive_targets(current.inactive) if current else ()
-        wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, old or (), drives=drives))
+        wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, was.disks or (), drives=drives))
     if wanted.drives:
-        taken = {disk.target for disk in (old if wanted.disks is None else wanted.disks) or ()}
-        has = _domain.from_element(current.inactive).drives if current else ()
-        wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, has or (), taken=taken, own=own))
+        taken = {disk.target for disk in (was.disks if wanted.disks is None else wanted.disks) or ()}
+        wanted = replace(wanted, drives=_domain.place_drives(wanted.drives, was.drives or (), taken=taken, own=own))
     if current:
         made = _domain.edited(current.inactive, wanted)
     else:
@@ -50,6 +49,8 @@ def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain
 
 def overridden(element: _xml.Element, desired: Desired) -> _xml.Element:
     """The configuration with what is asked for beyond the model."""
+    if not desired.overrides:
+        return element
     copy = _xml.clone(element)
     _overrides.apply(copy, desired.overrides)
     return copy
@@ -58,7 +59,7 @@ def overridden(element: _xml.Element, desired: Desired) -> _xml.Element:
 def differing_fields(before: _xml.Element, modelled: _xml.Element, after: _xml.Element) -> list[str]:
     """What a change is about: fields of the model, and `xml_overrides` for what is beyond them."""
     fields = _domain.differing_fields(before, modelled)
-    return fields + (["xml_overrides"] if _xml.to_text(modelled) != _xml.to_text(after) else [])
+    return fields + ([] if _xml.is_same(modelled, after) else ["xml_overrides"])
 
 
 def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
@@ -169,7 +170,8 @@ def plan_vm(
         actions.append(proof(there or libvirt, name, conversion))
     actions += conversion.deletions
     before = shown(current.inactive, current.state) if current else ""
-    return Plan(before, shown(after, course.state), tuple(actions))
+    is_as_it_was = current is not None and after is current.inactive and course.state == current.state
+    return Plan(before, before if is_as_it_was else shown(after, course.state), tuple(actions))
 
 
 def change_actions(

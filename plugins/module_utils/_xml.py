@@ -72,6 +72,12 @@ def clone(root: Element) -> Element:
     return etree.fromstring(text, etree.XMLParser(remove_blank_text=True, resolve_entities=False))
 
 
+def is_same(left: Element, right: Element) -> bool:
+    """Whether two trees are written alike."""
+    texts = [etree.tostring(root, with_tail=False, encoding="utf-8") for root in (left, right)]
+    return bool(texts[0] == texts[1])
+
+
 def require_printable(text: str) -> str:
     """The text, if XML can hold it; raises `ValueError` naming the character otherwise."""
     match = _UNPRINTABLE.search(text)

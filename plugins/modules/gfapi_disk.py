@@ -1107,11 +1107,24 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     return items if params["disks"] is not None else items[0]
 
 
+def on_host(params: Params) -> Item | list[Item]:
+    """The disks with their plans, on this host; whoever works on the domains that they are for is waited for."""
+
+    def items() -> Item | list[Item]:
+        return make_items(params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"]))
+
+    domains = {disk["vm"] for disk in (params["disks"] or [params]) if disk["vm"]}
+    if not domains:
+        return items()
+    # not at the top: most disks come with the definition of their domain
+    from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
+
+    return in_turn((domain_turn(name, params["uri"]) for name in domains), items)
+
+
 def main() -> None:
     run(
-        lambda params: make_items(
-            params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"])
-        ),
+        on_host,
         ARGUMENT_SPEC,
         one="disk",
         many="disks",

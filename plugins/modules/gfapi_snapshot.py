@@ -584,11 +584,23 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
     return Item(params["name"], plan, facts(params, record, disks, plan.after), lambda: facts(params, record, disks))
 
 
+def on_host(params: Params) -> Item:
+    """The snapshot with its plan, on this host; whoever works on its domain is waited for."""
+    jobs = BlockJobs(params["uri"])
+
+    def seen() -> tuple[Storage, BlockJobs, ImageUsers]:
+        return Storage(mount_root=params["mount_root"]), jobs, ImageUsers(params["uri"])
+
+    storage, _jobs, users = seen()
+    record = find_domain(params, jobs, users, storage)
+    if record is None:
+        return make_item(params, storage, jobs, users)
+    return in_turn([domain_turn(record.name, params["uri"])], lambda: make_item(params, *seen()))
+
+
 def main() -> None:
     run(
-        lambda params: make_item(
-            params, Storage(mount_root=params["mount_root"]), BlockJobs(params["uri"]), ImageUsers(params["uri"])
-        ),
+        on_host,
         ARGUMENT_SPEC,
         one="snapshot",
         libraries=["lxml", "libvirt"],

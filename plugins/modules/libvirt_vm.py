@@ -733,7 +733,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, 
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
 
@@ -869,7 +869,7 @@ def on_host(params: Params) -> Item | list[Item]:
     images, paths = ImageSources(storage, servers), ImagePaths(servers)
     uses, hypervisors = VmUses(storage, libvirt), Hypervisors(storage, paths)
     return in_turn(
-        (f"domain {name} of {params['uri']}" for name in names),
+        (domain_turn(name, params["uri"]) for name in names),
         lambda: make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors),
     )
 
