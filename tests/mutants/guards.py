@@ -90,6 +90,27 @@ MUTANTS: t.Final = (
         f"{_DISK}::test_a_disk_that_a_vm_is_being_started_on_is_not_deleted",
     ),
     Mutant(
+        "the bricks are asked once more before a layer is committed",
+        "module_utils/_snapshots.py",
+        '        self.require_free("committed")\n',
+        "",
+        f"{_SNAPSHOT}::test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay",
+    ),
+    Mutant(
+        "the bricks are asked once more before an image is reverted",
+        "module_utils/_snapshots.py",
+        '        self.require_free("reverted")\n',
+        "",
+        f"{_SNAPSHOT}::test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay",
+    ),
+    Mutant(
+        "one run at a time works on the layers of an image",
+        "module_utils/_snapshot_files.py",
+        "            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n            yield\n",
+        "            yield\n",
+        f"{_SNAPSHOT}::test_layers_that_another_run_works_on_are_left_to_it",
+    ),
+    Mutant(
         "domains of this host that have a disk which is deleted",
         "modules/gfapi_disk.py",
         "    using = users.of(found.image_uuid, found.volume_uuid)\n    if using:\n",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import typing as t
 from dataclasses import replace
@@ -419,6 +420,45 @@ def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(host: Host, monkeypa
     with pytest.raises(StorageError, match="disk 'alone' cannot be taken a snapshot of: its bricks have image"):
         item.plan.actions[0].run()
     assert (meta.read_text(), len(list(meta.parent.glob("*.meta")))) == (before, 1)
+
+
+@pytest.mark.parametrize(("state", "word"), [("absent", "committed"), ("reverted", "reverted")])
+def test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay(
+    host: Host, monkeypatch: pytest.MonkeyPatch, state: str, word: str
+) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    host.run("two", **params)
+    item = host.plan(state=state, **params)
+    before, leaf = host.files("alone"), host.storage().require_image("vmstore", "alone").image.leaf
+    with monkeypatch.context() as patch:
+        hold_open(patch, leaf.uuid)
+        with pytest.raises(StorageError, match=f"disk 'alone' cannot be {word}: its bricks have image"):
+            item.plan.actions[0].run()
+    assert host.files("alone") == before
+    assert "commit" not in host.qemu_img.runs
+    host.run(state=state, **params)
+    assert host.files("alone") != before
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "reverted"])
+def test_layers_that_another_run_works_on_are_left_to_it(host: Host, state: str) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    host.run("two", **params)
+    item = host.plan("three" if state == "present" else "one", state=state, **params)
+    folder = host.images / image_uuid_of(host.uuid, "alone")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    lease = host.storage().require_image("vmstore", "alone").image.first.uuid + ".lease"
+    with (folder / lease).open("rb+") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="disk 'alone': another run works on its snapshots; run again when"):
+            item.plan.actions[0].run()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    item.plan.actions[0].run()
+    assert set(host.files("alone")) != set(before)
 
 
 def test_a_layer_without_a_header_is_named(host: Host) -> None:
