@@ -17,6 +17,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.tests.unit.killing import noted_by_name
 
 
 class FakeServers:
@@ -86,6 +87,14 @@ def test_a_file_is_mended_once(paths: ImagePaths, point: Path, monkeypatch: pyte
     assert paths.faults(str(file)) == []
     assert file.read_bytes() == (b"x" * 196624).ljust(200704, b"\0")
     assert file.stat().st_mode & 0o777 == 0o660
+
+
+def test_what_is_mended_is_on_disk(paths: ImagePaths, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_image_paths, "OWNER", (os.getuid(), os.getgid()))
+    (point / "web.raw").write_bytes(b"x")
+    calls = noted_by_name(monkeypatch)
+    paths.repair(str(point / "web.raw"))
+    assert calls == ["fsync web.raw"]
 
 
 def test_nothing_is_copied_onto_itself(paths: ImagePaths, point: Path) -> None:

@@ -28,7 +28,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import attached, require_free
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import is_synced, killed_at, noted_by_name
 
 OWNER = (os.getuid(), os.getgid())
 SPEC = VolumeSpec(("gl1",), "data")
@@ -47,6 +47,16 @@ def test_an_empty_volume_has_none(tmp_path: Path) -> None:
     (tmp_path / "some file").write_text("x")
     (tmp_path / "lost+found").mkdir()
     assert storage_domain_read.read(str(tmp_path)) is None
+
+
+def test_all_of_it_is_on_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = noted_by_name(monkeypatch)
+    made = lay_out(tmp_path)
+    root = tmp_path / made.uuid
+    names = {path.name for path in root.rglob("*") if path.is_file() or any(path.iterdir())}
+    # it is called so until it is whole
+    for name in (*names, "whole"):
+        assert is_synced(calls, name, before=f"rename {made.uuid}"), name
 
 
 def test_it_has_the_directories_and_modes_of_vdsm(tmp_path: Path) -> None:

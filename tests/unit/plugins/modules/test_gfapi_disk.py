@@ -38,7 +38,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     hold_open,
     note_elsewhere,
 )
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import is_synced, killed_at, noted_by_name
 
 GIB = 1 << 30
 SPEC = VolumeSpec(("gl1",), "gv0")
@@ -229,6 +229,16 @@ def test_a_disk_is_exported_once(host: Host, source: Path, tmp_path: Path) -> No
     host.run(name="web", dest=str(path))
     assert path.read_text() == "another's"
     assert sorted(file.name for file in tmp_path.iterdir() if "web" in file.name) == ["web.img"]
+
+
+def test_an_export_is_on_disk_before_it_gets_its_name(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.run(name="web", size="1M", format="raw")
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
+    calls = noted_by_name(monkeypatch)
+    item.plan.actions[0].run()
+    assert is_synced(calls, ".web.img.gfapi-virt", before="link web.img")
 
 
 def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
