@@ -518,6 +518,27 @@ MUTANTS: t.Final = (
         f"{_DOMAIN}::test_a_mount_point_that_is_a_link_is_refused",
     ),
     Mutant(
+        "an export takes no other user's file",
+        "module_utils/_export_file.py",
+        "is_ours = opened.st_uid == os.geteuid() and",
+        "is_ours =",
+        f"{_DISK}::test_an_export_writes_into_no_file_of_another_user",
+    ),
+    Mutant(
+        "what a killed export left is for nobody else",
+        "module_utils/_export_file.py",
+        "            os.fchmod(file.fileno(), MODE)\n",
+        "",
+        f"{_DISK}::test_a_killed_export_is_begun_again",
+    ),
+    Mutant(
+        "a forged geometry",
+        "module_utils/_storage_domain.py",
+        "        if self.geometry not in MAX_HOSTS or",
+        "        if",
+        f"{_UTILS}test_storage_domain_files.py::test_what_is_damaged_is_refused_and_left_alone",
+    ),
+    Mutant(
         "an export takes nobody else's file",
         "module_utils/_export_file.py",
         "is_ours = opened.st_uid == os.geteuid() and opened.st_nlink == 1",
