@@ -422,6 +422,12 @@ MUTANTS: t.Final = (
         "            os.fsync(descriptor)\n",
         f"{_UTILS}test_storage.py::test_an_image_is_padded_whatever_its_source_left",
     ),
+    _dropped(
+        "an image is not taken for empty where nobody says where its data are",
+        "module_utils/_image_paths.py",
+        "    if type(offset) is not int or type(length) is not int or not 0 <= offset < MOST_BYTES or length < 0:",
+        f"{_UTILS}test_image_paths.py::test_a_map_that_does_not_say_where_data_are_is_named_with_its_image",
+    ),
     Mutant(
         "an image is not copied onto itself",
         "module_utils/_image_paths.py",
