@@ -13,6 +13,7 @@ import mmap
 import os
 import typing as t
 import uuid as uuids
+import zlib
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _volfile
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
@@ -141,7 +142,7 @@ def _logged_graph(log: str) -> dict[tuple[str, str], str] | None:
     """The graph that was logged last, be it in a log that was put aside since."""
     aside = sorted(glob.glob(f"{glob.escape(log)}.*"), key=_age_s) if log else []
     for path in (log, *aside):
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
             tail = _tail_of(path)
             if tail:
                 return _volfile.last_logged(tail)

@@ -33,6 +33,8 @@ REMEMBERED: t.Final = "trusted.libvirt.security.dac"
 LOOK_TIMEOUT_S: t.Final = 10
 #: more of an image is not read to see whether it is empty
 ALLOCATED_BYTES: t.Final = 1 << 20
+#: no file is longer
+MOST_BYTES: t.Final = 1 << 63
 
 
 class ImagePaths:
@@ -127,13 +129,13 @@ class ImagePaths:
             done = self._run(argv, timeout_s=LOOK_TIMEOUT_S)
             if done.returncode != 0:
                 raise StorageError(f"cannot look at image {path}: {done.words}")
-            told = _json.rows(_json.parse(done.stdout))
-            parts = [part for part in told if part.get("data") and not part.get("zero")]
+            told = _json.rows(_mapped(path, done.stdout))
+            parts = [_extent(path, part) for part in told if part.get("data") and not part.get("zero")]
             # the first block of a raw image is allocated when it is made
-            if not told or sum(part["length"] for part in parts) > ALLOCATED_BYTES:
+            if not told or sum(length for _offset, length in parts) > ALLOCATED_BYTES:
                 return False
             with open(path, "rb") as file:
-                return not any(any(os.pread(file.fileno(), part["length"], part["offset"])) for part in parts)
+                return not any(any(os.pread(file.fileno(), length, offset)) for offset, length in parts)
 
     def require_apart(self, source: BothWays, copy: BothWays) -> None:
         """Raises `StorageError` where a copy would be written over what it is copied from, whatever it is called."""
@@ -176,6 +178,22 @@ class ImagePaths:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def _mapped(path: str, text: str) -> object:
+    try:
+        return _json.parse(text)
+    except ValueError as exc:
+        raise StorageError(f"cannot look at image {path}: qemu-img map: {exc}") from None
+
+
+def _extent(path: str, part: dict[str, t.Any]) -> tuple[int, int]:
+    """Where data of an image begin in its file, and how long they are."""
+    offset, length = (part.get(key) for key in ("offset", "length"))
+    # compressed data have no offset
+    if type(offset) is not int or type(length) is not int or not 0 <= offset < MOST_BYTES or length < 0:
+        raise StorageError(f"cannot look at image {path}: qemu-img map does not say where its data are: {part}")
+    return offset, length
 
 
 def _remembered(path: str) -> tuple[int, int] | None:

@@ -305,6 +305,22 @@ def _chain(text: str) -> object:
     return paths._below("/a", "qcow2")
 
 
+#: of an image that has a hole, something in it and compressed data
+MAP: t.Final = [
+    {"start": 0, "length": 4096, "depth": 0, "present": True, "zero": False, "data": True, "offset": 0},
+    {"start": 4096, "length": 65536, "depth": 0, "present": True, "zero": True, "data": False, "offset": 4096},
+    {"start": 69632, "length": 4096, "depth": 0, "present": True, "zero": False, "data": True, "offset": 327680},
+    {"start": 73728, "length": 65536, "depth": 0, "present": True, "zero": False, "data": True, "compressed": True},
+]
+
+
+def _map(text: str) -> bool:
+    paths = _image_paths.ImagePaths(t.cast(t.Any, None), run_program=lambda *_args, **_options: Completed(0, text, ""))
+    # any file that can be read
+    reached = _conversion.Reached(_disk.DiskSource(file=__file__), ())
+    return paths.is_empty(_conversion.BothWays(reached, reached), "raw")
+
+
 # --- files of a storage domain --------------------------------------------------------------------------------------
 
 METADATA: t.Final = _storage_domain.StorageDomain(UUID, "vmstore", "gl1:/vmstore", pool_uuid=IMAGE).to_text()
@@ -477,6 +493,7 @@ def parsers() -> tuple[Parser, ...]:
         Parser("file name of QEMU", _of(text, FILE_NAMES), _io_path.from_qemu_filename),
         Parser("qemu-img info", _of(as_json, [*INFOS, *_infos()]), lambda one: _source.source_from_info("/a/b", one)),
         Parser("qemu-img info of a chain", _of(as_json, [list(INFOS)]), _chain),
+        Parser("qemu-img map", _of(as_json, (MAP[:1], MAP[:3], MAP)), _map),
         Parser("qemu-img measure", _of(as_json, ({"required": 1, "fully-allocated": 2},)), _required),
         Parser("fio's result", _of(as_json, _jsons("fio/*-rand*.json")), _benchmark.measured),
         Parser("head of an image", _of(data, _heads()), _header),

@@ -19,6 +19,11 @@ class Mutant(t.NamedTuple):
     test: str
 
 
+def _unsynced(loses: str, file: str, before: str, sync: str, test: str, *, instead: str = "") -> Mutant:
+    """What was done before is not seen to get to the disks."""
+    return Mutant(loses, file, before + sync, before + instead, test)
+
+
 def _dropped(loses: str, file: str, condition: str, test: str) -> Mutant:
     """A guard whose condition is never met."""
     return Mutant(loses, file, condition, f"{condition[: condition.index('if ')]}if False:", test)
@@ -166,6 +171,39 @@ MUTANTS: t.Final = (
         "        with contextlib.nullcontext((None, found.image)) as (_images, image):\n"
         "            self.require_closed(found, what)\n",
         f"{_DISK}::test_a_disk_that_a_vm_is_being_started_on_is_not_deleted",
+    ),
+    Mutant(
+        "the bricks are asked once more before a layer is committed",
+        "module_utils/_snapshots.py",
+        '        self.require_free("committed")\n',
+        "",
+        f"{_SNAPSHOT}::test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay",
+    ),
+    Mutant(
+        "the bricks are asked once more before an image is reverted",
+        "module_utils/_snapshots.py",
+        '        self.require_free("reverted")\n',
+        "",
+        f"{_SNAPSHOT}::test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay",
+    ),
+    Mutant(
+        "one run at a time works on the layers of an image",
+        "module_utils/_snapshot_files.py",
+        "            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)\n            yield\n",
+        "            yield\n",
+        f"{_SNAPSHOT}::test_layers_that_another_run_works_on_are_left_to_it",
+    ),
+    _dropped(
+        "domains of this host that have a copied image which is deleted",
+        "module_utils/_block_copies.py",
+        "        if users:",
+        f"{_UTILS}test_block_copies.py::test_an_old_file_that_another_domain_has_stays",
+    ),
+    _dropped(
+        "the bricks are asked before a copied image is deleted",
+        "module_utils/_block_copies.py",
+        "            if lasting(lambda: directory.is_open(name)):",
+        f"{_UTILS}test_block_copies.py::test_an_old_file_that_somebody_has_open_stays",
     ),
     Mutant(
         "domains of this host that have a disk which is deleted",
@@ -356,6 +394,92 @@ MUTANTS: t.Final = (
         "            pad(descriptor, BLOCK_BYTES)\n",
         f"{_UTILS}test_storage.py::test_an_image_is_on_disk_before_it_gets_its_name",
     ),
+    _unsynced(
+        "an export is on disk before it gets its name",
+        "module_utils/_export_file.py",
+        "",
+        "            os.fsync(file.fileno())\n",
+        f"{_DISK}::test_an_export_is_on_disk_before_it_gets_its_name",
+    ),
+    _unsynced(
+        "what was allocated is on disk before the .meta says so",
+        "module_utils/_image_files.py",
+        "            os.posix_fallocate(descriptor, start, size_bytes - start)\n",
+        "            os.fsync(descriptor)\n",
+        f"{_UTILS}test_storage.py::test_what_an_image_grew_by_is_on_disk_before_its_meta_says_so",
+    ),
+    _unsynced(
+        "a new length is on disk before the .meta says so",
+        "module_utils/_image_files.py",
+        "            if _lengthen(descriptor, size_bytes, preallocated=image.leaf.preallocated):\n",
+        "                os.fsync(descriptor)\n",
+        f"{_UTILS}test_storage.py::test_what_an_image_grew_by_is_on_disk_before_its_meta_says_so",
+        instead="                pass\n",
+    ),
+    _unsynced(
+        "a new layer is on disk before it gets its name",
+        "module_utils/_snapshot_files.py",
+        "                os.ftruncate(descriptor, padded(len(data)))\n",
+        "                os.fsync(descriptor)\n",
+        f"{_SNAPSHOT}::test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last",
+    ),
+    _unsynced(
+        "the names of a new layer are on disk one after the other",
+        "module_utils/_snapshot_files.py",
+        "src_dir_fd=stage.descriptor, dst_dir_fd=directory.descriptor)\n",
+        "                directory.sync()\n",
+        f"{_SNAPSHOT}::test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last",
+    ),
+    Mutant(
+        "the .meta of a new layer comes last",
+        "module_utils/_snapshot_files.py",
+        "            # the .meta last: with it the layer is there\n"
+        "            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):\n                os.rename(",
+        "            for name in (volume.uuid + META, volume.uuid, volume.uuid + LEASE):\n                os.rename(",
+        f"{_SNAPSHOT}::test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last",
+    ),
+    _unsynced(
+        "what was committed is on disk before the .meta says so",
+        "module_utils/_snapshot_files.py",
+        "            pad(descriptor, BLOCK_BYTES)\n",
+        "            os.fsync(descriptor)\n",
+        f"{_SNAPSHOT}::test_what_is_committed_is_on_disk_before_the_meta_says_so_and_what_is_removed_stays_removed",
+    ),
+    _unsynced(
+        "the end of a layer is on disk",
+        "module_utils/_snapshot_files.py",
+        "                directory.remove(name)\n",
+        "            directory.sync()\n",
+        f"{_SNAPSHOT}::test_what_is_committed_is_on_disk_before_the_meta_says_so_and_what_is_removed_stays_removed",
+    ),
+    _unsynced(
+        "an image that was mended is on disk",
+        "module_utils/_image_paths.py",
+        "                os.fchmod(descriptor, MODE)\n",
+        "                os.fsync(descriptor)\n",
+        f"{_UTILS}test_image_paths.py::test_what_is_mended_is_on_disk",
+    ),
+    _unsynced(
+        "the end of an image that was copied is on disk",
+        "module_utils/_block_copies.py",
+        "            directory.remove(name)\n",
+        "            directory.sync()\n",
+        f"{_UTILS}test_block_copies.py::test_the_end_of_an_old_file_is_on_disk",
+    ),
+    _unsynced(
+        "the end of an upgrade is on disk",
+        "module_utils/_storage_domain_upgrade.py",
+        "    root.remove(MARK)\n",
+        "    root.sync()\n",
+        f"{_UTILS}test_storage_domain_upgrade.py::test_the_end_of_an_upgrade_is_on_disk",
+    ),
+    _unsynced(
+        "a new storage domain is on disk before it gets its name",
+        "module_utils/_storage_domain_files.py",
+        "            make(parent, name, entry, storage_domain, owner)\n",
+        "            parent.sync()\n",
+        f"{_UTILS}test_storage_domain_files.py::test_all_of_it_is_on_disk_before_it_gets_its_name",
+    ),
     _dropped(
         "the padding",
         "module_utils/_files.py",
@@ -375,6 +499,12 @@ MUTANTS: t.Final = (
         "            pad(descriptor, BLOCK_BYTES)\n            os.fsync(descriptor)\n",
         "            os.fsync(descriptor)\n",
         f"{_UTILS}test_storage.py::test_an_image_is_padded_whatever_its_source_left",
+    ),
+    _dropped(
+        "an image is not taken for empty where nobody says where its data are",
+        "module_utils/_image_paths.py",
+        "    if type(offset) is not int or type(length) is not int or not 0 <= offset < MOST_BYTES or length < 0:",
+        f"{_UTILS}test_image_paths.py::test_a_map_that_does_not_say_where_data_are_is_named_with_its_image",
     ),
     Mutant(
         "an image is not copied onto itself",
@@ -470,6 +600,27 @@ MUTANTS: t.Final = (
         "        target = os.readlink(point)\n        raise StorageError",
         "        target = os.readlink(point)\n        StorageError",
         f"{_DOMAIN}::test_a_mount_point_that_is_a_link_is_refused",
+    ),
+    Mutant(
+        "an export takes no other user's file",
+        "module_utils/_export_file.py",
+        "is_ours = opened.st_uid == os.geteuid() and",
+        "is_ours =",
+        f"{_DISK}::test_an_export_writes_into_no_file_of_another_user",
+    ),
+    Mutant(
+        "what a killed export left is for nobody else",
+        "module_utils/_export_file.py",
+        "            os.fchmod(file.fileno(), MODE)\n",
+        "",
+        f"{_DISK}::test_a_killed_export_is_begun_again",
+    ),
+    Mutant(
+        "a forged geometry",
+        "module_utils/_storage_domain.py",
+        "        if self.geometry not in MAX_HOSTS or",
+        "        if",
+        f"{_UTILS}test_storage_domain_files.py::test_what_is_damaged_is_refused_and_left_alone",
     ),
     Mutant(
         "an export takes nobody else's file",

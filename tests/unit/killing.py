@@ -75,3 +75,27 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(os, "fsync", note_fsync)
     monkeypatch.setattr(os, "rename", note_rename)
     return calls
+
+
+def noted_by_name(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The same, with the last name of each, and with what gets a second name or loses one."""
+    calls: list[str] = []
+
+    def note(word: str, place: int) -> None:
+        function = getattr(os, word)
+
+        def call(*args: t.Any, **kwargs: t.Any) -> None:
+            path = os.readlink(f"/proc/self/fd/{args[0]}") if word == "fsync" else args[place]
+            calls.append(f"{word} {os.path.basename(path)}")
+            function(*args, **kwargs)
+
+        monkeypatch.setattr(os, word, call)
+
+    for word, place in (("fsync", 0), ("rename", 1), ("link", 1), ("unlink", 0)):
+        note(word, place)
+    return calls
+
+
+def is_synced(calls: list[str], name: str, *, before: str) -> bool:
+    """Whether a file or directory of what was noted was written to the disks before the first such call."""
+    return f"fsync {name}" in calls[: calls.index(before)]

@@ -65,5 +65,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if add or write:
         results.keep()
     if write and results.outcomes:
-        versions = page.versions(LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
-        page.PAGE.write_text(page.text(results, versions), encoding="utf-8")
+        made = page.made_today(results, LAB.group("gluster_nodes")[0], LAB.group("hypervisors")[0])
+        made.keep()
+        page.PAGE.write_text(page.text(made), encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/reliability.md, made of what was measured."""
+"""docs/reliability.md, made of what was measured. Run by itself, it makes the page anew of docs/reliability.json."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ import json
 import typing as t
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
-from hosts import System
-from modules import ROOT
+if t.TYPE_CHECKING:
+    from hosts import System
 
+ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "docs" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
+
+#: so many rounds of the guest its image holds (BLOCKS of scene.py), so no more can be looked for
+HELD = 4096
 
 HEAD = """\
 # Reliability
 
 Written by `make faults` on {date}, on a lab of three storage nodes and two hypervisors: {versions}; a volume of three
 copies, tuned by `virt_store`, with `cluster.post-op-delay-secs: 0` ([why](how-it-works.md#when-storage-fails)). Each
-fault struck {turns}, while
+of {faults} faults struck {turns}, while
 
 - a guest wrote block after block to its disk, each with a flush, read it back, and told of it on its console; and
 - plays ran without end: a storage domain, an option of the volume, a disk and a running VM on it came and went.
 
 After each fault the blocks of which the guest had told since it was started, over several faults, were looked for in
-the image, from another host and past all caches: the last 4096, all that the image holds. One more run of the tasks
+the image, from another host and past all caches: the last {held}, all that the image holds. One more run of the tasks
 had to do all that was asked for, a further one to find nothing to do, and nothing was to be left over: no image without
 its metadata, no problem that `glusterfs_domain_info` knows of. A task that failed meanwhile had to say why in one line.
 A host loses its power by the end of all its processes at once (`podman kill`); what its kernel had not yet written to
@@ -50,7 +55,7 @@ COLUMNS = (
 SAID = """
 ## What tasks said meanwhile
 
-Each message once for each fault. Such a task is run again when the fault is over.
+Each message once for each fault. When it is over, one more run does what such tasks were to do; none migrates again.
 
 """
 
@@ -58,12 +63,13 @@ Each message once for each fault. Such a task is run again when the fault is ove
 RACES = """
 ## Eight plays at once
 
-{rounds} rounds. In each, eight plays at once, from different storage nodes and hypervisors, asked for the same options
-of a volume, storage domain on two hypervisors, three disks and running VM with two of them; then for other options,
-larger disks, more memory and the third disk in the running VM; then for an end of VM and disks, and at last for
-maintenance. All had to succeed, the hosts' own tools to tell what was asked for, and a further play to find nothing to
-do. It was so in {good}. What two of them planned at the same moment both report, though it is done once; what is done
-to a VM is reported by one.
+{rounds} rounds. In each, eight plays at once asked for the same options of a volume, storage domain on two hypervisors,
+three disks and running VM with two of them; then for other options, larger disks, more memory and the third disk in the
+running VM; then for an end of VM and disks, and at last for maintenance. They set options on three storage nodes and
+worked on disks on both hypervisors, but for disks that grew, which they did on the one that the VM ran on. All had to
+succeed, the hosts' own tools to tell what was asked for, and a further play to find nothing to do. It was so in {good}.
+What two of them planned at the same moment both report, though it is done once; what is done to a VM is reported by
+one.
 """
 
 
@@ -99,6 +105,9 @@ class Results:
 
     outcomes: list[Outcome] = dataclasses.field(default_factory=list)
     races: list[bool] = dataclasses.field(default_factory=list)
+    #: when the page was last written after a run, and what ran on the lab then
+    date: str = ""
+    versions: str = ""
 
     @classmethod
     def kept(cls) -> Results:
@@ -107,17 +116,18 @@ class Results:
             return cls()
         data = json.loads(RESULTS.read_text(encoding="utf-8"))
         outcomes = [Outcome(**{**one, "messages": tuple(one["messages"])}) for one in data["outcomes"]]
-        return cls(outcomes, data["races"])
+        return cls(outcomes, data["races"], data.get("date", ""), data.get("versions", ""))
 
     def keep(self) -> None:
         """Raw, for runs that add to them, and for a look at what the page does not tell."""
         RESULTS.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
-def versions(storage: System, hypervisor: System) -> str:
+def made_today(results: Results, storage: System, hypervisor: System) -> Results:
+    """The same, of today and of the versions on those hosts."""
     told = [storage.lines("glusterfs", "--version")[0]]
     told += [hypervisor.lines(program, "--version")[0] for program in ("qemu-img", "libvirtd")]
-    return ", ".join(told)
+    return dataclasses.replace(results, date=date.today().isoformat(), versions=", ".join(told))
 
 
 def span(values: t.Iterable[float]) -> str:
@@ -126,13 +136,21 @@ def span(values: t.Iterable[float]) -> str:
     return f"{high:.0f}" if round(low) == round(high) else f"{low:.0f} to {high:.0f}"
 
 
+def guest(turns: list[Outcome]) -> str:
+    """What became of it."""
+    given_up = sum(one.given_up for one in turns)
+    if not given_up:
+        return turns[0].guest
+    if given_up == len(turns):
+        return "is paused; QEMU had given up its disk each time, so it was started anew"
+    anew = f"{given_up} of {len(turns)} times: QEMU had given up its disk, so it was started anew"
+    return f"{turns[0].guest}, but for {anew}"
+
+
 def row(name: str, turns: list[Outcome]) -> str:
     broken = next((one.broken for one in turns if one.broken), None)
     good = [one for one in turns if not one.broken]
-    guest = turns[0].guest
-    if given_up := sum(one.given_up for one in turns):
-        guest += f"; {given_up} of {len(turns)} times QEMU had given up its disk, and it was started anew"
-    cells = [name, guest, f"**no**: {broken}" if broken else "yes"]
+    cells = [name, guest(turns), f"**no**: {broken}" if broken else "yes"]
     if good:
         cells += [span(one.pause_s for one in good), span(one.resumed_s for one in good)]
         cells += [span(one.whole_s for one in good)]
@@ -140,7 +158,8 @@ def row(name: str, turns: list[Outcome]) -> str:
         cells += [span(one.slowest_s for one in good)]
     else:
         cells += [""] * 5
-    cells.append(f"{sum(one.lost for one in turns)} of {sum(one.acknowledged for one in turns)}")
+    looked_for = sum(min(one.acknowledged, HELD) for one in turns)
+    cells.append(f"{sum(one.lost for one in turns)} of {looked_for}")
     return line(cells)
 
 
@@ -148,7 +167,7 @@ def line(cells: t.Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def text(results: Results, told_versions: str) -> str:
+def text(results: Results) -> str:
     """The page."""
     races = results.races
     faults: dict[str, list[Outcome]] = collections.defaultdict(list)
@@ -156,7 +175,8 @@ def text(results: Results, told_versions: str) -> str:
         faults[one.fault].append(one)
     times = {len(turns) for turns in faults.values()}
     turns = " or ".join("once" if count == 1 else f"{count} times" for count in sorted(times))
-    lines = [HEAD.format(date=date.today().isoformat(), versions=told_versions, turns=turns)]
+    head = {"date": results.date, "versions": results.versions, "faults": len(faults), "turns": turns, "held": HELD}
+    lines = [HEAD.format(**head)]
     lines += [line(COLUMNS), line("---" for _column in COLUMNS)]
     lines += [row(name, turns) for name, turns in faults.items()]
     said = [
@@ -164,5 +184,9 @@ def text(results: Results, told_versions: str) -> str:
         for name, turns in faults.items()
         if (messages := sorted({message for one in turns for message in one.messages}))
     ]
-    raced = RACES.format(rounds=len(races), good="all" if all(races) else sum(races)) if races else ""
+    raced = RACES.format(rounds=len(races), good="all" if all(races) else f"{sum(races)} of them") if races else ""
     return "\n".join(lines) + "\n" + SAID + "\n".join(said) + "\n" + raced
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(Results.kept()), encoding="utf-8")

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _image_paths, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
+from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays
+from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
+from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.tests.unit.fake_daemons import FakeLibvirt
-from ansible_collections.gfapi.virt.tests.unit.fakes import FakeServers
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeServers, hold_open
+from ansible_collections.gfapi.virt.tests.unit.killing import noted_by_name
 from ansible_collections.gfapi.virt.tests.unit.plugins.module_utils.test_vm_uses import Cluster, HostOf
 
 CREATE = "create disk web-vda of 4096 bytes (raw) in storage domain vms"
@@ -109,3 +115,76 @@ def test_an_image_that_may_be_of_somebody_else_is_left_alone(hv1: HostOf, whose:
         cluster.hv2.run("db", disks=["web-vda"])
     with pytest.raises(ValueError, match="has a disk of that name, with something in it or another user"):
         planned(hv1)
+
+
+class Old:
+    """A file on another gluster mount, with what a copied domain had there, and a libvirt."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.file = root / "old" / "web.raw"
+        self.file.parent.mkdir()
+        self.file.write_bytes(b"x" * 4096)
+        (root / "link.raw").symlink_to(self.file)
+        (root / "table").write_text(f"gl1:/old/sub {self.file.parent} fuse.glusterfs rw 0 0\n")
+        monkeypatch.setattr(_image_paths, "TABLE", str(root / "table"))
+        self.libvirt = FakeLibvirt()
+        self.paths = ImagePaths(FakeServers("gl2"), Mounts(run, table=str(root / "table")))
+
+    def delete(self) -> None:
+        source, other = self.paths.of_file(str(self.file), "raw"), t.cast("t.Any", None)
+        assert source is not None
+        copies = BlockCopies(other, self.paths)
+        copy = Copy(other, source, other, other, other)
+        (action,) = copies.deletions(t.cast("t.Any", self.libvirt), "web", [copy])
+        action.run()
+
+    def define(self, source: str, *, running: bool) -> None:
+        """A domain whose disk builds on that; a running one has it until it ends."""
+        disk = f"<disk type='file'><source file='/other'/><backingStore type='file'>{source}</backingStore></disk>"
+        having = _xml.parse(f"<domain><name>db</name><devices>{disk}</devices></domain>")
+        without = _xml.parse("<domain><name>db</name><devices/></domain>")
+        state, inactive, live = ("running", without, having) if running else ("shut_off", having, None)
+        self.libvirt.records["db"] = DomainRecord("db", "u", state, inactive, live, autostart=False)
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Old:
+    return Old(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("running", [False, True])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<source file='{folder}/old/web.raw'/>",
+        "<source file='{folder}/link.raw'/>",
+        "<source protocol='gluster' name='old/sub/web.raw'/>",
+    ],
+    ids=["file", "link", "gfapi"],
+)
+def test_an_old_file_that_another_domain_has_stays(old: Old, tmp_path: Path, source: str, running: bool) -> None:
+    old.define(source.format(folder=tmp_path), running=running)
+    with pytest.raises(StorageError, match=rf"cannot delete image {old.file}: domain db has it too"):
+        old.delete()
+    assert old.file.exists()
+    del old.libvirt.records["db"]
+    old.delete()
+    assert not old.file.exists()
+
+
+def test_an_old_file_that_somebody_has_open_stays(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        hold_open(patch, old.file.name)
+        with pytest.raises(
+            StorageError, match=f"cannot delete image {old.file}: its bricks have it open, for somebody"
+        ):
+            old.delete()
+    assert old.file.exists()
+    old.delete()
+    assert not old.file.exists()
+
+
+def test_the_end_of_an_old_file_is_on_disk(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = noted_by_name(monkeypatch)
+    old.delete()
+    assert calls == ["unlink web.raw", "fsync old"]

@@ -75,6 +75,24 @@ def test_log_that_was_put_aside_is_read_too(host: Host, *, packed: bool) -> None
     assert host.here().left_behind("vmstore")[SSL] == ("on", "off")
 
 
+@pytest.mark.parametrize("harm", ["cut", "changed", "no gzip"])
+def test_a_packed_log_that_is_damaged_does_not_hide_an_older_one(host: Host, harm: str) -> None:
+    host.turn_ssl_on()
+    text = host.log.read_bytes()
+    packed = bytearray(gzip.compress(text))
+    if harm == "cut":
+        del packed[len(packed) // 2 :]
+    elif harm == "changed":
+        packed[10] ^= 0x06  # the kind of the first block becomes one that there is not
+    damaged, older = host.log.with_name("brick.log.1.gz"), host.log.with_name("brick.log.2.gz")
+    damaged.write_bytes(b"text" if harm == "no gzip" else packed)
+    host.log.write_text("")
+    assert host.here().left_behind("vmstore") == {}
+    older.write_bytes(gzip.compress(text))
+    os.utime(older, (0, 0))
+    assert host.here().left_behind("vmstore")[SSL] == ("on", "off")
+
+
 def test_brick_whose_log_does_not_tell_shows_nothing(host: Host) -> None:
     host.turn_ssl_on()
     host.log.write_text("[2026-11-22] I nothing of a graph\n")

@@ -97,6 +97,11 @@ def test_a_pipe_does_not_hold_us(directory: Directory, tmp_path: Path) -> None:
         directory.open_file("f")
 
 
+def test_a_device_is_not_read() -> None:
+    with Directory.open("/dev") as devices, pytest.raises(OSError, match="/dev/zero is no regular file"):
+        devices.read("zero", 4)
+
+
 class Stale:
     """A host that takes a name for the file that it was, until it was asked that often without a listing between."""
 

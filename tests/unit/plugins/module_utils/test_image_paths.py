@@ -12,10 +12,12 @@ import pytest
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _image_paths
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed, run
+from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
+from ansible_collections.gfapi.virt.tests.unit.killing import noted_by_name
 
 
 class FakeServers:
@@ -87,6 +89,14 @@ def test_a_file_is_mended_once(paths: ImagePaths, point: Path, monkeypatch: pyte
     assert file.stat().st_mode & 0o777 == 0o660
 
 
+def test_what_is_mended_is_on_disk(paths: ImagePaths, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_image_paths, "OWNER", (os.getuid(), os.getgid()))
+    (point / "web.raw").write_bytes(b"x")
+    calls = noted_by_name(monkeypatch)
+    paths.repair(str(point / "web.raw"))
+    assert calls == ["fsync web.raw"]
+
+
 def test_nothing_is_copied_onto_itself(paths: ImagePaths, point: Path) -> None:
     for name in ("web.raw", "copy.raw"):
         (point / name).write_bytes(b"")
@@ -145,6 +155,27 @@ def test_an_image_is_empty_when_nothing_was_written_into_it(
     both = paths.of_file(str(point / "web.raw"), "raw")
     assert both is not None
     assert paths.is_empty(both, "raw") is is_empty
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '[{"length": 4096, "data": true}]',
+        '[{"offset": 0, "data": true}]',
+        '[{"length": "4096", "offset": 0, "data": true}]',
+        '[{"length": -1, "offset": 0, "data": true}]',
+        '[{"length": 4096, "offset": -1, "data": true}]',
+        '[{"length": 1, "offset": 9223372036854775808, "data": true}]',
+        "no JSON",
+    ],
+    ids=["no offset", "no length", "text", "negative length", "negative offset", "behind any file", "no JSON"],
+)
+def test_a_map_that_does_not_say_where_data_are_is_named_with_its_image(point: Path, told: str) -> None:
+    (point / "web.raw").write_bytes(bytes(4096))
+    source = DiskSource(file=str(point / "web.raw"))
+    image = BothWays(Reached(source, ()), Reached(source, ()))
+    with pytest.raises(StorageError, match=rf"cannot look at image {point}/web\.raw: qemu-img map"):
+        answered(told).is_empty(image, "raw")
 
 
 def test_a_link_that_came_on_the_way_is_not_followed(paths: ImagePaths, point: Path, tmp_path: Path) -> None:

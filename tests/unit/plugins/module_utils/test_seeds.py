@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError
+from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 
 FILES = {"user-data": "#cloud-config\nü: <&>\n", "meta-data": "instance-id: a\n"}
@@ -33,10 +34,21 @@ def test_seed_holds_what_was_put_in(path: str, text: str, has_network: bool) -> 
     assert Seeds().read(path) == files
 
 
-def test_seed_is_for_root_and_the_group_only(path: str) -> None:
+def test_seed_is_for_its_owner_and_the_group_only(path: str) -> None:
     Seeds().write(path, FILES)
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o640
     assert stat.S_IMODE(Path(path).parent.stat().st_mode) == 0o750
+
+
+def test_seed_belongs_to_whom_the_storage_belongs(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(_seeds, "GROUP", 36)
+    monkeypatch.setattr(Directory, "owner", lambda _directory: (1036, 7))
+    monkeypatch.setattr(os, "fchown", lambda descriptor, *owner: given.update({os.fstat(descriptor).st_ino: owner}))
+    for _new_then_old in range(2):
+        given.clear()
+        Seeds().write(path, FILES)
+        assert [given.get(place.stat().st_ino) for place in (Path(path).parent, Path(path))] == [(1036, 36)] * 2
 
 
 def test_the_group_is_that_of_vdsm() -> None:

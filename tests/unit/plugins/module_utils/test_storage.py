@@ -28,7 +28,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import METADATA, StorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 from ansible_collections.gfapi.virt.tests.unit.fakes import FakeMounts, FakeQemuImg
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at, noted
+from ansible_collections.gfapi.virt.tests.unit.killing import is_synced, killed_at, noted, noted_by_name
 
 OWNER = (os.getuid(), os.getgid())
 GIB = 1 << 30
@@ -302,6 +302,20 @@ def test_growing_keeps_length_and_meta_in_step(host: Host, image_format: str) ->
     meta = host.images / volume.image_uuid / f"{volume.uuid}.meta"
     assert meta.read_text() == volume.resized(2 * GIB).to_text()
     assert stat.S_IMODE(meta.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_an_image_grew_by_is_on_disk_before_its_meta_says_so(
+    host: Host, running: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(host.volume("web", "raw", preallocated=True), capacity_bytes=MIB)
+    host.storage.create(host.place, small)
+    found = host.storage.require_image("vmstore", "web")
+    calls = noted_by_name(monkeypatch)
+    # the length is QEMU's to change where a VM runs; what is new of it we allocate
+    host.storage.grow(found, 2 * MIB, resize_live=(lambda: os.truncate(found.path, 2 * MIB)) if running else None)
+    assert is_synced(calls, small.uuid, before=f"rename {small.uuid}.meta")
+    assert os.stat(found.path).st_blocks * 512 >= 2 * MIB
 
 
 @pytest.mark.parametrize("image_format", ["qcow2", "raw"])

@@ -16,10 +16,10 @@ from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import LOCK, METADATA, XLEASES
+from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import LOCK, MARK, METADATA, XLEASES
 from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
 from ansible_collections.gfapi.virt.tests.unit import older_domain
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at, noted_by_name
 from ansible_collections.gfapi.virt.tests.unit.older_domain import GEOMETRY, IMAGES, UUID
 
 
@@ -129,6 +129,13 @@ def test_killed_anywhere_all_is_readable_and_the_next_run_ends_the_same(tmp_path
             break
         point += 1
     assert point > 25
+
+
+def test_the_end_of_an_upgrade_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older_domain.write(tmp_path, 4)
+    calls = noted_by_name(monkeypatch)
+    upgrade.bring_up(str(tmp_path), "old", 5)
+    assert calls[-2:] == [f"unlink {MARK}", f"fsync {tmp_path.name}"]
 
 
 def test_what_is_empty_is_made_anew(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     hold_open,
     note_elsewhere,
 )
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import is_synced, killed_at, noted_by_name
 
 GIB = 1 << 30
 SPEC = VolumeSpec(("gl1",), "gv0")
@@ -231,10 +231,21 @@ def test_a_disk_is_exported_once(host: Host, source: Path, tmp_path: Path) -> No
     assert sorted(file.name for file in tmp_path.iterdir() if "web" in file.name) == ["web.img"]
 
 
+def test_an_export_is_on_disk_before_it_gets_its_name(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.run(name="web", size="1M", format="raw")
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
+    calls = noted_by_name(monkeypatch)
+    item.plan.actions[0].run()
+    assert is_synced(calls, ".web.img.gfapi-virt", before="link web.img")
+
+
 def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
     host.run(name="web", size="1M", format="raw")
     left = tmp_path / ".web.img.gfapi-virt"
     left.write_bytes(b"half" * (1 << 20))
+    left.chmod(0o666)
     (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
     with left.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -242,6 +253,7 @@ def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
             item.plan.actions[0].run()
     item.plan.actions[0].run()
     assert (tmp_path / "web.img").stat().st_size == 1 << 20
+    assert (tmp_path / "web.img").stat().st_mode & 0o777 == 0o600
     assert not left.exists()
 
 
@@ -274,6 +286,19 @@ def test_an_export_writes_into_no_file_of_another(host: Host, tmp_path: Path) ->
     with pytest.raises(StorageError, match="symbolic link"):
         host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")[0].plan.actions[0].run()
     assert other.read_text() == "kept"
+
+
+def test_an_export_writes_into_no_file_of_another_user(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.run(name="web", size="1M", format="raw")
+    growing, me = tmp_path / ".web.img.gfapi-virt", os.geteuid()
+    growing.write_text("theirs")
+    (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    with pytest.raises(StorageError, match="gfapi-virt is another's file; take it away, or name another dest than"):
+        item.plan.actions[0].run()
+    assert (growing.read_text(), (tmp_path / "web.img").exists()) == ("theirs", False)
 
 
 def test_a_file_that_came_meanwhile_stays(host: Host, tmp_path: Path) -> None:
@@ -635,8 +660,10 @@ def test_a_disk_in_two_spellings_is_listed_twice(host: Host) -> None:
 
 
 def test_one_bad_disk_of_a_list_stops_all_before_anything_is_changed(host: Host) -> None:
+    before = sorted(host.path.rglob("*"))
     with pytest.raises(ValueError, match="give the size"):
         host.items(disks=[{"name": "a", "size": "1G"}, {"name": "b"}])
+    assert sorted(host.path.rglob("*")) == before
 
 
 def test_an_unknown_storage_domain_is_named(host: Host) -> None:
@@ -826,6 +853,19 @@ def test_a_note_that_cannot_be_read_is_in_the_way_of_what_needs_it_alone(host: H
     with pytest.raises(StorageError, match="cannot be deleted: a record of another host's use cannot be read"):
         host.items(name="web", state="absent")
     host.run(name="web", state="absent", force=True)
+
+
+def test_a_forged_note_keeps_a_disk_from_being_deleted_and_deletes_nothing(host: Host) -> None:
+    for name in ("web", "other"):
+        host.run(name=name, size="1G")
+    web, other = (image_uuid_of(host.uuid, name) for name in ("web", "other"))
+    note_elsewhere(host.path.parent, "db", web, f"../images/{other}", "../../..", "*", "")
+    before = {path for path in host.path.parent.rglob("*") if web not in path.parts}
+    with pytest.raises(StorageError, match=r"'web' cannot be deleted: it is used by VM db on host hv2 \(not running\)"):
+        host.items(name="web", state="absent")
+    assert (host.path / "images" / web).exists()
+    host.run(name="web", state="absent", force=True)
+    assert set(host.path.parent.rglob("*")) == before
 
 
 # --- what came since the plan ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import typing as t
 from dataclasses import replace
@@ -31,7 +32,7 @@ from ansible_collections.gfapi.virt.tests.unit.fakes import (
     FakeServers,
     hold_open,
 )
-from ansible_collections.gfapi.virt.tests.unit.killing import killed_at
+from ansible_collections.gfapi.virt.tests.unit.killing import killed_at, noted_by_name
 
 SPEC = VolumeSpec(("gl1",), "gv0")
 AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>"
@@ -420,6 +421,82 @@ def test_a_vm_that_started_elsewhere_since_the_plan_is_seen(host: Host, monkeypa
     with pytest.raises(StorageError, match="disk 'alone' cannot be taken a snapshot of: its bricks have image"):
         item.plan.actions[0].run()
     assert (meta.read_text(), len(list(meta.parent.glob("*.meta")))) == (before, 1)
+
+
+@pytest.mark.parametrize(("state", "word"), [("absent", "committed"), ("reverted", "reverted")])
+def test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay(
+    host: Host, monkeypatch: pytest.MonkeyPatch, state: str, word: str
+) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    host.run("two", **params)
+    item = host.plan(state=state, **params)
+    before, leaf = host.files("alone"), host.storage().require_image("vmstore", "alone").image.leaf
+    with monkeypatch.context() as patch:
+        hold_open(patch, leaf.uuid)
+        with pytest.raises(StorageError, match=f"disk 'alone' cannot be {word}: its bricks have image"):
+            item.plan.actions[0].run()
+    assert host.files("alone") == before
+    assert "commit" not in host.qemu_img.runs
+    host.run(state=state, **params)
+    assert host.files("alone") != before
+
+
+def test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.make("alone")
+    item = host.plan(disks=["alone"], storage_domain="vmstore")
+    calls = noted_by_name(monkeypatch)
+    item.plan.actions[0].run()
+    leaf = host.storage().require_image("vmstore", "alone").image.leaf
+    files = [f"{leaf.uuid}{end}" for end in ("", ".lease", ".meta")]
+    there = [call for name in files for call in (f"rename {name}", f"fsync {leaf.image_uuid}")]
+    wanted = [*(f"fsync {name}" for name in files), *there]
+    begun = calls.index(f"fsync {leaf.uuid}")
+    assert [call for call in calls[begun:] if call in wanted] == wanted
+
+
+def test_what_is_committed_is_on_disk_before_the_meta_says_so_and_what_is_removed_stays_removed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    gone, target = host.storage().require_image("vmstore", "alone").image.volumes
+    item = host.plan(state="absent", **params)
+    calls = noted_by_name(monkeypatch)
+    item.plan.actions[0].run()
+    # marked, then what it has become
+    meta = f"rename {target.uuid}.meta"
+    assert [call for call in calls if call in (meta, f"fsync {target.uuid}")][:3] == [
+        meta,
+        f"fsync {target.uuid}",
+        meta,
+    ]
+    removed = [f"unlink {gone.uuid}", f"unlink {gone.uuid}.lease", f"unlink {gone.uuid}.meta"]
+    begun = calls.index(removed[0])
+    assert calls[begun : begun + 4] == [*removed, f"fsync {gone.image_uuid}"]
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "reverted"])
+def test_layers_that_another_run_works_on_are_left_to_it(host: Host, state: str) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    host.run("two", **params)
+    item = host.plan("three" if state == "present" else "one", state=state, **params)
+    folder = host.images / image_uuid_of(host.uuid, "alone")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    lease = host.storage().require_image("vmstore", "alone").image.first.uuid + ".lease"
+    with (folder / lease).open("rb+") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        with pytest.raises(StorageError, match="disk 'alone': another run works on its snapshots; run again when"):
+            item.plan.actions[0].run()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    item.plan.actions[0].run()
+    assert set(host.files("alone")) != set(before)
 
 
 def test_a_layer_without_a_header_is_named(host: Host) -> None:
