@@ -66,6 +66,14 @@ def _growing(path: str) -> str:
     return posixpath.join(folder, f".{name}.gfapi-virt")
 
 
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(posixpath.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def require_room(qemu_img: QemuImg, path: str, source: Source) -> None:
     """Raises `StorageError` where what the image holds does not fit."""
     folder = posixpath.dirname(path)
@@ -98,6 +106,7 @@ def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> N
             qemu_img.convert(source, growing, image_format, "", doing=f"export {source.path} to {path}")
             os.fsync(file.fileno())
             os.link(growing, path, follow_symlinks=False)
+            _sync_folder(path)
         except FileExistsError:
             raise StorageError(f"{path} was made meanwhile by another program; it stays as it is") from None
         finally:

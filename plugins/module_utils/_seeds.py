@@ -4,7 +4,8 @@
 
 """I/O edge: seeds for cloud-init, small ISO 9660 images with the label cidata (its NoCloud data source).
 
-They hold secrets: only root and group 36, which QEMU's user is in, may read them.
+They hold secrets: only their owner, who is that of the storage domain, and group 36, which QEMU's user is in, may read
+them.
 """
 
 from __future__ import annotations

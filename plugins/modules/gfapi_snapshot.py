@@ -249,6 +249,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import 
     require_name,
     require_printable,
 )
+from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -281,6 +282,10 @@ class Found:
 def find_disks(params: Params, storage: Storage, record: DomainRecord | None) -> list[Found]:
     """The disks that are meant: those of the domain, or those that are named."""
     names = params["disks"]
+    if names == []:
+        raise ValueError(
+            f"snapshot {params['name']!r} is of no disk, for disks is empty; name disks, or leave disks out"
+        )
     if record is None:
         if not params["storage_domain"]:
             raise ValueError(f"disks {', '.join(names)}: name the storage domain that they are in (storage_domain)")
@@ -548,10 +553,6 @@ def disk_facts(disk: DiskLayers, expected: dict[str, t.Any] | None) -> dict[str,
 def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUsers) -> Item:
     """Parameters → the snapshot with its plan, everything looked up before anything is changed."""
     require_name(params["name"], "snapshot")
-    if params["disks"] == []:
-        raise ValueError(
-            f"snapshot {params['name']!r} is of no disk, for disks is empty; name disks, or leave disks out"
-        )
     require_printable(params["description"], f"the description of snapshot {params['name']!r}")
     record = find_domain(params, jobs, users, storage)
     named = params if params["vm"] else {**params, "vm": None}

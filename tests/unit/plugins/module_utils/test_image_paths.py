@@ -97,6 +97,16 @@ def test_what_is_mended_is_on_disk(paths: ImagePaths, point: Path, monkeypatch: 
     assert calls == ["fsync web.raw"]
 
 
+def test_a_pipe_in_place_of_an_image_holds_up_nobody(paths: ImagePaths, point: Path) -> None:
+    (point / "web.raw").write_bytes(b"")
+    both = paths.of_file(str(point / "web.raw"), "raw")
+    assert both is not None
+    (point / "web.raw").unlink()
+    os.mkfifo(point / "web.raw")
+    with pytest.raises(StorageError, match=f"image {point}/web.raw is no regular file"):
+        paths.sizes(both, "raw")
+
+
 def test_nothing_is_copied_onto_itself(paths: ImagePaths, point: Path) -> None:
     for name in ("web.raw", "copy.raw"):
         (point / name).write_bytes(b"")

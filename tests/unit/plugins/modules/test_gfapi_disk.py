@@ -239,6 +239,8 @@ def test_an_export_is_on_disk_before_it_gets_its_name(
     calls = noted_by_name(monkeypatch)
     item.plan.actions[0].run()
     assert is_synced(calls, ".web.img.gfapi-virt", before="link web.img")
+    linked = calls[calls.index("link web.img") :]
+    assert is_synced(linked, tmp_path.name, before="unlink .web.img.gfapi-virt")
 
 
 def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
