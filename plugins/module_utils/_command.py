@@ -43,6 +43,7 @@ class Run(t.Protocol):
         timeout_s: float = 60,
         cwd: str | None = None,
         watch: Watch | None = None,
+        quiet: bool = False,
     ) -> Completed:
         """As `run` below."""
 
@@ -54,16 +55,19 @@ def run(
     timeout_s: float = 60,
     cwd: str | None = None,
     watch: Watch | None = None,
+    quiet: bool = False,
 ) -> Completed:
     """The outcome of a program, whatever its exit status; `watch` gets its standard output as it comes, instead.
+
+    `quiet` drops what it says on standard error, of one that may say a line for each block of an image.
 
     Raises `CommandError` when it cannot be started or is still running after `timeout_s` (it is ended then, with
     all that it started).
     """
     if watch:
         with _read_aside(watch) as pipe:
-            return _run(argv, stdin, timeout_s, cwd, pipe)
-    return _run(argv, stdin, timeout_s, cwd, subprocess.PIPE)
+            return _run(argv, stdin, timeout_s, cwd, pipe, quiet=quiet)
+    return _run(argv, stdin, timeout_s, cwd, subprocess.PIPE, quiet=quiet)
 
 
 class _Program(subprocess.Popen[str]):
@@ -72,12 +76,12 @@ class _Program(subprocess.Popen[str]):
     Not `AnsibleModule.run_command`, which waits for ever.
     """
 
-    def __init__(self, argv: t.Sequence[str], cwd: str | None, stdout_to: int) -> None:
+    def __init__(self, argv: t.Sequence[str], cwd: str | None, stdout_to: int, *, quiet: bool) -> None:
         super().__init__(
             list(argv),
             stdin=subprocess.PIPE,
             stdout=stdout_to,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if quiet else subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
             env=dict(os.environ, LC_ALL="C", LANGUAGE="C"),
@@ -96,9 +100,11 @@ class _Program(subprocess.Popen[str]):
                     pipe.close()
 
 
-def _run(argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, stdout_to: int) -> Completed:
+def _run(
+    argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, stdout_to: int, *, quiet: bool
+) -> Completed:
     try:
-        program = _Program(argv, cwd, stdout_to)
+        program = _Program(argv, cwd, stdout_to, quiet=quiet)
     except OSError as exc:
         if cwd is not None and exc.filename == cwd:
             raise CommandError(f"cannot run {argv[0]} in {cwd}: {exc.strerror}") from exc
@@ -108,7 +114,7 @@ def _run(argv: t.Sequence[str], stdin: str, timeout_s: float, cwd: str | None, s
     except subprocess.TimeoutExpired as exc:
         program.end()
         raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
-    return Completed(program.returncode, stdout or "", stderr)
+    return Completed(program.returncode, stdout or "", stderr or "")
 
 
 @contextlib.contextmanager

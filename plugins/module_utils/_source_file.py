@@ -38,7 +38,12 @@ def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, check
             _require_checksum(path, checksum, head, file)
         known = image_format or probe(head)
         require_alone(path, known, head)
-        return source_from_info(path, qemu_img.info(path, known))
+        found = source_from_info(path, qemu_img.info(path, known))
+        if known == "qcow2" and not qemu_img.is_whole(path):
+            raise ValueError(
+                f"source {path} is damaged or cut short, as qemu-img check says; fetch it anew, with its checksum"
+            )
+        return found
 
 
 def _require_checksum(path: str, wanted: str, head: bytes, file: t.BinaryIO) -> None:

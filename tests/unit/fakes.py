@@ -158,6 +158,7 @@ class FakeQemuImg:
 
     runs: list[str] = field(default_factory=list)
     error: CommandError | None = None
+    whole: bool = True
 
     def empty_qcow2(self, size_bytes: int, compat: str, backing: Backing | None = None) -> bytes:
         """The header, and the name of the backing file where QEMU has it."""
@@ -176,6 +177,9 @@ class FakeQemuImg:
         """Of a raw image only."""
         self._run("info")
         return json.dumps({"filename": path, "format": image_format, "virtual-size": os.path.getsize(path)})
+
+    def is_whole(self, path: str) -> bool:
+        return self.whole
 
     def required_bytes(self, source: Source, image_format: str) -> int:
         return source.virtual_size_bytes

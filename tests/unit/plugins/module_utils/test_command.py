@@ -146,6 +146,11 @@ def test_program_cannot_end_our_own_process_group() -> None:
     assert shell("kill -TERM 0").returncode == -15
 
 
+def test_what_a_quiet_program_says_of_errors_is_dropped() -> None:
+    done = run(["sh", "-c", "echo said; echo error >&2; exit 3"], quiet=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")
+
+
 def test_output_is_shown_as_it_comes(tmp_path: Path) -> None:
     fifo = tmp_path / "go"
     os.mkfifo(fifo)

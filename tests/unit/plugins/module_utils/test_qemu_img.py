@@ -24,7 +24,12 @@ class Recorded:
         self.calls: list[tuple[list[str], float]] = []
 
     def __call__(
-        self, argv: t.Sequence[str], *, timeout_s: float = 60, watch: t.Callable[[str], None] | None = None
+        self,
+        argv: t.Sequence[str],
+        *,
+        timeout_s: float = 60,
+        watch: t.Callable[[str], None] | None = None,
+        quiet: bool = False,
     ) -> Completed:
         self.calls.append((list(argv), timeout_s))
         if isinstance(self.answer, CommandError):
@@ -39,6 +44,13 @@ def test_create_preallocated() -> None:
     options = "compat=1.1,preallocation=falloc"
     assert argv == ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-o", options, "/x", "4096"]
     assert timeout_s > 60
+
+
+@pytest.mark.parametrize(("status", "is_whole"), [(0, True), (3, True), (1, False), (2, False), (-9, False)])
+def test_an_image_is_whole_when_qemu_img_finds_no_more_than_leaks(status: int, is_whole: bool) -> None:
+    run = Recorded(Completed(status, '{"leaks": 1}', ""))
+    assert QemuImg(run).is_whole("/x") is is_whole
+    assert run.calls[0][0] == ["qemu-img", "check", "--output=json", "-f", "qcow2", "/x"]
 
 
 def test_one_empty_image_serves_all_of_its_size_and_compatibility() -> None:

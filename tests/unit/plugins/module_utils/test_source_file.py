@@ -52,6 +52,14 @@ def test_an_image_that_names_other_files_is_refused_before_qemu_img_opens_it(tmp
     assert read(path, "raw").format == "raw"
 
 
+def test_an_image_that_is_cut_short_is_refused(file: Path) -> None:
+    qemu_img = FakeQemuImg(whole=False)
+    with pytest.raises(ValueError, match=f"source {file} is damaged or cut short, as qemu-img check says; fetch it"):
+        read_source(t.cast("t.Any", qemu_img), str(file), image_format="qcow2", checksum=None)
+    # of a raw one nobody can tell
+    assert read_source(t.cast("t.Any", qemu_img), str(file), image_format="raw", checksum=None).format == "raw"
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not an absolute path"):
         read("image.qcow2")
