@@ -211,6 +211,12 @@ def require_consistent(element: _xml.Element, domain: Domain, asked: Domain) -> 
     ):
         if given and at_most and given > at_most:
             raise ValueError(f"domain {domain.name}: {word} is more than {word}_max; raise {word}_max, or leave it out")
+    on_ide = [disk.target for disk in domain.disks or () if disk.bus == "ide"]
+    if on_ide and str(domain.machine).startswith(("q35", "pc-q35")):
+        raise ValueError(
+            f"domain {domain.name}: disk {', '.join(on_ide)} is on bus ide, and machine {domain.machine} has none; take"
+            " virtio, scsi or sata"
+        )
     threads = [disk.iothread for disk in domain.disks or () if disk.iothread]
     # where an administrator numbered them, the highest says nothing
     if threads and max(threads) > (domain.iothreads or 0) and element.find("iothreadids") is None:

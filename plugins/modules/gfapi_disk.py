@@ -1113,7 +1113,8 @@ def on_host(params: Params) -> Item | list[Item]:
     def items() -> Item | list[Item]:
         return make_items(params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"]))
 
-    domains = {disk["vm"] for disk in (params["disks"] or [params]) if disk["vm"]}
+    disks = [params] if params["disks"] is None else params["disks"]
+    domains = {disk["vm"] for disk in disks if disk["vm"]}
     if not domains:
         return items()
     # not at the top: most disks come with the definition of their domain

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _image_files, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _image_files, _turns, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
@@ -983,6 +983,24 @@ def test_a_clone_that_is_there_keeps_a_list_from_nothing(host: Host) -> None:
     host.run(name="base", size="1G")
     host.run(name="web", clone_of="base")
     host.run(disks=[{"name": "web", "clone_of": "base"}, {"name": "base", "size": "2G"}])
+
+
+def test_whoever_works_on_the_domain_of_a_disk_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[list[str]] = []
+
+    def in_turn(things: t.Iterable[str], _plan: object) -> list[Item]:
+        waited.append(list(things))
+        return []
+
+    monkeypatch.setattr(_turns, "in_turn", in_turn)
+    defaults = {"vm": None, "state": "present"}
+    disks = [{**defaults, "vm": vm} for vm in ("web", None, "web")]
+    common = {"mount_root": "/nowhere", "uri": "qemu:///system", "storage_domain": "vms"}
+    assert gfapi_disk.on_host({"disks": disks, **common}) == []
+    assert gfapi_disk.on_host({"disks": None, **defaults, "vm": "db", **common}) == []
+    assert waited == [["domain web of qemu:///system"], ["domain db of qemu:///system"]]
+    assert gfapi_disk.on_host({"disks": [], **common}) == []
+    assert len(waited) == 2
 
 
 def test_a_target_that_a_later_disk_names_is_left_to_it(host: Host) -> None:

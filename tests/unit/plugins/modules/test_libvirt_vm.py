@@ -545,6 +545,7 @@ def test_kvm_is_taken_for_a_new_vm_where_it_is_offered() -> None:
             )
             for path in ("a//b", "./a", "a/../b")
         ),
+        ({"memory": "1GiB", "disks": [{"name": "a", "bus": "ide"}]}, "disk .* is on bus ide, and machine q35 has none"),
         ({"memory": "1GiB", "xml_overrides": [{"path": "devices", "state": "absent"}]}, "devices holds every device"),
         (
             {"memory": "1GiB", "disks": [{"name": "a", "boot_order": 1}, {"name": "b", "boot_order": 1}]},
