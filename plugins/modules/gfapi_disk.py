@@ -72,7 +72,8 @@ options:
             - An image file of this host, by its absolute path, that a new disk is filled from. A disk that is there
               stays as it is.
             - Of the formats qcow2 (compressed too), raw, VMDK, VDI, VHDX and VPC. One that has a backing file or keeps
-              its data in other files is refused.
+              its data in other files is refused, and so is one that is encrypted, empty, or qcow2 and cut short. Of the
+              other formats only O(checksum) tells whether they are whole.
           type: path
           version_added: 0.2.0
         source_format:
@@ -84,8 +85,8 @@ options:
           version_added: 0.2.0
         checksum:
           description:
-            - What O(source) must have, as C(sha256:DIGEST), C(sha512:), C(sha1:) or C(md5:). Looked at only before the
-              disk is made, in check mode too.
+            - What O(source) must have, as C(sha256:DIGEST), C(sha512:), C(sha1:) or C(md5:). The file is looked at only
+              before the disk is made, in check mode too.
           type: str
           version_added: 0.2.0
         clone_of:
@@ -93,6 +94,8 @@ options:
             - Another disk of the storage domain, by name or uuid, that a new disk becomes a copy of. No VM may have
               that one open meanwhile, unless it is a template.
             - The new disk has its size, unless a larger O(size) is given, and its format if it is a full copy.
+            - A list that makes a clone does not attach, grow or delete the other disk too; that is for a task of its
+              own.
           type: str
           version_added: 0.2.0
         clone_mode:
@@ -128,12 +131,14 @@ options:
           version_added: 0.2.0
         target:
           description:
-            - Target in O(vm), as in V(vdb). By default the next that is free.
+            - Target in O(vm), as in V(vdb), or as in V(sdb) on another bus than V(virtio). By default the next that is
+              free and that no other disk of the list names.
           type: str
           version_added: 0.2.0
         bus:
           description:
             - Bus in O(vm). By default the one that O(target) stands for, and V(virtio) without a target.
+            - A running domain takes none on V(sata), and on V(virtio) as many as it has PCI Express ports for.
           type: str
           choices: [virtio, scsi, sata, usb]
           version_added: 0.2.0

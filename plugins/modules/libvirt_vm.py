@@ -237,11 +237,13 @@ options:
               type: str
             uri:
               description:
-                - Gluster URI of an image outside any storage domain, C(gluster://server/volume/path).
+                - Gluster URI of an image outside any storage domain, C(gluster://server/volume/path), without empty
+                  steps, C(.) and C(..) in the path.
               type: str
             file:
               description:
-                - Path of an image file on the hypervisor, for a disk that does not go through gfapi.
+                - Path of an image file on the hypervisor, for a disk that does not go through gfapi. One that is a link
+                  to an image, or leads through one, counts as that image for all who ask whether it is in use.
               type: path
             format:
               description:
@@ -294,6 +296,7 @@ options:
             shareable:
               description:
                 - Whether several domains may write to it at once. Only a cluster file system survives that.
+                - Each of them has to say so, and the image has to be V(raw). Of a VM on another host it is not known.
               type: bool
         scsi_queues:
           description:
@@ -464,16 +467,17 @@ options:
           default: 120
         force_stop:
           description:
-            - End a domain that did not power off in time, and allow O(state=absent) for a running one.
+            - End a domain that did not power off in time, and allow O(state=absent) for a running one, and for one with
+              a managed save, which goes with it.
           type: bool
           default: false
         delete_disks:
           description:
             - With O(state=absent), delete the images that the domain writes to, in storage domains mounted on this
               host, before it is undefined.
-            - Refused by name, before anything is changed, while another domain uses one of them, or a clone builds on
-              it, on any host as far as that is known. Read-only and shareable disks stay, and so do images outside any
-              storage domain.
+            - Refused by name, before anything is changed, while another domain uses one of them, or is to have it by
+              the same list, or a clone builds on it, on any host as far as that is known. Read-only and shareable disks
+              stay, and so do images outside any storage domain.
           type: bool
           default: false
         wait_for:
