@@ -45,7 +45,7 @@ mypy: venv ## types
 
 .PHONY: unit
 unit: venv ## unit tests: no root, no network, no gluster
-	pytest $(ARGS)
+	pytest -n auto $(ARGS)
 
 .PHONY: changelog-lint
 changelog-lint: venv ## changelog fragments
