@@ -71,6 +71,10 @@ class Scene(t.Protocol):
     def __exit__(self, *exc: object) -> None:
         """It is gone."""
 
+    def picks(self, point: tracing.Point) -> bool:
+        """Whether runs are killed there."""
+        return not self.calls or point.call in self.calls
+
     def reset(self, operation: Operation) -> None:
         """Whatever is there, the host and the volume as a run is to find them."""
 

@@ -21,9 +21,17 @@ import live
 import machines
 import options
 import tracing
+import volumes
 from host import POINT, Operation, Scene, TortureError, run_module, say, traced
 
-SCENES: t.Final[tuple[type[Scene], ...]] = (domains.Scene, images.Scene, live.Scene, machines.Scene, options.Scene)
+SCENES: t.Final[tuple[type[Scene], ...]] = (
+    domains.Scene,
+    images.Scene,
+    live.Scene,
+    machines.Scene,
+    options.Scene,
+    volumes.Scene,
+)
 #: what a client that was killed has sent may reach the bricks a moment later
 SETTLED_S: t.Final = 5
 #: a program that does its work whether or not the run lives: the run waits for it, at each of its calls alike
@@ -55,12 +63,12 @@ def points_of(scene: Scene, operation: Operation) -> list[tracing.Point]:
     faults = settled(lambda: scene.end_faults(operation))
     if faults:
         raise TortureError(f"{operation.name} without a kill: {'; '.join(faults)}")
-    return [point for point in points if not scene.calls or point.call in scene.calls]
+    return [point for point in points if scene.picks(point)]
 
 
 def shape(path: str) -> str:
-    """A path without what differs from run to run: uuids, random names, process ids."""
-    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|[0-9]+", "*", path)
+    """A path without what differs from run to run: uuids, random names, process ids, what gluster keeps them by."""
+    return re.sub(r"(?<=/\.glusterfs/).*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|[0-9]+", "*", path)
 
 
 def kill_at(scene: Scene, operation: Operation, point: tracing.Point) -> list[str]:

@@ -16,11 +16,14 @@ import typing as t
 import libvirt
 from tracing import LIBVIRT, SENT
 
+#: all that plugins call; tests/unit/test_torture_calls.py holds them together
 CHANGES: t.Final = {
     libvirt.virConnect: ("defineXMLFlags",),
     libvirt.virDomain: (
-        *("snapshotCreateXML", "blockCommit", "blockCopy", "blockJobAbort", "createWithFlags", "destroy"),
-        *("undefineFlags", "setAutostart", "attachDeviceFlags", "detachDeviceFlags", "updateDeviceFlags"),
+        *("snapshotCreateXML", "blockCommit", "blockCopy", "blockJobAbort", "blockResize", "createWithFlags"),
+        *("destroy", "shutdown", "suspend", "resume", "undefineFlags", "setAutostart", "attachDeviceFlags"),
+        *("detachDeviceFlags", "updateDeviceFlags", "setMemoryFlags", "setVcpusFlags", "setBlockIoTune", "fsThaw"),
+        *("agentSetResponseTimeout", "migrate3", "abortJob"),
     ),
 }
 #: by then the daemon has what was sent, and works on it if it takes long

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scene of gfapi_snapshot with a running VM: it writes on after each kill, and whatever it wrote is there.
+"""The scene of a running VM's snapshots and growth: it writes on after each kill, and whatever it wrote is there.
 
 It never gets further than its firmware; QEMU itself writes for it. What is right is asked of the bricks and qemu-img as
 in `images`, and of QEMU and libvirt which layers they have.
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import typing as t
+from dataclasses import replace
 
 import images
 from host import MIB, Operation, TortureError, command, run_module
-from images import SOURCES, VM, Disk, Image, chain, layers_of_vm, snapshot, unknown
+from images import SOURCES, VM, Disk, Image, chain, disk, layers_of_vm, snapshot, unknown
 
 DISK: t.Final = "vm-root"
 TARGET: t.Final = "vda"
 #: where the VM writes, and how much at a time: each place once
 FIRST: t.Final = MIB
 STEP: t.Final = MIB // 8
+#: how large the disk becomes
+GROWN: t.Final = 8 * MIB
 
 
 def live(operation: str, end: t.Callable[[Disk], Disk], **params: t.Any) -> Operation:
@@ -29,6 +32,7 @@ OPERATIONS: t.Final = (
     live("present", lambda disk: disk.taken("new"), name="new"),
     live("absent-middle", lambda disk: disk.without("two"), name="two", state="absent"),
     live("absent-top", lambda disk: disk.without("three"), name="three", state="absent"),
+    disk("live-grow", lambda disks: {DISK: replace(disks[DISK], size=GROWN)}, name=DISK, size=GROWN),
 )
 
 
@@ -103,6 +107,8 @@ class Scene(images.Scene):
             expected = chain(image, image.leaves[0])
             for who, layers in (("libvirt", uuids), ("QEMU", qemu_chain())):
                 faults += [] if layers == expected else [f"{who} has {VM} on {layers}, not {expected}"]
+            size = qemu_image()["virtual-size"]
+            faults += [] if size == wanted.size else [f"{VM} sees {size} bytes, not {wanted.size}"]
         return faults
 
 
@@ -115,9 +121,15 @@ def monitor(*words: str) -> str:
     return command("virsh", "qemu-monitor-command", VM, *words)
 
 
-def qemu_chain() -> list[str]:
+def qemu_image() -> dict[str, t.Any]:
+    """What QEMU has for the disk: its top layer, and all below that."""
     (device,) = (one for one in json.loads(monitor('{"execute": "query-block"}'))["return"] if "inserted" in one)
-    image, found = device["inserted"]["image"], []
+    return t.cast("dict[str, t.Any]", device["inserted"]["image"])
+
+
+def qemu_chain() -> list[str]:
+    image: dict[str, t.Any] | None = qemu_image()
+    found = []
     while image:
         found.append([match[0] for match in images.UUID.finditer(image["filename"])][-1])
         image = image.get("backing-image")

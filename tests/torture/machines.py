@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scene of libvirt_vm: a VM without a system on disks of a storage domain, in each power state.
+"""The scene of libvirt_vm, and of gfapi_disk with a VM that runs: one without a system on disks of a storage domain.
 
 What is right is asked of libvirt, of QEMU itself, of the notes of use and the seeds on the mount, and of the bricks. A
 run that was killed and done again ends in the very definition that one makes which nothing disturbs.
@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,6 +34,8 @@ AUTOSTART: t.Final = Path("/etc/libvirt/qemu/autostart") / f"{VM}.xml"
 USER_DATA: t.Final = "#cloud-config\n# torture\n"
 INTERFACE: t.Final = {"type": "user", "model": "virtio"}
 BLOCK_COPIED: t.Final = f"{VM}-vda"
+FRESH: t.Final = "fresh"
+GROWN: t.Final = {"root": 16 * MIB, "data": 6 * MIB}
 #: QEMU's own user may not be in group 36 here
 OVERRIDES: t.Final = [
     {"path": "seclabel[@model='dac']/@type", "value": "static"},
@@ -56,11 +58,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class End:
-    """How it is to end; `machine` is `None` for a VM that goes. `gone` are images that go with it."""
+    """How it is to end; `machine` is `None` for a VM that goes. `gone` are images that go with it.
+
+    `grown` are images that get so large, and `live` is what QEMU itself is to say, see `qemu_facts`.
+    """
 
     machine: Machine | None
     gone: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
+    grown: t.Mapping[str, int] = field(default_factory=dict)
+    live: t.Mapping[str, t.Any] = field(default_factory=dict)
 
 
 def machine(state: str, disks: t.Mapping[str, str], **params: t.Any) -> Machine:
@@ -74,8 +81,25 @@ def machine(state: str, disks: t.Mapping[str, str], **params: t.Any) -> Machine:
     return Machine({**every, **forced, "state": state, "disks": listed, **params}, disks)
 
 
-def to(name: str, start: Machine | None, end: Machine, **params: t.Any) -> Operation:
-    return Operation(f"vm-{name}", "libvirt_vm", {**end.params, **params}, start, End(end))
+def to(
+    name: str, start: Machine | None, end: Machine, live: t.Mapping[str, t.Any] | None = None, **params: t.Any
+) -> Operation:
+    return Operation(f"vm-{name}", "libvirt_vm", {**end.params, **params}, start, End(end, live=live or {}))
+
+
+def on_disk(operation: str, start: Machine, end: End, **params: t.Any) -> Operation:
+    return Operation(f"vm-{operation}", "gfapi_disk", {"storage_domain": NAME, **params}, start, end)
+
+
+def limited(iops: int) -> Machine:
+    """A running VM whose disk has a limit."""
+    disk = {"target": "vda", "name": "root", "iotune": {"total_iops_sec": iops}}
+    return Machine({**RUNNING.params, "disks": [disk]}, ROOT)
+
+
+def sized(vcpus: int, memory: str) -> Machine:
+    """A running VM with room for more."""
+    return machine("running", ROOT, interfaces=[], vcpus=vcpus, vcpus_max=2, memory=memory, memory_max="128MiB")
 
 
 ROOT: t.Final = {"vda": "root"}
@@ -86,6 +110,7 @@ RUNNING: t.Final = machine("running", ROOT, interfaces=[])
 OFF: t.Final = machine("shut_off", ROOT)
 ON_FILE: t.Final = machine("running", {"vda": str(FILE)}, access="fuse")
 WHOLE: t.Final = machine("running", BOTH, cloud_init=SEED, autostart=True)
+PAUSED: t.Final = machine("paused", ROOT, interfaces=[])
 
 
 def forget(name: str, end: End, **params: t.Any) -> Operation:
@@ -101,7 +126,13 @@ OPERATIONS: t.Final = (
     to("detach-live", machine("running", SCSI), machine("running", ROOT)),
     to("change-off", OFF, machine("shut_off", BOTH, vcpus=2, cloud_init=SEED, autostart=True)),
     to("restart", RUNNING, machine("running", ROOT, vcpus=2, interfaces=[]), restart="if_required"),
-    to("shut-off", WHOLE, machine("shut_off", BOTH, cloud_init=SEED, autostart=True)),
+    # its guest is asked to power off once, which it does not
+    to("shut-off", WHOLE, machine("shut_off", BOTH, cloud_init=SEED, autostart=True), shutdown_timeout=1),
+    to("pause", RUNNING, PAUSED, live={"running": False}),
+    to("resume", PAUSED, RUNNING, live={"running": True}),
+    to("start-paused", OFF, machine("paused", ROOT), live={"running": False}),
+    to("limit-live", limited(50), limited(100), live={"iops": {"root": 100}}),
+    to("more-live", sized(1, "64MiB"), sized(2, "96MiB"), live={"vcpus": 2}),
     forget("absent", End(None)),
     forget("absent-with-disks", End(None, gone=frozenset(BOTH.values())), delete_disks=True),
     Operation(
@@ -117,6 +148,31 @@ OPERATIONS: t.Final = (
         {"name": VM, "state": "running", "access": "gfapi", "convert": "block_copy", "storage_domain": NAME},
         ON_FILE,
         End(Machine({"state": "running"}, {"vda": BLOCK_COPIED}), new=frozenset([BLOCK_COPIED])),
+    ),
+    on_disk("disk-attach", RUNNING, End(machine("running", BOTH)), name="data", vm=VM),
+    on_disk(
+        "disk-attach-new",
+        RUNNING,
+        End(machine("running", {"vda": "root", "vdb": FRESH}), new=frozenset([FRESH])),
+        name=FRESH,
+        size="4MiB",
+        format="raw",
+        vm=VM,
+    ),
+    on_disk("disk-attach-off", OFF, End(machine("shut_off", BOTH)), name="data", vm=VM),
+    on_disk(
+        "disk-detach",
+        machine("running", SCSI),
+        End(machine("running", ROOT)),
+        name="data",
+        vm=VM,
+        state="detached",
+    ),
+    on_disk(
+        "disk-grow",
+        machine("running", BOTH, interfaces=[]),
+        End(machine("running", BOTH), grown=GROWN, live={"sizes": GROWN}),
+        disks=[{"name": name, "size": size} for name, size in GROWN.items()],
     ),
 )
 
@@ -175,8 +231,8 @@ class Scene(images.Scene):
         command("virsh", "define", kept / "vm.xml")
         if start.params.get("autostart"):
             command("virsh", "autostart", VM)
-        if start.state == "running":
-            command("virsh", "start", VM)
+        if start.state != "shut_off":
+            command("virsh", "start", VM, *(["--paused"] if start.state == "paused" else []))
 
     def loss_faults(self, operation: Operation) -> list[str]:
         """What a kill has cost: no image is half or changed, and whatever the VM has is noted as its own."""
@@ -202,10 +258,12 @@ class Scene(images.Scene):
         if AUTOSTART.is_symlink() != bool(end.machine.params.get("autostart")):
             faults.append(f"autostart of {VM} is {AUTOSTART.is_symlink()}")
         names = self._names()
-        for flags in (["--inactive"], *([[]] if state == "running" else [])):
+        for flags in (["--inactive"], *([[]] if state != "shut_off" else [])):
             has = {target: names.get(key, key) for target, key in disks_of(*flags).items()}
             wanted = {target: os.path.basename(name) for target, name in end.machine.disks.items()}
             faults += [] if has == wanted else [f"{VM} {flags} has disks {has}, not {wanted}"]
+        said = qemu_facts(names) if end.live else {}
+        faults += [f"QEMU has {key} {said[key]}, not {value}" for key, value in end.live.items() if said[key] != value]
         definition = self._definition(names)
         first = self.ends.setdefault(operation.name, definition)
         if definition != first:
@@ -237,6 +295,14 @@ class Scene(images.Scene):
                 name = self.owners.get(uuid, "")
                 if name in end.gone:
                     faults += [f"{brick}: {name} is left"] if is_end and below else []
+                elif name in end.grown:
+                    folder = self._images(brick) / uuid
+                    before, wanted = self.disks[name], replace(self.disks[name], size=end.grown[name])
+                    image = images.read(folder)
+                    found_faults = (
+                        images.disk_faults(image, wanted, folder) if is_end else images.loss_of(image, (before, wanted))
+                    )
+                    faults += [f"{brick}: {name}: {fault}" for fault in found_faults]
                 elif first:
                     faults += [f"{brick}: {name}: {fault}" for fault in difference(below, first)]
                 elif UUID.fullmatch(uuid):
@@ -306,12 +372,35 @@ def disks_of(*flags: str) -> dict[str, str]:
     return found
 
 
+def ask_qemu(what: str) -> t.Any:
+    return json.loads(command("virsh", "qemu-monitor-command", VM, json.dumps({"execute": what})))["return"]
+
+
+def qemu_drives() -> list[tuple[str, dict[str, t.Any]]]:
+    """What QEMU itself says that it has open: each image by what it is known by here."""
+    files = [
+        (one["inserted"]["image"]["filename"], one["inserted"]) for one in ask_qemu("query-block") if "inserted" in one
+    ]
+    paths = [
+        (re.sub(r'.*"path": "([^"]*)".*', r"\1", name) if name.startswith("json:") else name, told)
+        for name, told in files
+    ]
+    return [(key_of(path), told) for path, told in paths if not path.endswith(".iso")]
+
+
 def qemu_disks() -> list[str]:
-    """What QEMU itself says that it has open."""
-    told = json.loads(command("virsh", "qemu-monitor-command", VM, '{"execute": "query-block"}'))["return"]
-    files = [one["inserted"]["image"]["filename"] for one in told if "inserted" in one]
-    paths = [re.sub(r'.*"path": "([^"]*)".*', r"\1", name) if name.startswith("json:") else name for name in files]
-    return sorted(key_of(path) for path in paths if not path.endswith(".iso"))
+    return sorted(key for key, _told in qemu_drives())
+
+
+def qemu_facts(names: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """How QEMU itself says that the VM is; disks by name. What memory its guest has given back, none here does."""
+    drives = {names.get(key, key): told for key, told in qemu_drives()}
+    return {
+        "running": ask_qemu("query-status")["running"],
+        "vcpus": len(ask_qemu("query-cpus-fast")),
+        "iops": {name: told["iops"] for name, told in drives.items()},
+        "sizes": {name: told["image"]["virtual-size"] for name, told in drives.items()},
+    }
 
 
 def uses_of_vms() -> dict[str, set[str]]:

@@ -24,8 +24,11 @@ QUICK = (
 )
 #: one of them each day: those of a running VM take half a minute a point; vm-block-copy takes minutes
 SLOW = (
-    *("vm-define", "vm-change-live", "vm-detach-live", "vm-change-off", "vm-restart", "vm-shut-off", "vm-absent"),
-    *("vm-absent-with-disks", "vm-to-gfapi", "options-set"),
+    *("vm-define", "vm-change-live", "vm-detach-live", "vm-change-off", "vm-restart", "vm-shut-off", "vm-pause"),
+    *("vm-resume", "vm-start-paused", "vm-limit-live", "vm-absent", "vm-absent-with-disks", "vm-to-gfapi"),
+    *("vm-disk-attach", "vm-disk-attach-new", "vm-disk-attach-off", "vm-disk-grow", "live-grow"),
+    *("options-set", "options-reset", "options-purge"),
+    *("volume-rest", "volume-start", "volume-empty"),
 )
 OPERATIONS = (*QUICK[TODAY % 2 :: 2], SLOW[TODAY % len(SLOW)])
 
