@@ -105,12 +105,13 @@ class VolumeHere:
             with explained(f"remove the data in brick {path} of volume {volume.name}"), Directory.open(path) as brick:
                 for name in brick.names():
                     brick.remove(name)
-                for attribute in MARKS:
-                    with contextlib.suppress(OSError):
-                        os.removexattr(brick.descriptor, attribute)
-            with contextlib.suppress(OSError):
-                # one that is a mount point stays
-                os.rmdir(path)
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    # one that is a mount point stays
+                    for attribute in MARKS:
+                        with contextlib.suppress(OSError):
+                            os.removexattr(brick.descriptor, attribute)
 
     def _commands(self) -> t.Iterator[list[str]]:
         for name in os.listdir(self._processes):

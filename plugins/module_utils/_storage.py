@@ -182,6 +182,13 @@ class Storage:
 
         note_image(place.mount.point, UseRecord(this_host(), vm, vm_uuid), image_uuid, used=used)
 
+    def is_noted(self, place: MountedStorageDomain, vm_uuid: str, image_uuid: str) -> bool:
+        """Whether other hosts are told that a VM of this host uses an image."""
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_notes import images_noted
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_records import this_host
+
+        return image_uuid in images_noted(place.mount.point, this_host(), vm_uuid)
+
     def create(
         self,
         place: MountedStorageDomain,

@@ -56,6 +56,13 @@ def read_own(point: str, me: ThisHost, name: str) -> str:
         return read_in(directory, name)
 
 
+def images_noted(point: str, me: ThisHost, name: str) -> frozenset[str]:
+    """The images of a record of this host; none where there is none, or no whole one."""
+    with contextlib.suppress(ValueError):
+        return UseRecord.from_text(read_own(point, me, name)).images
+    return frozenset()
+
+
 def names_of_vms(point: str, me: ThisHost) -> dict[str, str]:
     """The VMs that this host noted, uuid → name."""
     found: dict[str, str] = {}

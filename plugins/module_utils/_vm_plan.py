@@ -137,7 +137,8 @@ def plan_vm(
         # of a device that the running domain has from a run that was killed before this
         libvirt.define(after if live is None else with_addresses(after, live))
 
-    gains = [change for change in course.changes if change.kind == "attach"]
+    # before the configuration says so: of a run that is killed between the two the next one finds the rest to do
+    gains = [change for change in course.changes if change.kind in ("attach", "memory", "vcpus")]
     actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after, uses)]
     if current is None:
         actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))

@@ -944,13 +944,21 @@ def plan_detached(
     name = t.cast(str, desired.vm)
     domain = users.domain(name)
     attachment = to_detach(domain, image_uuid)
+
+    def forget() -> None:
+        storage.note_use(place, name, domain.uuid, image_uuid, used=False)
+
     if attachment is None:
-        return Plan({}, {})
+        # a run that was killed behind the detachment has left the note
+        if not users.is_local or not storage.is_noted(place, domain.uuid, image_uuid):
+            return Plan({}, {})
+        words = f"forget domain {name} as a user of disk {desired.name} in storage domain {place.name}"
+        return Plan({}, {}, (Action(words, forget),))
 
     def detach() -> None:
         users.detach(attachment)
         if users.is_local:
-            storage.note_use(place, name, domain.uuid, image_uuid, used=False)
+            forget()
 
     words = f"detach disk {desired.name} from {attachment.words}"
     before = {"name": desired.name, "vm": name, "target": attachment.target}

@@ -194,6 +194,25 @@ def test_data_of_this_hosts_bricks_is_removed_and_no_more(host: Host, brick: Pat
     assert here.storage_domains(volume, "", "me") == []
 
 
+def test_a_brick_whose_purge_was_killed_is_one_still(host: Host, brick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = volume_of(("me", brick))
+
+    rmdir = os.rmdir
+
+    def killed(path: str, **kwargs: t.Any) -> None:
+        if path == str(brick):
+            raise KeyboardInterrupt
+        rmdir(path, **kwargs)
+
+    monkeypatch.setattr(os, "rmdir", killed)
+    with pytest.raises(KeyboardInterrupt):
+        host.here().purge(volume, [str(brick)])
+    monkeypatch.undo()
+    assert host.here().bricks(volume, "me") == [str(brick)]
+    host.here().purge(volume, [str(brick)])
+    assert not brick.exists()
+
+
 def test_a_brick_that_cannot_be_purged_is_named(host: Host, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot remove the data in brick .*/nope of volume vmstore: No such file"):
         host.here().purge(volume_of(), [str(tmp_path / "nope")])

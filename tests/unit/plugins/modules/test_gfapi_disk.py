@@ -441,6 +441,18 @@ def test_a_new_disk_is_given_to_a_running_domain(host: Host) -> None:
     host.run(name="data", state="absent")
 
 
+def test_what_a_killed_detachment_noted_is_taken_back(host: Host) -> None:
+    host.users.define("web", running=True)
+    host.run(name="data", size="1G", vm="web")
+    for configuration in (host.users.records["web"].live, host.users.records["web"].inactive):
+        devices = t.cast(_xml.Element, configuration).find("devices")
+        devices.remove(devices.find("disk"))
+    (out,) = host.run(name="data", vm="web", state="detached")
+    assert out.plan.summaries == ["forget domain web as a user of disk data in storage domain vmstore"]
+    assert list(Path(host.path).parent.glob(".gfapi-users/*/*")) == []
+    host.run(name="data", state="absent")
+
+
 def test_disks_of_one_list_get_targets_of_their_own(host: Host) -> None:
     host.users.define("web", running=False)
     disks = [{"name": name, "size": "1G", "vm": "web"} for name in ("a", "b")]

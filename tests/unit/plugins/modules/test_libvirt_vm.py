@@ -342,6 +342,20 @@ LIVE: t.Final = [
 ]
 
 
+@pytest.mark.parametrize("change", [{"memory": "1GiB"}, {"vcpus": 3}, {"disks": [{"name": "root"}, {"name": "more"}]}])
+def test_a_running_vm_gets_more_before_its_configuration_says_so(
+    libvirt: FakeLibvirt, change: dict[str, t.Any]
+) -> None:
+    """One that was killed in between leaves to the next run what it has not done."""
+    carry_out(items(libvirt, vm(**{**WEB, "disks": [{"name": "root"}]}, vcpus=2, vcpus_max=4, state="running")))
+    asked = vm(**change, **({} if "disks" in change else {"title": "shop"}))
+    whole = items(libvirt, asked)[0].plan
+    assert [summary.split()[0] for summary in whole.summaries] in (["change", "change"], ["attach", "change"])
+    whole.actions[0].run()
+    (rest,) = items(libvirt, asked)
+    assert rest.plan.summaries == whole.summaries[1:]
+
+
 @pytest.mark.parametrize(("change", "live", "pending"), LIVE)
 def test_running_vm_gets_what_it_can_at_once(
     libvirt: FakeLibvirt, change: dict[str, t.Any], live: list[str], pending: list[str]
