@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import typing as t
 import shutil
 import uuid as uuids
 from pathlib import Path
@@ -207,7 +208,7 @@ def test_a_brick_whose_purge_was_killed_is_one_still(host: Host, brick: Path, mo
     monkeypatch.setattr(os, "rmdir", killed)
     with pytest.raises(KeyboardInterrupt):
         host.here().purge(volume, [str(brick)])
-    monkeypatch.undo()
+    monkeypatch.setattr(os, "rmdir", rmdir)
     assert host.here().bricks(volume, "me") == [str(brick)]
     host.here().purge(volume, [str(brick)])
     assert not brick.exists()
