@@ -7,14 +7,14 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import typing as t
 import shutil
+import typing as t
 import uuid as uuids
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
+from ansible_collections.gfapi.virt.plugins.module_utils._bricks import MARKS, VolumeHere
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
@@ -195,23 +195,26 @@ def test_data_of_this_hosts_bricks_is_removed_and_no_more(host: Host, brick: Pat
     assert here.storage_domains(volume, "", "me") == []
 
 
-def test_a_brick_whose_purge_was_killed_is_one_still(host: Host, brick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = volume_of(("me", brick))
-
+@pytest.mark.parametrize("is_mount_point", [False, True])
+def test_the_mark_of_a_brick_goes_with_its_folder_or_where_that_stays(
+    host: Host, brick: Path, monkeypatch: pytest.MonkeyPatch, *, is_mount_point: bool
+) -> None:
+    """A run that is killed before that leaves a brick to the next one, not a folder that nobody knows."""
+    calls: list[str] = []
     rmdir = os.rmdir
 
-    def killed(path: str, **kwargs: t.Any) -> None:
+    def note_rmdir(path: str, **kwargs: t.Any) -> None:
         if path == str(brick):
-            raise KeyboardInterrupt
+            calls.append("rmdir")
+            if is_mount_point:
+                raise OSError(errno.EBUSY, "Device or resource busy")
         rmdir(path, **kwargs)
 
-    monkeypatch.setattr(os, "rmdir", killed)
-    with pytest.raises(KeyboardInterrupt):
-        host.here().purge(volume, [str(brick)])
-    monkeypatch.setattr(os, "rmdir", rmdir)
-    assert host.here().bricks(volume, "me") == [str(brick)]
-    host.here().purge(volume, [str(brick)])
-    assert not brick.exists()
+    monkeypatch.setattr(os, "rmdir", note_rmdir)
+    monkeypatch.setattr(os, "removexattr", lambda _file, name: calls.append(name))
+    host.here().purge(volume_of(("me", brick)), [str(brick)])
+    assert calls == ["rmdir", *(MARKS if is_mount_point else ())]
+    assert brick.exists() is is_mount_point
 
 
 def test_a_brick_that_cannot_be_purged_is_named(host: Host, tmp_path: Path) -> None:
