@@ -183,7 +183,16 @@ def _down_warnings(state: VolumeState) -> t.Iterator[Finding]:
     alone = [bricks for bricks in state.volume.sets if sum(not (b.is_arbiter or b in down) for b in bricks) == 1]
     words = f"bricks of volume {state.volume.name} are down: {', '.join(map(str, down))}"
     single = "; some images have a single copy left" if alone and state.volume.is_replicate else ""
-    yield Finding("bricks_down", words + single, f"gluster volume start {state.volume.name} force")
+    yield Finding("bricks_down", words + single, _way_back(state))
+
+
+def _way_back(state: VolumeState) -> str:
+    """How bricks come back. With its default Gluster may not have noted what they missed (seen with 10.3)."""
+    name, option = state.volume.name, "cluster.post-op-delay-secs"
+    start = f"gluster volume start {name} force"
+    if not state.volume.is_replicate or state.options.get(option) == "0":
+        return start
+    return f"gluster volume set {name} {option} 0, or guests may read what was there before; then {start}"
 
 
 def _quorum_warnings(state: VolumeState) -> t.Iterator[Finding]:
