@@ -169,8 +169,8 @@ def test_bricks_and_peers_are_named() -> None:
     assert peers.message.endswith("are down: gl3")
     assert bricks.message == "bricks of volume v are down: gl3:/b"
     assert bricks.mend == (
-        "gluster volume set v cluster.post-op-delay-secs 0, or guests may read what was there before; then gluster volume"
-        " start v force"
+        "gluster volume set v cluster.post-op-delay-secs 0, or guests may read what was there before; then gluster"
+        " volume start v force"
     )
     noted = dataclasses.replace(GOOD, **with_bricks("++-", True), **with_options(cluster__post_op_delay_secs="0"))
     assert [one.mend for one in warnings(noted)] == ["gluster volume start v force"]
