@@ -120,6 +120,11 @@ class ImageFiles:
         listing.staged.update(filter(None, map(staging_key, names)))
         return listing
 
+    def read_one(self, images: Directory, uuid: str) -> Image | None:
+        """One image; `None` where there is none, or none that can be read."""
+        found = _read(images, uuid)
+        return found if isinstance(found, Image) else None
+
     def reread(self, images: Directory, listing: Listing, uuid: str) -> None:
         """Read one image anew into a listing."""
         listing.put(uuid, _read(images, uuid))

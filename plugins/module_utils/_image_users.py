@@ -12,7 +12,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import record_without_links
+from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
@@ -79,6 +79,10 @@ class ImageUsers:
             raise StorageError(f"there is no domain {name} on this host (there is {names}); define it first")
         return found
 
+    def forget(self) -> None:
+        """Ask libvirt anew when next asked."""
+        self._records = None
+
     def attach(self, attachment: Attachment, element: _xml.Element) -> None:
         """Give a domain a disk."""
         self._records = None
@@ -98,7 +102,7 @@ class ImageUsers:
     def _domains(self) -> tuple[DomainRecord, ...]:
         if self._records is None:
             domains = self._libvirt().domains() if self._is_here else ()
-            self._records = tuple(map(record_without_links, domains))
+            self._records = OneName().of_records(domains)
         return self._records
 
     @property

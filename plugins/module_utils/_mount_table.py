@@ -38,6 +38,20 @@ def parse_table(text: str) -> tuple[Mount, ...]:
     return tuple(found)
 
 
+def parse_info(text: str) -> dict[tuple[int, int], Mount]:
+    """The gluster mounts in `/proc/self/mountinfo`, by the device number of their files; bind mounts have the same."""
+    found: dict[tuple[int, int], Mount] = {}
+    for line in text.split("\n"):
+        fields, _dash, rest = line.partition(" - ")
+        left, right = fields.split(" "), rest.split(" ")
+        if right[0] == "fuse.glusterfs" and len(left) > 4 and len(right) > 1 and ":" in right[1]:
+            major, _colon, minor = left[2].partition(":")
+            with contextlib.suppress(ValueError):
+                mount = Mount(_spec_in_table(unescape(right[1])), unescape(left[4]))
+                found.setdefault((int(major), int(minor)), mount)
+    return found
+
+
 def _spec_in_table(text: str) -> VolumeSpec:
     # an IPv6 server stands there without brackets; the last colon is the one before the volume
     server, _colon, location = text.rpartition(":")

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
+from ansible_collections.gfapi.virt.plugins.module_utils._files import OPEN_COUNT, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
 from ansible_collections.gfapi.virt.plugins.module_utils._source import (
@@ -29,6 +30,11 @@ def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, check
     """What a file holds; raises `ValueError` for a wrong checksum, and for an image that names other files."""
     if not path.startswith("/"):
         raise ValueError(f"source {path!r} is not an absolute path of a file on this host")
+    if lasting(lambda: _is_open(path)):
+        raise ValueError(
+            f"source {path} is open, for a VM or another program, so a copy would not be whole; stop that first, and"
+            " name a disk of a storage domain by clone_of"
+        )
     # without O_NONBLOCK a pipe would hold us for ever
     with explained(f"read source {path}"), os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -44,6 +50,13 @@ def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, check
                 f"source {path} is damaged or cut short, as qemu-img check says; fetch it anew, with its checksum"
             )
         return found
+
+
+def _is_open(path: str) -> bool:
+    """Whether any host has a file on a gluster mount open, for QEMU takes no lock that another would meet."""
+    with contextlib.suppress(OSError):
+        return os.getxattr(path, OPEN_COUNT).rstrip(b"\0") != b"0"
+    return False
 
 
 def _require_checksum(path: str, wanted: str, head: bytes, file: t.BinaryIO) -> None:

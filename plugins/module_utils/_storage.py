@@ -259,6 +259,23 @@ class Storage:
         with self._changing_layers(found, f"write the .meta of disk {found.name}") as (images, image):
             self._files.write_meta(images, image, changed_from(image.leaf), found.place.version)
 
+    def as_it_is(self, place: MountedStorageDomain, image_uuid: str) -> Image | None:
+        """An image read anew; `None` where there is none, or none that can be read."""
+        with self._images_of(place, f"look at image {image_uuid}") as images:
+            return self._files.read_one(images, image_uuid)
+
+    def is_there(self, place: MountedStorageDomain, image_uuid: str) -> bool:
+        """Whether an image is there at this moment, whole or not."""
+        with self._images_of(place, f"look for image {image_uuid}") as images:
+            return images.is_there(image_uuid)
+
+    def noted_at(self, place: MountedStorageDomain) -> dict[str, int]:
+        """When each host last noted what its VMs use: its folder of notes, and the time of that, in ns."""
+        # not at the top: only what takes an image away asks
+        from ansible_collections.gfapi.virt.plugins.module_utils._use_records import noted_at
+
+        return noted_at(place.mount.point)
+
     def is_left(self, place: MountedStorageDomain, image_uuid: str) -> bool:
         """Whether a killed run left where it built an image, or a layer of it."""
         if image_uuid not in self.listing(place).staged:
@@ -272,12 +289,22 @@ class Storage:
         with self._images_of(place, f"remove what a killed run left of image {image_uuid}") as images:
             sweep(images, image_uuid)
 
-    def delete(self, place: MountedStorageDomain, image_uuid: str, found: FoundImage | None = None) -> None:
-        """Delete an image that nobody has open, and what an interrupted deletion left of it (`found` is `None`)."""
+    def delete(
+        self,
+        place: MountedStorageDomain,
+        image_uuid: str,
+        found: FoundImage | None = None,
+        require: t.Callable[[], None] = lambda: None,
+    ) -> None:
+        """Delete an image that nobody has open, and what an interrupted deletion left of it (`found` is `None`).
+
+        `require` is called once nobody else can take it, and may refuse.
+        """
         with contextlib.ExitStack() as held, self._changing(place, image_uuid, f"delete image {image_uuid}") as images:
             try:
                 if found:
                     held.enter_context(self.closed(found, f"delete disk {found.name}", "deleted"))
+                    require()
             except StorageError:
                 # another run may have deleted it meanwhile
                 if images.lists(image_uuid):
@@ -313,6 +340,10 @@ class Storage:
         with self._images_of(found.place, doing) as images, contextlib.ExitStack() as held:
             try:
                 image = held.enter_context(self._files.locked(images, found.image))
+            except FileNotFoundError:
+                raise StorageError(
+                    f"cannot {doing} in storage domain {found.place.name}: it was deleted meanwhile; run again"
+                ) from None
             except StorageError as exc:
                 raise StorageError(f"cannot {doing} in storage domain {found.place.name}: {exc}") from exc
             yield images, image

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers, path_of, target_of
-from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import IMAGE_VOLUME
+from ansible_collections.gfapi.virt.plugins.module_utils._one_name import IMAGE_VOLUME
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord

@@ -49,6 +49,14 @@ def read_others(point: str, me: ThisHost) -> OtherUses:
     return OtherUses(tuple(records), tuple(faults))
 
 
+def noted_at(point: str) -> dict[str, int]:
+    """The folder of each host's records, and when one was last written or removed there, in ns."""
+    doing = explained(f"read who uses what is on {point}")
+    with doing, contextlib.suppress(*GONE), Directory.open(point) as root, root.below(USERS) as folders:
+        return {name: status.st_mtime_ns for name, status in folders.statuses().items()}
+    return {}
+
+
 def _names(root: Directory, path: str) -> list[str]:
     """What is in a directory; those with a dot are to be renamed into place."""
     with contextlib.suppress(*GONE), root.below(path) as directory:

@@ -10,13 +10,14 @@ import functools
 import threading
 import typing as t
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import written_images
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
-from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import IMAGE_VOLUME, record_without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
 from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
@@ -37,7 +38,7 @@ class VmDisks:
 
     def deletions(self, current: DomainRecord) -> list[Action]:
         """Raises `StorageError` naming an image that somebody else uses, before anything is changed."""
-        current = record_without_links(current)
+        (current,) = OneName().of_records([current])
         begun, there = [], []
         for storage_domain, image in sorted(_parts(current)):
             found = self._storage.find_image(storage_domain, image)
@@ -65,12 +66,14 @@ class VmDisks:
             self._storage.require_closed(found, "deleted")
         self._going[found.image_uuid] = (current.name, found.name)
 
+        def again() -> None:
+            # it may have been given to another meanwhile
+            uses = self._storage.other_uses(found.place, anew=True)
+            self._require_no_other(found, current, self._read_users(), uses)
+
         def run() -> None:
             with self._turn:
-                # it may have been given to another meanwhile
-                uses = self._storage.other_uses(found.place, anew=True)
-                self._require_no_other(found, current, self._read_users(), uses)
-                self._storage.delete(found.place, found.image_uuid, found)
+                self._storage.delete(found.place, found.image_uuid, found, again)
 
         words = f"delete disk {found.name} from storage domain {found.place.name}"
         return Action(words, run, waits=current.is_active)
@@ -96,11 +99,13 @@ class VmDisks:
         if elsewhere:
             raise StorageError(f"{refused}: it is used by {', '.join(map(str, elsewhere))}; {_MEND}")
 
-    def require_unwanted(self, name: str, sources: t.Iterable[str]) -> None:
+    def require_unwanted(self, name: str, configured: _xml.Element | None) -> None:
         """Raises `StorageError` where a domain is to have an image that goes with another of its list."""
-        for match in filter(None, map(IMAGE_VOLUME.fullmatch, sources)):
-            owner, disk = self._going.get(match[2], (name, ""))
-            if owner != name:
+        if not self._going or configured is None:
+            return
+        for images in images_in(OneName().of(configured)).values():
+            for image in sorted(images & self._going.keys()):
+                owner, disk = self._going[image]
                 raise StorageError(
                     f"domain {owner}: disk {disk!r} cannot be deleted: domain {name} is to have it; {_MEND}"
                 )
@@ -112,7 +117,7 @@ class VmDisks:
     def _read_users(self) -> dict[str, dict[str, str]]:
         """Image → the domains of this host that name it at any layer, by uuid."""
         found: dict[str, dict[str, str]] = {}
-        for record in map(record_without_links, self._libvirt.domains()):
+        for record in OneName().of_records(self._libvirt.domains()):
             for configuration in (record.live, record.saved, record.inactive):
                 for images in images_in(configuration).values():
                     for image in images:

@@ -19,8 +19,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Im
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import is_there, require_movable, uri_of
+from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._requirements import DRIVER_PACKAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -60,7 +60,7 @@ class RunningImages:
         """
         users = self._read() if self._users is None else self._users
         self._users = users
-        images = _domain.writable_images(without_links(configured))
+        images = _domain.writable_images(OneName().of(configured))
         for image, is_shared in sorted(images.items()):
             known = users.setdefault(image, {})
             for other, shares in known.items():
@@ -73,9 +73,9 @@ class RunningImages:
 
     def _read(self) -> dict[str, dict[str, bool]]:
         users: dict[str, dict[str, bool]] = {}
-        for record in self._libvirt.domains():
+        for record in OneName().of_records(self._libvirt.domains()):
             for used in (record.live, record.saved):
-                found = {} if used is None else _domain.writable_images(without_links(used))
+                found = {} if used is None else _domain.writable_images(used)
                 for image, is_shared in found.items():
                     known = users.setdefault(image, {})
                     known[record.name] = is_shared and known.get(record.name, True)
@@ -123,6 +123,13 @@ class Hypervisors:
         return Conversions(self._paths, BlockCopies(self._storage, self._paths), libvirt)
 
 
+class Planned(t.NamedTuple):
+    """A domain with its plan, and its configuration in the end; none of one that goes."""
+
+    item: Item
+    configured: _xml.Element | None
+
+
 def item_on(
     libvirt: LibvirtJobs,
     desired: Desired,
@@ -130,7 +137,7 @@ def item_on(
     uses: VmUses,
     seeds: Seeds,
     hypervisors: Hypervisors,
-) -> Item:
+) -> Planned:
     """One domain with its plan, on the host that it is to run on."""
     there = hypervisors.other(libvirt, desired.host)
     if there is None:
@@ -153,7 +160,7 @@ def item_for(
     seeds: Seeds,
     conversions: Conversions,
     there: LibvirtJobs | None = None,
-) -> Item:
+) -> Planned:
     """One domain with its plan; `there` is the host that it goes to in the end."""
     name = desired.domain.name
     current = libvirt.domain(name)
@@ -179,13 +186,14 @@ def item_for(
     plan = uses.noting(plan, current, configured, course.running, leaves=there is not None)
 
     warnings = (*warnings_for(current, configured), *(uses.warnings_for(name, configured) if plan.changed else ()))
-    return Item(
+    item = Item(
         name,
         plan,
         predicted(course),
         lambda: facts(name, (there or libvirt).domain(name)),
         warnings,
     )
+    return Planned(item, configured)
 
 
 def without_driver(host: Host, items: t.Sequence[Item], desired: t.Sequence[Desired]) -> str:
@@ -246,10 +254,10 @@ def make_items(
 
     def planned() -> list[Item]:
         running = RunningImages(libvirt)
-        items = [item_on(libvirt, one, running, uses, seeds, hypervisors) for one in desired]
-        for item in items:
-            uses.disks.require_unwanted(item.name, [disk["source"] or "" for disk in item.predicted["disks"]])
-        return items
+        found = [item_on(libvirt, one, running, uses, seeds, hypervisors) for one in desired]
+        for one in found:
+            uses.disks.require_unwanted(one.item.name, one.configured)
+        return [one.item for one in found]
 
     items = planned()
     warnings = [*images.warnings]

@@ -25,12 +25,11 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import D
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import SHARED
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, META, META_READ_BYTES, own_layers
+from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, own_layers
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
+from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._real_paths import record_without_links, without_links
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
@@ -71,6 +70,7 @@ class VmUses:
         self._swept: set[str] = set()
         #: opened once: each step to it costs a round trip to the bricks, for every VM
         self._own: dict[str, Directory | None] = {}
+        self._names = OneName()
 
     @property
     def _is_noted(self) -> bool:
@@ -133,6 +133,7 @@ class VmUses:
         def run() -> None:
             if current:
                 self._note(name, current.uuid, images, images)
+                self._require_there(name, images, self._images(current.live, current.saved, current.inactive))
                 action.run()
                 return
             # libvirt takes the uuid that is there, so the note comes first
@@ -141,12 +142,23 @@ class VmUses:
             try:
                 with contextlib.ExitStack() as held:
                     self._note(name, uuid, images, images, held)
+                    self._require_there(name, images, {})
                     action.run()
             except GfapiError:
                 self._note(name, uuid, images, {})
                 raise
 
         return replace(action, run=run)
+
+    def _require_there(self, name: str, images: Images, had: Images) -> None:
+        """Raises `StorageError` where an image that a VM is to get was deleted since, before its note told of it."""
+        for storage_domain, wanted in images.items():
+            place = t.cast(MountedStorageDomain, self._place(storage_domain))
+            for image in sorted(wanted - had.get(storage_domain, frozenset())):
+                if not self._storage.is_there(place, image):
+                    raise StorageError(
+                        f"domain {name}: image {image} of storage domain {place.name} was deleted meanwhile; run again"
+                    )
 
     def _behind(
         self,
@@ -239,7 +251,7 @@ class VmUses:
         for configuration in configurations:
             if configuration is None:
                 continue
-            configuration = without_links(configuration)
+            configuration = self._names.of(configuration)
             found = _union(found, {key: frozenset(images) for key, images in images_in(configuration).items()})
         return {key: images for key, images in found.items() if self._place(key)}
 
@@ -275,7 +287,7 @@ class VmUses:
 
     def _written(self, name: str, used: t.Sequence[_xml.Element], doing: str) -> list[ImageVolumeOf]:
         found: dict[str, bool] = {}
-        for configuration in map(without_links, used):
+        for configuration in map(OneName().of, used):
             for key, is_shared in writable_images(configuration).items():
                 found[key] = is_shared and found.get(key, True)
         volumes = []
@@ -292,11 +304,12 @@ class VmUses:
         One of this host may read it, or share it on purpose where both do. Of what is shared nobody knows whether a VM
         of another host shares it, too.
         """
-        _require_no_template(volumes)
+        for volume in volumes:
+            self._require_top(volume)
         opened = _opened(volumes)
         if not opened:
             return
-        running = [record_without_links(record) for record in self._libvirt.domains() if record.live is not None]
+        running = OneName().of_records(record for record in self._libvirt.domains() if record.live is not None)
         here = [images_in(record.live) for record in running]
         for volume in opened:
             uuid = volume.place.storage_domain.uuid
@@ -315,6 +328,24 @@ class VmUses:
             who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"
             raise StorageError(
                 f"{volume.refusal} {self._name_of(volume)}: it is {who}; two would destroy it; stop that first"
+            )
+
+    def _require_top(self, volume: ImageVolumeOf) -> None:
+        """Raises `StorageError` for an image that clones build on, and for a layer that others of its image build on.
+
+        It was neither when the VM got it.
+        """
+        image = self._storage.as_it_is(volume.place, volume.image_uuid)
+        if image and image.is_template:
+            raise StorageError(
+                f"{volume.refusal} {image.name or image.uuid}: it is a template, and to write to it would destroy its"
+                " clones; give the domain a clone of it (gfapi.virt.gfapi_disk with clone_of)"
+            )
+        if image and volume.volume_uuid != image.leaf.uuid:
+            raise StorageError(
+                f"{volume.refusal} {image.name or image.uuid}: the domain has {volume.volume_uuid} of it, which is"
+                f" below a snapshot, and to write to it would destroy what {image.leaf.uuid} builds on; finish the"
+                " snapshot (gfapi.virt.gfapi_snapshot), or name the disk once more (disks)"
             )
 
     def _name_of(self, volume: ImageVolumeOf) -> str:
@@ -360,20 +391,6 @@ def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterato
         yield
     finally:
         os.close(lease)
-
-
-def _require_no_template(volumes: t.Sequence[ImageVolumeOf]) -> None:
-    """Raises `StorageError` for an image that clones build on, which it was not yet when the VM got it."""
-    for volume in volumes:
-        text = ""
-        doing = explained(f"look at image {volume.image_uuid}")
-        with doing, contextlib.suppress(FileNotFoundError), _directory_of(volume) as directory:
-            text = directory.read(volume.volume_uuid + META, META_READ_BYTES).decode(errors="replace")
-        if f"VOLTYPE={SHARED}" in text.split("\n"):
-            raise StorageError(
-                f"{volume.refusal} {volume.image_uuid}: it is a template, and to write to it"
-                " would destroy its clones; give the domain a clone of it (gfapi.virt.gfapi_disk with clone_of)"
-            )
 
 
 def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:

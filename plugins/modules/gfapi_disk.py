@@ -402,6 +402,7 @@ disks:
 """
 
 import contextlib
+import os
 import posixpath
 import re
 import typing as t
@@ -860,10 +861,19 @@ def plan_absent(
         if image_uuid not in storage.listing(place).removed and not storage.is_left(place, image_uuid):
             return Plan({}, {})
         words = f"delete what an interrupted run left of disk {desired.name} in storage domain {place.name}"
-    else:
-        require_unused(storage, users, found, leaving, force=desired.force)
-    delete = Action(words, lambda: storage.delete(place, image_uuid, found))
-    return Plan(shown(found) if found else {}, {}, (delete,))
+        return Plan({}, {}, (Action(words, lambda: storage.delete(place, image_uuid)),))
+    noted_at = storage.noted_at(place)
+    require_unused(storage, users, found, leaving, force=desired.force)
+
+    def again() -> None:
+        # whoever gave it to a VM meanwhile has noted that; to ask libvirt for each of many disks would take long
+        if storage.noted_at(place) != noted_at:
+            users.forget()
+            storage.other_uses(place, anew=True)
+            require_unused(storage, users, found, leaving, force=desired.force)
+
+    delete = Action(words, lambda: storage.delete(place, image_uuid, found, again))
+    return Plan(shown(found), {}, (delete,))
 
 
 def require_unused(
@@ -900,12 +910,7 @@ def attachment_of(
     name = t.cast(str, desired.vm)
     require_no_template(found.image, found, name)
     using = users.of(found.image_uuid, found.volume_uuid)
-    others = [user for user in using if user.name != name]
-    if others:
-        raise StorageError(
-            f"disk {found.name!r} is in use by {', '.join(map(str, others))}, and two would destroy it; take it out"
-            f" there first, or give {name} a clone"
-        )
+    require_no_other(using, found, name)
     wanted = replace(disk, target=desired.target or "", bus=desired.bus)
     promised = before.targets.setdefault(name, {})
     domain = users.domain(name)
@@ -919,11 +924,23 @@ def attachment_of(
             if not any(user.running for user in using):
                 image = held.enter_context(storage.closed(found, f"attach disk {found.name}", "attached"))
                 require_no_template(image, found, name)
+                users.forget()
+                require_no_other(users.of(found.image_uuid, found.volume_uuid), found, name)
             if users.is_local:
                 storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
             users.attach(attachment, element)
 
     return [Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
+
+
+def require_no_other(using: t.Iterable[ImageUser], found: FoundImage, vm: str) -> None:
+    """Raises `StorageError` for an image that another domain of this host has."""
+    others = [user for user in using if user.name != vm]
+    if others:
+        raise StorageError(
+            f"disk {found.name!r} is in use by {', '.join(map(str, others))}, and two would destroy it; take it out"
+            f" there first, or give {vm} a clone"
+        )
 
 
 def require_no_template(image: Image, found: FoundImage, vm: str) -> None:
@@ -1023,10 +1040,16 @@ def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
 def require_apart(desired: t.Sequence[Desired]) -> None:
     """Raises `ValueError` where two of a list are to have the same target of a domain, or be exported to one file."""
     targets = [f"target {one.target} of domain {one.vm}" for one in desired if one.vm and one.target]
-    dests = [f"dest {posixpath.normpath(one.dest)}" for one in desired if one.dest]
+    dests = [f"dest {real_path(one.dest)}" for one in desired if one.dest]
     for what in (*targets, *dests):
         if (*targets, *dests).count(what) > 1:
             raise ValueError(f"{what} is given to two disks; give each its own")
+
+
+def real_path(dest: str) -> str:
+    """A file that is to be, without links on the way to it."""
+    folder, name = posixpath.split(dest)
+    return posixpath.join(os.path.realpath(folder), name)
 
 
 @dataclass

@@ -364,6 +364,18 @@ def require_only_user(found: Found, record: DomainRecord | None, users: ImageUse
         )
 
 
+def require_named(found: Found, record: DomainRecord | None, users: ImageUsers) -> None:
+    """Raises `StorageError` where the domain has the image under a name by which it goes on with no new layer."""
+    if record is None or _snapshot.use_of(record.name, record.live, record.inactive, found.image.uuid):
+        return
+    here = [user for user in users.of(found.image.uuid, found.image.leaf.uuid) if user.name == record.name]
+    if here:
+        raise StorageError(
+            f"disk {found.image.name!r} is in use by {here[0]} under another name, a link or the like, so the domain"
+            " would not go on with its snapshot; have gfapi.virt.libvirt_vm name the disk (disks) first"
+        )
+
+
 def require_own(found: Found, state: State, storage: Storage, changed: t.Collection[str]) -> None:
     """Raises `StorageError` where a layer that would change, or go, is one of another image too."""
     for other in storage.listing(found.place).images.values():
@@ -563,6 +575,7 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
     require_idle(record)
     for one in found:
         require_only_user(one, record, users)
+        require_named(one, record, users)
     domain = record.name if record else None
     disks = [
         DiskLayers(

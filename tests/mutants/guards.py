@@ -43,6 +43,51 @@ MUTANTS: t.Final = (
         '        if known == "qcow2" and not qemu_img.is_whole(path):',
         f"{_UTILS}test_source_file.py::test_an_image_that_is_cut_short_is_refused",
     ),
+    _dropped(
+        "no VM starts on a layer that a snapshot builds on",
+        "module_utils/_vm_uses.py",
+        "        if image and volume.volume_uuid != image.leaf.uuid:",
+        f"{_UTILS}test_vm_uses.py::test_no_vm_starts_on_a_layer_below_a_snapshot",
+    ),
+    Mutant(
+        "a VM is given no image that was deleted meanwhile",
+        "module_utils/_vm_uses.py",
+        "                    self._require_there(name, images, {})\n",
+        "",
+        f"{_UTILS}test_vm_uses.py::test_no_vm_is_defined_with_an_image_that_was_deleted_since_the_plan",
+    ),
+    Mutant(
+        "a disk that a VM got meanwhile is not deleted",
+        "module_utils/_storage.py",
+        "                    require()\n",
+        "",
+        f"{_DISK}::test_a_disk_that_a_vm_got_since_the_plan_is_not_deleted",
+    ),
+    Mutant(
+        "a disk that another VM got meanwhile is given to no second one",
+        "modules/gfapi_disk.py",
+        "                require_no_other(users.of(found.image_uuid, found.volume_uuid), found, name)\n",
+        "",
+        f"{_DISK}::test_a_disk_that_another_vm_got_since_the_plan_is_not_attached",
+    ),
+    _dropped(
+        "no disk is filled from what somebody writes to",
+        "module_utils/_source_file.py",
+        "    if lasting(lambda: _is_open(path)):",
+        f"{_UTILS}test_source_file.py::test_a_file_that_somebody_has_open_is_refused",
+    ),
+    _dropped(
+        "nothing is exported among the images of a storage domain",
+        "module_utils/_export_file.py",
+        "    if _IMAGES.search(os.path.realpath(folder)):",
+        f"{_DISK}::test_nothing_is_exported_among_images",
+    ),
+    _dropped(
+        "no snapshot is taken of a disk that its VM has under another name",
+        "modules/gfapi_snapshot.py",
+        "    if here:",
+        f"{_SNAPSHOT}::test_a_disk_that_its_vm_has_under_another_name_is_left_alone",
+    ),
     # --- what a list asks of several --------------------------------------------------------------------------------
     Mutant(
         "a disk that a list changes is not cloned by it",
@@ -60,8 +105,8 @@ MUTANTS: t.Final = (
     Mutant(
         "an image that another VM of a list is to have is not deleted",
         "module_utils/_vm_items.py",
-        "            uses.disks.require_unwanted(item.name,",
-        "            (item.name,",
+        "            uses.disks.require_unwanted(one.item.name, one.configured)\n",
+        "            pass\n",
         f"{_UTILS}test_vm_uses.py::test_an_image_that_another_vm_of_the_list_is_to_have_is_not_deleted",
     ),
     # --- what came since the plan -----------------------------------------------------------------------------------
@@ -81,7 +126,7 @@ MUTANTS: t.Final = (
     Mutant(
         "an image that another VM got meanwhile does not go with the first",
         "module_utils/_vm_disks.py",
-        "                self._require_no_other(found, current, self._read_users(), uses)\n",
+        "            self._require_no_other(found, current, self._read_users(), uses)\n",
         "",
         f"{_UTILS}test_vm_uses.py::test_an_image_that_another_vm_got_since_the_plan_is_not_deleted",
     ),
@@ -89,14 +134,14 @@ MUTANTS: t.Final = (
     Mutant(
         "a link to an image is that image when a VM starts",
         "module_utils/_vm_items.py",
-        "        images = _domain.writable_images(without_links(configured))\n",
+        "        images = _domain.writable_images(OneName().of(configured))\n",
         "        images = _domain.writable_images(configured)\n",
         f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
     ),
     Mutant(
         "a link to an image is that image when it is deleted",
         "module_utils/_vm_disks.py",
-        "        for record in map(record_without_links, self._libvirt.domains()):\n",
+        "        for record in OneName().of_records(self._libvirt.domains()):\n",
         "        for record in self._libvirt.domains():\n",
         f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
     ),
@@ -281,8 +326,8 @@ MUTANTS: t.Final = (
     Mutant(
         "a VM is noted before libvirt has it",
         "module_utils/_vm_uses.py",
-        "                    self._note(name, uuid, images, images, held)\n                    action.run()",
-        "                    action.run()\n                    self._note(name, uuid, images, images, held)",
+        "                    self._note(name, uuid, images, images, held)\n",
+        "                    action.run()\n                    self._note(name, uuid, images, images, held)\n",
         f"{_UTILS}test_vm_uses.py::test_the_note_is_there_before_libvirt_has_the_vm",
     ),
     _dropped(
@@ -334,8 +379,8 @@ MUTANTS: t.Final = (
     Mutant(
         "no VM starts on a template",
         "module_utils/_vm_uses.py",
-        "        _require_no_template(volumes)\n",
-        "",
+        "        if image and image.is_template:",
+        "        if False:",
         f"{_UTILS}test_vm_uses.py::test_no_vm_starts_on_what_became_a_template",
     ),
     _dropped(

@@ -252,6 +252,9 @@ class FakeImageUsers:
         users._records = tuple(self.records[known] for known in sorted(self.records))
         return users.domain(name)
 
+    def forget(self) -> None:
+        """The fake knows everything at once."""
+
     def attach(self, attachment: Attachment, element: _xml.Element) -> None:
         for configuration in self._configurations(attachment):
             configuration.find("devices").append(copy.deepcopy(element))

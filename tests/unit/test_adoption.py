@@ -65,9 +65,8 @@ def item_for(element: _xml.Element, domain: Domain, libvirt: FakeLibvirt, live: 
     edges: t.Any = (libvirt, VmUses(Storage(), t.cast("t.Any", libvirt)))
     desired = replace(desired_from({"name": record.name}), domain=domain)
     hypervisors = _vm_items.Hypervisors(Storage(), ImagePaths(Servers()))
-    return _vm_items.item_on(
-        edges[0], desired, _vm_items.RunningImages(edges[0]), edges[1], edges[0].seeds, hypervisors
-    )
+    running = _vm_items.RunningImages(edges[0])
+    return _vm_items.item_on(edges[0], desired, running, edges[1], edges[0].seeds, hypervisors).item
 
 
 def carried_out(item: Item) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._source_file import CHUNK_BYTES, read_source
-from ansible_collections.gfapi.virt.tests.unit.fakes import FakeQemuImg
+from ansible_collections.gfapi.virt.tests.unit.fakes import FakeQemuImg, hold_open
 
 TEXT = b"x" * (CHUNK_BYTES + 700)
 
@@ -58,6 +58,13 @@ def test_an_image_that_is_cut_short_is_refused(file: Path) -> None:
         read_source(t.cast("t.Any", qemu_img), str(file), image_format="qcow2", checksum=None)
     # of a raw one nobody can tell
     assert read_source(t.cast("t.Any", qemu_img), str(file), image_format="raw", checksum=None).format == "raw"
+
+
+def test_a_file_that_somebody_has_open_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_open(monkeypatch, file.name)
+    monkeypatch.setattr(os, "getxattr", lambda path, _name: b"1\0" if path == str(file) else b"0\0")
+    with pytest.raises(ValueError, match=f"source {file} is open, for a VM or another program, so a copy would not be"):
+        read(file)
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _one_name
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
@@ -371,6 +372,79 @@ def test_no_vm_starts_on_what_became_a_template(cluster: Cluster) -> None:
         late.plan.actions[0].run()
 
 
+def test_no_vm_starts_on_a_layer_below_a_snapshot(cluster: Cluster) -> None:
+    cluster.hv1.run(disks=["a"])
+    late = cluster.hv1.item(state="running")
+    image = cluster.storage().require_image("vms", "a")
+    folder = Path(image.path).parent
+    leaf = replace(image.image.leaf, uuid="11111111-1111-1111-1111-111111111111", parent_uuid=image.volume_uuid)
+    (folder / leaf.uuid).write_bytes(b"")
+    (folder / f"{leaf.uuid}.meta").write_text(replace(leaf, format="qcow2").to_text(5))
+    words = f"domain web cannot start on image a: the domain has {image.volume_uuid} of it, which is below a snapshot"
+    with pytest.raises(StorageError, match=words):
+        cluster.hv1.item(state="running")
+    with pytest.raises(StorageError, match=words):
+        late.plan.actions[0].run()
+    cluster.hv1.run(disks=["a"], state="running")
+
+
+def test_no_vm_is_defined_with_an_image_that_was_deleted_since_the_plan(cluster: Cluster, hv1: HostOf) -> None:
+    hv1.run("db", disks=["b"])
+    new, changed = hv1.item(disks=["a"]), hv1.item("db", disks=["a", "b"])
+    storage = cluster.storage()
+    found = storage.require_image("vms", "a")
+    storage.delete(found.place, found.image_uuid, found)
+    for late in (new, changed):
+        with pytest.raises(StorageError, match="image .* of storage domain vms was deleted meanwhile; run again"):
+            late.plan.actions[0].run()
+    assert set(hv1.libvirt.records) == {"db"}
+
+
+def test_an_image_outside_any_storage_domain_is_one_by_uri_and_by_file(
+    cluster: Cluster, hv1: HostOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted_as(monkeypatch, tmp_path, cluster.point)
+    Path(cluster.point, "free.raw").write_bytes(b"")
+    Path(cluster.point, "other.raw").write_bytes(b"")
+    os.link(Path(cluster.point, "free.raw"), Path(cluster.point, "hard.raw"))
+    first = {"name": "web", "disks": [{"uri": "gluster://gl1/gv0/free.raw", "format": "raw"}], "state": "running"}
+    for action in hv1.items(first)[0].plan.actions:
+        action.run()
+
+    def second(source: dict[str, str]) -> list[Item]:
+        return hv1.items({"name": "db", "disks": [{**source, "format": "raw"}], "state": "running"})
+
+    for source in (
+        {"file": f"{cluster.point}/free.raw"},
+        {"file": f"{cluster.point}/hard.raw"},
+        {"uri": "gluster://gl2/gv0/hard.raw"},
+    ):
+        with pytest.raises(ValueError, match="domain db cannot start on image gv0:.*: domain web writes to it"):
+            second(source)
+    assert second({"file": f"{cluster.point}/other.raw"})
+
+
+def test_an_image_is_one_by_a_link_on_its_volume_and_in_a_cdrom_drive(
+    cluster: Cluster, hv1: HostOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted_as(monkeypatch, tmp_path, cluster.point)
+    image = Path(cluster.point, cluster.uuid, "images", cluster.image("a"), cluster.volumes["a"].uuid)
+    Path(cluster.point, "link.raw").symlink_to(image)
+    hv1.run(disks=["a"], state="running")
+    by_link = {"name": "db", "disks": [{"uri": "gluster://gl1/gv0/link.raw", "format": "raw"}], "state": "running"}
+    with pytest.raises(ValueError, match=f"cannot start on image {cluster.uuid}/images/.*: domain web writes to it"):
+        hv1.items(by_link)
+    hv1.run(state="shut_off")
+    drive = {"name": "db", "disks": [{"device": "cdrom", "file": f"{cluster.point}/link.raw"}]}
+    with pytest.raises(StorageError, match="domain web: disk 'a' cannot be deleted: domain db is to have it"):
+        hv1.items({"name": "web", **GONE}, drive)
+    late = hv1.item(**GONE)
+    for action in hv1.items(drive)[0].plan.actions:
+        action.run()
+    with pytest.raises(StorageError, match="disk 'a' cannot be deleted: it is used by domain db of this host"):
+        late.plan.actions[0].run()
+
+
 def test_two_domains_of_one_host_that_start_at_one_moment_do_not_share_an_image(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -523,10 +597,21 @@ def test_an_image_that_another_vm_got_since_the_plan_is_not_deleted(cluster: Clu
     assert there(cluster) == {"a", "b"}
 
 
+def mounted_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str) -> None:
+    """What the kernel says of a gluster mount at a directory of this test."""
+    device = os.stat(point).st_dev
+    (tmp_path / "mounts").write_text(f"gl1:/gv0 {point} fuse.glusterfs rw 0 0\n")
+    info = f"49 1 {os.major(device)}:{os.minor(device)} / {point} rw shared:1 - fuse.glusterfs gl1:/gv0 rw\n"
+    (tmp_path / "mountinfo").write_text(info)
+    monkeypatch.setattr(_one_name, "TABLE", str(tmp_path / "mounts"))
+    monkeypatch.setattr(_one_name, "INFO", str(tmp_path / "mountinfo"))
+
+
 def test_a_link_to_an_image_is_that_image(
     cluster: Cluster, hv1: HostOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(cluster.point, cluster.uuid, "images", cluster.image("a"))
+    mounted_as(monkeypatch, tmp_path, cluster.point)
     (tmp_path / "link").symlink_to(folder / cluster.volumes["a"].uuid)
     (tmp_path / "folder").symlink_to(folder)
     names = [

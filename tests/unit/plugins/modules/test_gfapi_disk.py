@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import json
 import os
 import posixpath
 import shutil
+import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _files, _
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils._export_file import LOCKED_BYTE
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, staging
 from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
@@ -243,16 +247,45 @@ def test_an_export_is_on_disk_before_it_gets_its_name(
     assert is_synced(linked, tmp_path.name, before="unlink .web.img.gfapi-virt")
 
 
+@contextlib.contextmanager
+def locked_by_another_run(path: Path) -> t.Iterator[None]:
+    """A lock of the kind that a process never has against itself."""
+    words = "import fcntl, sys; file = open(sys.argv[1], 'rb+'); fcntl.lockf(file, fcntl.LOCK_EX, 1, int(sys.argv[2]));"
+    argv = [sys.executable, "-c", f"{words} print('locked', flush=True); sys.stdin.read()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*argv, str(path), str(LOCKED_BYTE)], stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "locked\n"
+        yield
+        other.kill()
+
+
+@pytest.mark.parametrize("folder", ["images", "images/6b1ccf2f-4e0c-5f28-9f36-0a3a6b3f8d11"])
+def test_nothing_is_exported_among_images(host: Host, tmp_path: Path, folder: str) -> None:
+    host.run(name="web", size="1M")
+    (host.path / folder).mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(host.path / folder)
+    for place in (host.path / folder, tmp_path / "link"):
+        with pytest.raises(ValueError, match=f"dest {place}/web.img is among the images of a storage domain; name"):
+            host.items(name="web", dest=str(place / "web.img"))
+
+
+def test_two_exports_by_links_to_one_file_are_refused(host: Host, tmp_path: Path) -> None:
+    host.run(disks=[{"name": name, "size": "1M"} for name in "ab"])
+    (tmp_path / "link").symlink_to(tmp_path)
+    disks = [{"name": name, "dest": f"{folder}/x.img"} for name, folder in (("a", tmp_path), ("b", tmp_path / "link"))]
+    with pytest.raises(ValueError, match=f"dest {tmp_path}/x.img is given to two disks"):
+        host.items(disks=disks)
+
+
 def test_a_killed_export_is_begun_again(host: Host, tmp_path: Path) -> None:
     host.run(name="web", size="1M", format="raw")
     left = tmp_path / ".web.img.gfapi-virt"
     left.write_bytes(b"half" * (1 << 20))
     left.chmod(0o666)
     (item,) = host.items(name="web", dest=str(tmp_path / "web.img"), dest_format="raw")
-    with left.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(StorageError, match="another run exports to .*/web.img at this moment"):
-            item.plan.actions[0].run()
+    with locked_by_another_run(left), pytest.raises(StorageError, match="another run exports to .*/web.img at this"):
+        item.plan.actions[0].run()
     item.plan.actions[0].run()
     assert (tmp_path / "web.img").stat().st_size == 1 << 20
     assert (tmp_path / "web.img").stat().st_mode & 0o777 == 0o600
@@ -264,8 +297,7 @@ def test_what_a_killed_export_left_beside_the_file_goes(host: Host, tmp_path: Pa
     path, left = tmp_path / "web.img", tmp_path / ".web.img.gfapi-virt"
     host.run(name="web", dest=str(path), dest_format="raw")
     os.link(path, left)
-    with left.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked_by_another_run(left):
         assert host.items(name="web", dest=str(path))[0].plan.summaries == []
     (item,) = host.run(name="web", dest=str(path))
     assert item.plan.summaries == [f"remove what a killed run left of the export to {path}"]
@@ -946,6 +978,40 @@ def test_a_disk_that_a_vm_is_being_started_on_is_not_deleted(host: Host, monkeyp
         with pytest.raises(StorageError, match="another run works on it"):
             item.plan.actions[0].run()
     assert Path(path).exists()
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_disk_that_a_vm_got_since_the_plan_is_not_deleted(host: Host, *, attached: bool) -> None:
+    host.run(name="web", size="1G")
+    host.users.define("vm", running=False)
+    (late,) = host.items(name="web", state="absent")
+    if attached:
+        host.run(name="web", vm="vm")
+    else:
+        # libvirt_vm of another host
+        note_elsewhere(host.path.parent, "db", image_uuid_of(host.uuid, "web"))
+    host.uses("web", *([ImageUser("vm", False, "vda")] if attached else []))
+    words = "in use by domain vm" if attached else "cannot be deleted: it is used by VM db on host hv2"
+    with pytest.raises(StorageError, match=words):
+        late.plan.actions[0].run()
+    assert host.storage.find_image("vmstore", "web")
+
+
+def test_a_disk_that_another_vm_got_since_the_plan_is_not_attached(host: Host) -> None:
+    host.run(name="web", size="1G")
+    host.users.define("vm", running=False)
+    (late,) = host.items(name="web", vm="vm")
+    host.uses("web", ImageUser("db", False, "vda"))
+    with pytest.raises(
+        StorageError, match=r"'web' is in use by domain db \(defined, disk vda\), and two would destroy"
+    ):
+        late.plan.actions[0].run()
+    host.uses("web")
+    host.run(name="web", state="absent")
+    with pytest.raises(
+        StorageError, match="cannot attach disk web in storage domain vmstore: it was deleted meanwhile"
+    ):
+        late.plan.actions[0].run()
 
 
 def test_a_disk_that_became_a_template_since_the_plan_is_neither_attached_nor_grown(host: Host) -> None:

@@ -481,6 +481,19 @@ def test_what_is_committed_is_on_disk_before_the_meta_says_so_and_what_is_remove
 
 
 @pytest.mark.parametrize("state", ["present", "absent", "reverted"])
+def test_a_disk_that_its_vm_has_under_another_name_is_left_alone(host: Host, state: str) -> None:
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    host.run(**params)
+    host.users.users[image_uuid_of(host.uuid, "alone")] = [ImageUser("web", True, "vdc")]
+    words = (
+        r"disk 'alone' is in use by domain web \(running, disk vdc\) under another name, .*; have gfapi"
+    )
+    with pytest.raises(StorageError, match=words):
+        host.plan("two" if state == "present" else "one", state=state, **params)
+
+
+@pytest.mark.parametrize("state", ["present", "absent", "reverted"])
 def test_layers_that_another_run_works_on_are_left_to_it(host: Host, state: str) -> None:
     params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
     host.make("alone")
