@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import typing as t
 
 import pytest
@@ -10,6 +11,7 @@ from hosts import Guest, System
 from modules import Modules
 
 LINK = "/var/tmp/gfapi-link"
+BOUND = "/mnt/gfapi-bound"
 VM: t.Final = {"memory": "64MiB", "virt_type": "qemu"}
 
 
@@ -44,12 +46,30 @@ def test_a_list_does_not_make_a_template_of_what_it_gives_to_a_vm(
     assert "disk 'shared' cannot be deleted: domain second is to have it" in message
 
 
-def test_an_image_has_one_user_whatever_it_is_called(modules: Modules, shared: dict[str, t.Any]) -> None:
+def test_an_image_has_one_user_whatever_it_is_called(
+    modules: Modules, system: System, shared: dict[str, t.Any]
+) -> None:
     by_link = {"name": "second", "disks": [{"file": LINK, "format": "raw"}], **VM}
     modules.as_promised("libvirt_vm", **by_link)
     modules.done("libvirt_vm", name="first", state="running")
     words = "domain second cannot start on image"
     assert words in modules.refused("libvirt_vm", name="second", state="running")
+    uri, path = shared["uri"], shared["path"]
+    inside = uri[uri.index("/vmstore/") + len("/vmstore/") :]
+    point = path.removesuffix(f"/{inside}")
+    system.run("ln", "-s", inside, f"{point}/link.raw")
+    system.run("mkdir", BOUND)
+    system.run("mount", "--bind", posixpath.dirname(path), BOUND)
+    others = ({"uri": uri.replace(inside, "link.raw")}, {"file": f"{BOUND}/{posixpath.basename(path)}"})
+    for other in others:
+        message = modules.refused(
+            "libvirt_vm", **{**by_link, "disks": [{**other, "format": "raw"}], "state": "running"}
+        )
+        assert words in message
+        assert "domain first writes to it" in message
+    system.run("umount", BOUND)
+    system.run("rmdir", BOUND)
+    system.run("rm", f"{point}/link.raw")
     shares = {**by_link, "disks": [{"name": "shared", "shareable": True}]}
     assert words in modules.refused("libvirt_vm", storage_domain="vms", **shares, state="running")
     modules.done("libvirt_vm", name="first", state="absent", force_stop=True, shutdown_timeout=0)

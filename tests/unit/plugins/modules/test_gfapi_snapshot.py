@@ -486,9 +486,7 @@ def test_a_disk_that_its_vm_has_under_another_name_is_left_alone(host: Host, sta
     host.make("alone")
     host.run(**params)
     host.users.users[image_uuid_of(host.uuid, "alone")] = [ImageUser("web", True, "vdc")]
-    words = (
-        r"disk 'alone' is in use by domain web \(running, disk vdc\) under another name, .*; have gfapi"
-    )
+    words = r"disk 'alone' is in use by domain web \(running, disk vdc\) under another name, .*; have gfapi"
     with pytest.raises(StorageError, match=words):
         host.plan("two" if state == "present" else "one", state=state, **params)
 
