@@ -109,9 +109,9 @@ class QemuImg:
         """What `info` says of an image, as JSON. Opens what the image names besides, so look at its header first."""
         return self._call(path, "info", "--output=json", "-f", image_format, path)
 
-    def is_whole(self, path: str) -> bool:
-        """Whether a qcow2 image has all the blocks that its tables name; a copy of one cut short reads them as zero."""
-        words = ("qemu-img", "check", "--output=json", "-f", "qcow2", path)
+    def is_whole(self, path: str, image_format: str) -> bool:
+        """Whether an image has all the blocks that its tables name; a copy of one cut short reads them as zero."""
+        words = ("qemu-img", "check", "--output=json", "-f", image_format, path)
         done = self._run(words, timeout_s=RESERVE_TIMEOUT_S, quiet=True)
         # 3 is of blocks that nothing names, which do no harm
         return done.returncode in (0, 3)

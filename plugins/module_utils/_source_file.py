@@ -24,6 +24,8 @@ from ansible_collections.gfapi.virt.plugins.module_utils._source import (
 )
 
 CHUNK_BYTES = 1 << 20
+#: of which qemu-img sees that they are cut short, and would copy zeros; it opens no such VHDX and VPC (tried on 7.2)
+CHECKED: t.Final = ("qcow2", "vmdk")
 
 
 def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, checksum: str | None) -> Source:
@@ -45,7 +47,7 @@ def read_source(qemu_img: QemuImg, path: str, *, image_format: str | None, check
         known = image_format or probe(head)
         require_alone(path, known, head)
         found = source_from_info(path, qemu_img.info(path, known))
-        if known == "qcow2" and not qemu_img.is_whole(path):
+        if known in CHECKED and not qemu_img.is_whole(path, known):
             raise ValueError(
                 f"source {path} is damaged or cut short, as qemu-img check says; fetch it anew, with its checksum"
             )

@@ -72,8 +72,8 @@ options:
             - An image file of this host, by its absolute path, that a new disk is filled from. A disk that is there
               stays as it is.
             - Of the formats qcow2 (compressed too), raw, VMDK, VDI, VHDX and VPC. One that has a backing file or keeps
-              its data in other files is refused, and so is one that is encrypted, empty, or qcow2 and cut short. Of the
-              other formats only O(checksum) tells whether they are whole.
+              its data in other files is refused, and so is one that is encrypted, empty, open on its bricks, or cut
+              short. Of raw and VDI only O(checksum) tells whether they are whole.
           type: path
           version_added: 0.2.0
         source_format:

@@ -40,7 +40,7 @@ MUTANTS: t.Final = (
     _dropped(
         "no disk is filled from an image that is cut short",
         "module_utils/_source_file.py",
-        '        if known == "qcow2" and not qemu_img.is_whole(path):',
+        "        if known in CHECKED and not qemu_img.is_whole(path, known):",
         f"{_UTILS}test_source_file.py::test_an_image_that_is_cut_short_is_refused",
     ),
     _dropped(

@@ -178,7 +178,7 @@ class FakeQemuImg:
         self._run("info")
         return json.dumps({"filename": path, "format": image_format, "virtual-size": os.path.getsize(path)})
 
-    def is_whole(self, path: str) -> bool:
+    def is_whole(self, path: str, image_format: str) -> bool:
         return self.whole
 
     def required_bytes(self, source: Source, image_format: str) -> int:

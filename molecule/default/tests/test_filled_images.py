@@ -231,13 +231,16 @@ def test_padding_loses_nothing_of_what_qemu_allocates_meanwhile(
 
 @pytest.mark.usefixtures("sources")
 def test_what_no_disk_can_be_filled_from_is_refused(modules: Modules, system: System, sources: dict[str, str]) -> None:
-    cut, locked, empty = (f"{FOLDER}/{name}" for name in ("cut.qcow2", "locked.qcow2", "empty.raw"))
-    system.run("cp", sources["filled-s.qcow2"], cut)
-    system.run("truncate", "--size=-131072", cut)
+    locked, empty = (f"{FOLDER}/{name}" for name in ("locked.qcow2", "empty.raw"))
+    kinds = ("qcow2", "vmdk")
+    for kind in kinds:
+        system.run("cp", sources[f"filled-s.{kind}"], f"{FOLDER}/cut.{kind}")
+        system.run("truncate", "--size=-131072", f"{FOLDER}/cut.{kind}")
     secret = ("--object", "secret,id=key,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=key")
     system.run("qemu-img", "create", "-q", "-f", "qcow2", *secret, locked, "1M")
     system.run("touch", empty)
-    for source, words in ((cut, "is damaged or cut short"), (locked, "is encrypted"), (empty, "which is empty")):
+    cut = ((f"{FOLDER}/cut.{kind}", "is damaged or cut short") for kind in kinds)
+    for source, words in (*cut, (locked, "is encrypted"), (empty, "which is empty")):
         message = modules.refused("gfapi_disk", storage_domain="vms", name="no", source=source)
         assert words in message
         assert source in message

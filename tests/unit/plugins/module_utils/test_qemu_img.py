@@ -49,8 +49,8 @@ def test_create_preallocated() -> None:
 @pytest.mark.parametrize(("status", "is_whole"), [(0, True), (3, True), (1, False), (2, False), (-9, False)])
 def test_an_image_is_whole_when_qemu_img_finds_no_more_than_leaks(status: int, is_whole: bool) -> None:
     run = Recorded(Completed(status, '{"leaks": 1}', ""))
-    assert QemuImg(run).is_whole("/x") is is_whole
-    assert run.calls[0][0] == ["qemu-img", "check", "--output=json", "-f", "qcow2", "/x"]
+    assert QemuImg(run).is_whole("/x", "vmdk") is is_whole
+    assert run.calls[0][0] == ["qemu-img", "check", "--output=json", "-f", "vmdk", "/x"]
 
 
 def test_one_empty_image_serves_all_of_its_size_and_compatibility() -> None:
