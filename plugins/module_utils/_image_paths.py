@@ -190,9 +190,9 @@ def _mapped(path: str, text: str) -> object:
 
 def _extent(path: str, part: dict[str, t.Any]) -> tuple[int, int]:
     """Where data of an image begin in its file, and how long they are."""
-    offset, length = (part.get(key) for key in ("offset", "length"))
+    offset, length = (_number(part.get(key)) for key in ("offset", "length"))
     # compressed data have no offset
-    if type(offset) is not int or type(length) is not int or not 0 <= offset < MOST_BYTES or length < 0:
+    if offset < 0 or length < 0 or offset >= MOST_BYTES:
         raise StorageError(f"cannot look at image {path}: qemu-img map does not say where its data are: {part}")
     return offset, length
 
@@ -204,6 +204,10 @@ def _opened(path: str) -> t.BinaryIO:
         file.close()
         raise StorageError(f"image {path} is no regular file; put the image back")
     return file
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
 def _remembered(path: str) -> tuple[int, int] | None:
