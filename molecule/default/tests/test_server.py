@@ -110,12 +110,12 @@ def test_running_server_gets_at_once_what_it_can(
     assert result["actions"] == [
         f"attach disk sdb to running domain {NAME}",
         f"attach interface {mac} to running domain {NAME}",
+        f"change memory of running domain {NAME}",
+        f"change vcpus of running domain {NAME}",
         f"change memory, vcpus, disks, drives, interfaces, graphics of domain {NAME}",
         f"change limits of disk vda of running domain {NAME}",
         f"change medium of drive sda of running domain {NAME}",
         f"change password of the vnc display of running domain {NAME}",
-        f"change memory of running domain {NAME}",
-        f"change vcpus of running domain {NAME}",
     ]
     assert result["vm"]["restart_required"] == []
     assert int(system.run("virsh", "domid", NAME)) == was
