@@ -51,6 +51,8 @@ KEEPALIVE_COUNT: t.Final = 6
 PRESS_AGAIN_S: t.Final = 10
 UNPLUG_TIMEOUT_S: t.Final = 60
 POLL_S: t.Final = 0.2
+#: a start with a plain gluster disk takes 20 s
+STARTED_S: t.Final = 30
 #: QEMU tries what had failed again at once when it is resumed
 RESUMED_S: t.Final = 3
 #: libvirtd's default max_workers: more calls that take seconds only queue there, and everybody's short ones with them
@@ -157,7 +159,11 @@ class Libvirt:
             return _version_text(self.connection.getLibVersion()), hypervisor and _version_text(hypervisor)
 
     def domain(self, name: str) -> DomainRecord | None:
-        """A domain by name; `None` if libvirt says that there is none."""
+        """A domain by name; `None` if libvirt says that there is none.
+
+        One that is just being started, which libvirt goes on with where the run that asked for it was killed, is waited
+        for.
+        """
         with asking(f"look for domain {name}"):
             try:
                 found = self.connection.lookupByName(name)
@@ -165,7 +171,11 @@ class Libvirt:
                 if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return None
                 raise
-        return _record_if_there(found)
+        record, end = _record_if_there(found), time.monotonic() + STARTED_S
+        while record and record.pause_reason == "starting_up" and time.monotonic() < end:
+            time.sleep(POLL_S)
+            record = _record_if_there(found)
+        return record
 
     def domains(self) -> tuple[DomainRecord, ...]:
         """Every domain, running or defined, by name."""

@@ -161,6 +161,25 @@ def test_what_fails_the_schema_is_not_defined(edge: Libvirt) -> None:
     assert edge.domain("web") is None
 
 
+@pytest.mark.parametrize(("looks", "reason"), [(3, None), (10**6, "starting_up")])
+def test_a_domain_that_is_just_being_started_is_waited_for(
+    edge: Libvirt, clock: list[float], monkeypatch: pytest.MonkeyPatch, looks: int, reason: str | None
+) -> None:
+    edge.define(element("web"))
+    seen: list[str] = []
+
+    def state_and_reason(_domain: object) -> tuple[str, str | None]:
+        seen.append("")
+        return ("paused", "starting_up") if len(seen) <= looks else ("running", None)
+
+    monkeypatch.setattr(_libvirt, "_state_and_reason", state_and_reason)
+    record = edge.domain("web")
+    assert record is not None
+    assert record.pause_reason == reason
+    assert sum(clock) <= _libvirt.STARTED_S + 1
+    assert len(clock) == (3 if reason is None else len(seen) - 1)
+
+
 def test_domains_are_listed_by_name(edge: Libvirt) -> None:
     edge.define(element("web"))
     edge.define(element("db"))
