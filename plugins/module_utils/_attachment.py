@@ -11,13 +11,14 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._live import HOT_BUSES, free_slots
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 
 LIVE: t.Final = "live"
 NEXT: t.Final = "next"
+#: what QEMU lets a guest gain and lose while it runs
+HOT_BUSES: t.Final = ("virtio", "scsi", "usb")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,16 @@ def with_address(device: _xml.Element, live: _xml.Element, inactive: _xml.Elemen
     if address is not None and address.items() not in [one.items() for one in inactive.iterfind(".//address")]:
         placed.append(copy.deepcopy(address))
     return placed
+
+
+def free_slots(live: _xml.Element) -> int | None:
+    """How many devices a running PCI Express machine can still get; `None` for a bus of the older kind, with 32."""
+    controllers = live.findall("devices/controller[@type='pci']")
+    ports = {node.get("index") for node in controllers if node.get("model") == "pcie-root-port"}
+    if not ports:
+        return None
+    used = {str(int(node.get("bus", "0"), 16)) for node in live.iterfind(".//address[@type='pci']")}
+    return len(ports - used)
 
 
 def disk_of(configuration: _xml.Element, image_uuid: str) -> _xml.Element | None:

@@ -11,11 +11,10 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _devices, _disk, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils._attachment import HOT_BUSES, free_slots
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, from_element, image_key, named
 
-#: what QEMU lets a guest gain and lose while it runs
-HOT_BUSES: t.Final = ("virtio", "scsi", "usb")
 #: what is compared as it stands; a running domain has its own view of the rest
 _PLAIN: t.Final = (
     "memory_kib", "memory_max_kib", "vcpus", "vcpus_max", "iothreads", "machine", "firmware", "secure_boot", "kernel",
@@ -174,16 +173,6 @@ def _display_changes(live: _xml.Element, running: Domain, new: Domain) -> list[C
                 other.set("passwd", wanted.password)
             changes.append(Change("update", f"password of the {has.type} display", other))
     return changes
-
-
-def free_slots(live: _xml.Element) -> int | None:
-    """How many devices a running PCI Express machine can still get; `None` for a bus of the older kind, with 32."""
-    controllers = live.findall("devices/controller[@type='pci']")
-    ports = {node.get("index") for node in controllers if node.get("model") == "pcie-root-port"}
-    if not ports:
-        return None
-    used = {str(int(node.get("bus", "0"), 16)) for node in live.iterfind(".//address[@type='pci']")}
-    return len(ports - used)
 
 
 def _takes_slot(element: _xml.Element | None) -> bool:

@@ -177,7 +177,7 @@ def _live_changes(text: str) -> object:
     changes = _live.live_changes(element, element, _plain())
     _live.applied(element, changes)
     _live.pending_fields(element, _plain())
-    return _live.live_changes(_plain(), _plain(), element), _live.free_slots(element)
+    return _live.live_changes(_plain(), _plain(), element), _attachment.free_slots(element)
 
 
 def _record(text: str) -> DomainRecord:
