@@ -70,9 +70,8 @@ class ImagePaths:
         volume, path = source.volume_and_path
         hosts = {host.name for host in source.hosts}
         for mount in self._mounts.table():
-            directory = f"{mount.spec.directory}/" if mount.spec.directory else ""
-            if mount.spec.volume == volume and path.startswith(directory) and hosts & set(self.servers.of(mount)):
-                file = posixpath.join(mount.point, path[len(directory) :])
+            file = mount.file_of(volume, path)
+            if file and hosts & set(self.servers.of(mount)):
                 both = self.of_file(file, image_format)
                 if both is not None:
                     return both

@@ -173,7 +173,7 @@ class Libvirt:
                 raise
         record, end = _record_if_there(found), time.monotonic() + STARTED_S
         while record and record.pause_reason == "starting_up" and time.monotonic() < end:
-            time.sleep(POLL_S)
+            time.sleep(POLL_S)  # an event would need a loop, which a look at one domain does not have
             record = _record_if_there(found)
         return record
 

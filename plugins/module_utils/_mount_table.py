@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import re
 import typing as t
 
@@ -18,6 +19,13 @@ class Mount(t.NamedTuple):
 
     spec: VolumeSpec
     point: str
+
+    def file_of(self, volume: str, path: str) -> str | None:
+        """Where a path of a volume is below the mount point; `None` for what is not mounted here."""
+        directory = f"{self.spec.directory}/" if self.spec.directory else ""
+        if self.spec.volume != volume or not path.startswith(directory):
+            return None
+        return posixpath.join(self.point, path[len(directory) :])
 
 
 class Space(t.NamedTuple):

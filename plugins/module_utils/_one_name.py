@@ -115,7 +115,7 @@ class OneName:
 
     def _find(self, inodes: t.Collection[int], mounts: t.Sequence[Mount]) -> dict[int, tuple[str, str]]:
         """Inode number → an image volume of a storage domain: its file on a mount, and its name in the volume."""
-        if not inodes:
+        if not inodes or not mounts:
             return {}
         wanted = [word for inode in sorted(inodes) for word in ("-o", "-inum", str(inode))][1:]
         aside = ["(", "-name", ".?*", "-o", "-name", FOLDER, ")", "-prune", "-o"]
@@ -151,10 +151,5 @@ def _files_of(attribute: str, name: str, mounts: t.Sequence[Mount]) -> list[str]
     """Where a name leads on this host: a file, or an image of a volume on the mounts of that."""
     if attribute == "file":
         return [name]
-    found = []
     volume, _slash, path = posixpath.normpath(name).partition("/")
-    for mount in mounts:
-        directory = f"{mount.spec.directory}/" if mount.spec.directory else ""
-        if mount.spec.volume == volume and path.startswith(directory):
-            found.append(posixpath.join(mount.point, path[len(directory) :]))
-    return found
+    return [file for mount in mounts if (file := mount.file_of(volume, path))]
