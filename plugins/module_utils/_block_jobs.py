@@ -15,7 +15,8 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt, asking, flag
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import asking, flag
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 
 POLL_S: t.Final = 0.5
 #: a job that copies nothing for so long is not waited for any longer; it goes on, and the next run looks for it
@@ -46,7 +47,7 @@ def has_reader() -> bool:
     return not with_qemu or any(os.path.exists(posixpath.join(folder, READER)) for folder in with_qemu)
 
 
-class BlockJobs(Libvirt):
+class BlockJobs(LibvirtDomains):
     """Snapshots and commits, named by libvirt's own terms."""
 
     def require_reader(self, what: str) -> None:

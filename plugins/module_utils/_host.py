@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
 
 #: vdsm's group, and so that of every oVirt storage domain
@@ -100,7 +100,7 @@ class Host:
         Raises `MissingLibraryError` where the system's Python has the library and this one has not.
         """
         try:
-            library, hypervisor = Libvirt(self._uri).version()
+            library, hypervisor = LibvirtDomains(self._uri).version()
         except MissingLibraryError as exc:
             if self.has_library("libvirt"):
                 raise

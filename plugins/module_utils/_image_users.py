@@ -12,7 +12,6 @@ import typing as t
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 
 if t.TYPE_CHECKING:
     from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
@@ -101,6 +100,9 @@ class ImageUsers:
 
     def _domains(self) -> tuple[DomainRecord, ...]:
         if self._records is None:
+            # not at the top: as libvirt itself, most runs do not need it
+            from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
+
             domains = self._libvirt().domains() if self._is_here else ()
             self._records = OneName().of_records(domains)
         return self._records

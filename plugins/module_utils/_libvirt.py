@@ -14,7 +14,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _json, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _json, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
     LIVE,
     NEXT,
@@ -25,14 +25,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
 )
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._power import (
-    GIVEN_UP,
-    IO_ERROR,
-    STATES,
-    disk_trouble,
-    is_given_up,
-    pause_reason,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils._power import STATES, pause_reason
 
 try:
     import libvirt
@@ -53,8 +46,6 @@ UNPLUG_TIMEOUT_S: t.Final = 60
 POLL_S: t.Final = 0.2
 #: a start with a plain gluster disk takes 20 s
 STARTED_S: t.Final = 30
-#: QEMU tries what had failed again at once when it is resumed
-RESUMED_S: t.Final = 3
 #: libvirtd's default max_workers: more calls that take seconds only queue there, and everybody's short ones with them
 LONG_CALLS: t.Final = 20
 #: with max_client_requests (5) unanswered it reads no more from a connection, keepalive included
@@ -140,24 +131,6 @@ class Libvirt:
             connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
         return connection
 
-    def host_architecture(self) -> str:
-        """The host's processor architecture, as in `x86_64`."""
-        with asking("ask libvirt for the host's capabilities"):
-            return _xml.parse(self.connection.getCapabilities()).findtext("host/cpu/arch", "x86_64")
-
-    def has_kvm(self, arch: str) -> bool:
-        """Whether libvirt can start KVM domains of this architecture."""
-        with asking("ask libvirt for the host's capabilities"):
-            capabilities = _xml.parse(self.connection.getCapabilities())
-        guests = [guest for guest in capabilities.iterfind("guest/arch") if guest.get("name") == arch]
-        return any(kind.get("type") == "kvm" for guest in guests for kind in guest.iterfind("domain"))
-
-    def version(self) -> tuple[str, str | None]:
-        """libvirt's version, and that of its QEMU if it has one."""
-        with asking("ask libvirt for its version"):
-            hypervisor = self.connection.getVersion() if self.connection.getType() == "QEMU" else None
-            return _version_text(self.connection.getLibVersion()), hypervisor and _version_text(hypervisor)
-
     def domain(self, name: str) -> DomainRecord | None:
         """A domain by name; `None` if libvirt says that there is none.
 
@@ -188,78 +161,6 @@ class Libvirt:
         """The uuid of every domain, running or defined."""
         with asking("list domains"):
             return {domain.UUIDString() for domain in self.connection.listAllDomains(0)}
-
-    def define(self, element: _xml.Element) -> None:
-        """Define or redefine a domain; libvirt checks it against its own schema."""
-        name = element.findtext("name", "")
-        with asking(f"define domain {name}"):
-            self.connection.defineXMLFlags(_xml.to_text(element), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
-
-    def undefine(self, name: str) -> None:
-        """Forget a domain with its NVRAM, managed save and snapshot metadata; never its images."""
-        flags = (
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-        )
-        with asking(f"undefine domain {name}"):
-            self.connection.lookupByName(name).undefineFlags(flags)
-
-    def set_autostart(self, name: str, *, autostart: bool) -> None:
-        with asking(f"set autostart of domain {name}"):
-            self.connection.lookupByName(name).setAutostart(int(autostart))
-
-    def start(self, name: str, *, paused: bool = False) -> None:
-        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
-        with asking(f"start domain {name}"), self._for_long_call() as connection:
-            connection.lookupByName(name).createWithFlags(flags)
-
-    def suspend(self, name: str) -> None:
-        with asking(f"pause domain {name}"):
-            self.connection.lookupByName(name).suspend()
-
-    def resume(self, name: str) -> None:
-        """Raises `LibvirtError` naming the disks where storage trouble that paused a domain does so again."""
-        with asking(f"resume domain {name}"):
-            domain = self.connection.lookupByName(name)
-            troubled = _state_and_reason(domain)[1] == IO_ERROR
-            if troubled and self.block_devices(name) is None:
-                raise LibvirtError(f"domain {name} cannot be resumed: {GIVEN_UP}")
-            domain.resume()
-            end = time.monotonic() + RESUMED_S
-            while troubled and time.monotonic() < end:
-                time.sleep(POLL_S)  # that a request succeeds is told by nobody
-                if _state_and_reason(domain)[1] == IO_ERROR:
-                    given_up = self.block_devices(name) is None
-                    troubles = GIVEN_UP if given_up else "; ".join(_disk_troubles(domain)) or "an input/output error"
-                    raise LibvirtError(f"domain {name} was resumed and is paused again: {troubles}; then run again")
-
-    def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
-        """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
-        with asking(f"shut down domain {name}"):
-            domain = self.connection.lookupByName(name)
-            end = time.monotonic() + timeout_s
-            press = time.monotonic()
-            state = _state(domain)
-            while state not in ("shut_off", "paused", "crashed") and time.monotonic() < end:
-                if time.monotonic() >= press:
-                    with _unless_gone():
-                        domain.shutdown()
-                    press = time.monotonic() + PRESS_AGAIN_S
-                time.sleep(POLL_S)  # a guest powers off when it likes, and is asked again meanwhile
-                state = _state(domain)
-            if state == "shut_off":
-                return
-            if not force:
-                reason = f"the guest did not power off within {timeout_s:g} s; raise shutdown_timeout"
-                if state in ("paused", "crashed"):
-                    reason = f"it is {state}, so its guest does nothing; resume it first (state: running)"
-                raise LibvirtError(
-                    f"cannot shut down domain {name}: {reason}, or allow it to be ended with {allowed_by}"
-                )
-            with self._for_long_call() as connection, _unless_gone():
-                connection.lookupByName(name).destroy()
 
     def block_resize(self, name: str, target: str, size_bytes: int) -> None:
         """Grow a running domain's disk, image and all; one that is as large already stays."""
@@ -311,18 +212,6 @@ class Libvirt:
             raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
         return answer["return"]
 
-    def block_devices(self, name: str) -> tuple[t.Any, t.Any] | None:
-        """What QEMU answers to query-block and query-named-block-nodes; `None` where it has given a disk up.
-
-        QEMU 7.2 refuses the first then, and 10.0 the second, while libvirt has it that a request failed.
-        """
-        try:
-            return self.qmp(name, "query-block"), self.qmp(name, "query-named-block-nodes")
-        except LibvirtError as exc:
-            if is_given_up(str(exc)):
-                return None
-            raise
-
 
 def unplug(domain: t.Any, what: str, find: t.Callable[[_xml.Element], _xml.Element | None]) -> None:
     """Take the device out of a running domain that `find` finds in its XML, if it is there."""
@@ -350,7 +239,8 @@ def _ask_for(domain: t.Any, disk: _xml.Element, *, again: bool) -> None:
 
 
 @contextlib.contextmanager
-def _unless_gone() -> t.Iterator[None]:
+def unless_gone() -> t.Iterator[None]:
+    """Takes it well that a domain has stopped meanwhile."""
     # between a look at it and this the guest may have powered off, and a transient domain be gone
     try:
         yield
@@ -359,11 +249,7 @@ def _unless_gone() -> t.Iterator[None]:
             raise
 
 
-def _state(domain: t.Any) -> str:
-    return _state_and_reason(domain)[0]
-
-
-def _state_and_reason(domain: t.Any) -> tuple[str, str | None]:
+def state_and_reason(domain: t.Any) -> tuple[str, str | None]:
     """The power state, and why it is paused."""
     try:
         number, reason = domain.state()
@@ -374,16 +260,6 @@ def _state_and_reason(domain: t.Any) -> tuple[str, str | None]:
         raise
     state = STATES[number]
     return state, pause_reason(reason) if state == "paused" else None
-
-
-def _disk_troubles(domain: t.Any) -> list[str]:
-    live = _xml.parse(domain.XMLDesc(0))
-    disks = {disk.target: disk.source for disk in map(_disk.from_element, live.iterfind("devices/disk"))}
-    return [
-        disk_trouble(target, disks[target].name or disks[target].file or "", error)
-        for target, error in sorted(domain.diskErrors().items())
-        if target in disks
-    ]
 
 
 def _record_if_there(domain: t.Any) -> DomainRecord | None:
@@ -401,7 +277,7 @@ def _record(domain: t.Any) -> DomainRecord:
     with asking(f"read domain {domain.name()}"):
         secure = libvirt.VIR_DOMAIN_XML_SECURE
         persistent = bool(domain.isPersistent())
-        state, reason = _state_and_reason(domain)
+        state, reason = state_and_reason(domain)
         return DomainRecord(
             name=domain.name(),
             uuid=domain.UUIDString(),
@@ -442,10 +318,6 @@ def without_log(text: str) -> str:
     else:
         mend = f"is volume {volume} started, and the image on it? (gluster volume status {volume})"
     return f"QEMU cannot open {volume}/{node.get('path')}: {words}; {mend}"
-
-
-def _version_text(number: int) -> str:
-    return f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 @functools.cache

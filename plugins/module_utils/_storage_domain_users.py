@@ -56,7 +56,9 @@ class StorageDomainUsers(ImageUsers):
         # not at the top: seldom needed, and dear
         import concurrent.futures
 
-        libvirt = self._libvirt()
+        from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
+
+        libvirt = LibvirtDomains(self._uri)
         self._records = None
 
         def stop_one(name: str) -> None:

@@ -14,7 +14,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _domain
 from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, with_addresses
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
@@ -27,7 +27,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desir
 from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, VmUses
 
 
-def configuration(libvirt: Libvirt, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
+def configuration(libvirt: LibvirtDomains, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
     """The domain's next configuration; `own` is the medium of cloud-init."""
     was = _domain.from_element(current.inactive) if current else Domain(wanted.name)
     if wanted.disks is not None:
@@ -74,7 +74,7 @@ def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
     return [Action(f"{word} cloud-init's seed of domain {name}", lambda: seeds.write(seed.path, seed.files))]
 
 
-def unseed_actions(libvirt: Libvirt, seeds: Seeds, current: DomainRecord) -> list[Action]:
+def unseed_actions(libvirt: LibvirtDomains, seeds: Seeds, current: DomainRecord) -> list[Action]:
     """What takes away the seeds of a domain that goes, but for those that another one has, as a copy of it does."""
     paths = list(filter(is_seed, media(current)))
     if paths:
@@ -97,7 +97,9 @@ def media(record: DomainRecord) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def plan_absent(libvirt: Libvirt, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds) -> Plan:
+def plan_absent(
+    libvirt: LibvirtDomains, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds
+) -> Plan:
     """Undefine, after an allowed stop, images and seeds: a run that was cut short finds the rest by the VM."""
     if current is None:
         return Plan("", "", tuple(uses.forgetting(desired.domain.name)))
@@ -176,7 +178,7 @@ def plan_vm(
 
 
 def change_actions(
-    libvirt: Libvirt, name: str, changes: t.Iterable[Change], after: _xml.Element, uses: VmUses
+    libvirt: LibvirtDomains, name: str, changes: t.Iterable[Change], after: _xml.Element, uses: VmUses
 ) -> list[Action]:
     """The actions of changes to a running domain; those wait in which the guest has a say."""
     running = RunningDomain(libvirt, name)
@@ -201,7 +203,7 @@ def taken(change: Change) -> _xml.Element:
     return _xml.element("domain", None, _xml.element("devices", None, *given))
 
 
-def power_actions(libvirt: Libvirt, course: Course, after: _xml.Element, uses: VmUses) -> list[Action]:
+def power_actions(libvirt: LibvirtDomains, course: Course, after: _xml.Element, uses: VmUses) -> list[Action]:
     """From the power state that is to the one asked for, by way of a stop where that is needed and allowed."""
     current, desired = course.current, course.desired
     name, state = desired.domain.name, desired.state
@@ -254,7 +256,7 @@ def next_used(current: DomainRecord | None, after: _xml.Element) -> tuple[_xml.E
     return (after,) if current is None or current.saved is None else (after, current.saved)
 
 
-def stop_actions(libvirt: Libvirt, current: DomainRecord, desired: Desired) -> list[Action]:
+def stop_actions(libvirt: LibvirtDomains, current: DomainRecord, desired: Desired) -> list[Action]:
     if not current.is_active:
         return []
     return [

@@ -26,7 +26,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiErr
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
 from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, own_layers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
 from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
@@ -62,7 +62,7 @@ class ImageVolumeOf(t.NamedTuple):
 class VmUses:
     """Notes what the VMs of this host use, and keeps a second host from starting on the same images."""
 
-    def __init__(self, storage: Storage, libvirt: Libvirt) -> None:
+    def __init__(self, storage: Storage, libvirt: LibvirtDomains) -> None:
         self._storage = storage
         self._libvirt = libvirt
         self._me = use_records.this_host()

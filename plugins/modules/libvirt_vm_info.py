@@ -128,7 +128,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain_f
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
 from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._power import IO_ERROR
@@ -143,7 +143,7 @@ ARGUMENT_SPEC = {
 
 
 def disks_of(
-    libvirt: Libvirt, record: DomainRecord, fuse_mounts: t.Sequence[str], connections: QemuConnections
+    libvirt: LibvirtDomains, record: DomainRecord, fuse_mounts: t.Sequence[str], connections: QemuConnections
 ) -> list[dict[str, t.Any]]:
     """The disks with their I/O path."""
     if record.live is None:
@@ -177,7 +177,7 @@ def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
     }
 
 
-def read(params: Params, libvirt: Libvirt, mounts: Mounts, connections: QemuConnections) -> Result:
+def read(params: Params, libvirt: LibvirtDomains, mounts: Mounts, connections: QemuConnections) -> Result:
     """The domains asked for."""
     names = params["names"]
     records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
@@ -200,7 +200,7 @@ def read(params: Params, libvirt: Libvirt, mounts: Mounts, connections: QemuConn
 
 def main() -> None:
     run_info(
-        lambda params: read(params, Libvirt(params["uri"]), Mounts(run), QemuConnections()),
+        lambda params: read(params, LibvirtDomains(params["uri"]), Mounts(run), QemuConnections()),
         ARGUMENT_SPEC,
         libraries=["lxml", "libvirt"],
     )

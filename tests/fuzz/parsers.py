@@ -28,6 +28,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils import (
     _io_path,
     _leases,
     _libvirt,
+    _libvirt_domains,
     _live,
     _machine,
     _mount_options,
@@ -225,7 +226,7 @@ class _Connection:
 
 
 def _capabilities(text: str) -> object:
-    libvirt = _libvirt.Libvirt.__new__(_libvirt.Libvirt)
+    libvirt = _libvirt_domains.LibvirtDomains.__new__(_libvirt_domains.LibvirtDomains)
     libvirt.__dict__["connection"] = _Connection(text)
     return libvirt.host_architecture(), libvirt.has_kvm("x86_64")
 

@@ -25,6 +25,7 @@ QUICK = (
 #: one of them each day: those of a running VM take half a minute a point; vm-block-copy takes minutes
 SLOW = (
     *("vm-define", "vm-change-live", "vm-detach-live", "vm-change-off", "vm-restart", "vm-shut-off", "vm-pause"),
+    *("vm-more-live", "vm-disk-detach", "volume-purge", "volume-delete"),
     *("vm-resume", "vm-start-paused", "vm-limit-live", "vm-absent", "vm-absent-with-disks", "vm-to-gfapi"),
     *("vm-disk-attach", "vm-disk-attach-new", "vm-disk-attach-off", "vm-disk-grow", "live-grow"),
     *("options-set", "options-reset", "options-purge"),

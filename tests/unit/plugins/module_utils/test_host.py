@@ -191,7 +191,7 @@ def libvirt_that(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str | None]
             raise answer
         return answer
 
-    monkeypatch.setattr(_host, "Libvirt", lambda _uri: types.SimpleNamespace(version=version))
+    monkeypatch.setattr(_host, "LibvirtDomains", lambda _uri: types.SimpleNamespace(version=version))
 
 
 def test_versions_of_libvirt_and_its_qemu(monkeypatch: pytest.MonkeyPatch) -> None:

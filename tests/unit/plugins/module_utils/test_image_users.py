@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _libvirt_domains, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import (
@@ -70,6 +70,7 @@ class FakeLibvirt:
 @pytest.fixture
 def users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> StorageDomainUsers:
     monkeypatch.setattr(_libvirt, "Libvirt", FakeLibvirt)
+    monkeypatch.setattr(_libvirt_domains, "LibvirtDomains", FakeLibvirt)
     monkeypatch.setattr(FakeLibvirt, "asked", 0)
     monkeypatch.setattr(FakeLibvirt, "resized", [])
     monkeypatch.setattr(FakeLibvirt, "stopped", [])

@@ -14,12 +14,13 @@ import typing as t
 import libvirt
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt, _libvirt_domains, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer, gluster_disk
 from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, new_element, with_defaults
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt, without_log
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import without_log
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
 from ansible_collections.gfapi.virt.tests.unit.recorded import FIXTURES
 
 URI: t.Final = "test:///default"
@@ -29,9 +30,9 @@ OTHER: t.Final = DiskSource.gluster("vmstore", "8e2d/images/other/1", ["gl1"])
 
 
 @pytest.fixture
-def edge() -> t.Iterator[Libvirt]:
+def edge() -> t.Iterator[LibvirtDomains]:
     """A connection; what a test leaves behind goes."""
-    found = Libvirt(URI)
+    found = LibvirtDomains(URI)
     yield found
     connection = libvirt.open(URI)
     for domain in connection.listAllDomains(0):
@@ -55,7 +56,7 @@ def test_a_daemon_that_lets_nobody_in_is_not_waited_for(monkeypatch: pytest.Monk
     monkeypatch.setattr(libvirt, "open", lambda _uri: over.wait())
     monkeypatch.setattr(_libvirt, "CONNECT_S", 0.01)
     with pytest.raises(LibvirtError, match="cannot connect to libvirt at test:///default: no answer within .* hang"):
-        Libvirt(URI).domains()
+        LibvirtDomains(URI).domains()
     over.set()
 
 
@@ -103,11 +104,11 @@ def test_a_refusal_that_lacks_a_name_is_told_all_the_same() -> None:
     assert without_log(text).startswith("QEMU cannot open None/None: Could not open; is volume None started")
 
 
-def test_domain_that_is_not_there_is_none(edge: Libvirt) -> None:
+def test_domain_that_is_not_there_is_none(edge: LibvirtDomains) -> None:
     assert edge.domain("none") is None
 
 
-def test_domain_is_defined_started_and_shut_down(edge: Libvirt) -> None:
+def test_domain_is_defined_started_and_shut_down(edge: LibvirtDomains) -> None:
     edge.define(element("web", IMAGE))
     record = edge.domain("web")
     assert record is not None
@@ -123,7 +124,7 @@ def test_domain_is_defined_started_and_shut_down(edge: Libvirt) -> None:
     assert (stopped.state, stopped.live) == ("shut_off", None)
 
 
-def test_domain_is_redefined_under_its_name(edge: Libvirt) -> None:
+def test_domain_is_redefined_under_its_name(edge: LibvirtDomains) -> None:
     edge.define(element("web", IMAGE))
     record = edge.domain("web")
     assert record is not None
@@ -134,7 +135,7 @@ def test_domain_is_redefined_under_its_name(edge: Libvirt) -> None:
     assert (again.uuid, again.inactive.findtext("memory")) == (record.uuid, "16384")
 
 
-def test_managed_save_is_read_with_its_own_configuration(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_managed_save_is_read_with_its_own_configuration(edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch) -> None:
     # the test driver saves, but does not show what
     monkeypatch.setattr(libvirt.virDomain, "managedSaveGetXMLDesc", lambda _domain, _flags: "<domain type='saved'/>")
     edge.define(element("web", IMAGE))
@@ -151,7 +152,7 @@ def test_managed_save_is_read_with_its_own_configuration(edge: Libvirt, monkeypa
     assert (record.is_active, record.saved.get("type")) == (False, "saved")
 
 
-def test_what_fails_the_schema_is_not_defined(edge: Libvirt) -> None:
+def test_what_fails_the_schema_is_not_defined(edge: LibvirtDomains) -> None:
     bad = element("web", IMAGE)
     bad.find("devices/disk/source/host").set("name", "h_1")
     with pytest.raises(
@@ -163,7 +164,7 @@ def test_what_fails_the_schema_is_not_defined(edge: Libvirt) -> None:
 
 @pytest.mark.parametrize(("looks", "reason"), [(3, None), (10**6, "starting_up")])
 def test_a_domain_that_is_just_being_started_is_waited_for(
-    edge: Libvirt, clock: list[float], monkeypatch: pytest.MonkeyPatch, looks: int, reason: str | None
+    edge: LibvirtDomains, clock: list[float], monkeypatch: pytest.MonkeyPatch, looks: int, reason: str | None
 ) -> None:
     edge.define(element("web"))
     seen: list[str] = []
@@ -172,7 +173,7 @@ def test_a_domain_that_is_just_being_started_is_waited_for(
         seen.append("")
         return ("paused", "starting_up") if len(seen) <= looks else ("running", None)
 
-    monkeypatch.setattr(_libvirt, "_state_and_reason", state_and_reason)
+    monkeypatch.setattr(_libvirt, "state_and_reason", state_and_reason)
     record = edge.domain("web")
     assert record is not None
     assert record.pause_reason == reason
@@ -180,13 +181,13 @@ def test_a_domain_that_is_just_being_started_is_waited_for(
     assert len(clock) == (3 if reason is None else len(seen) - 1)
 
 
-def test_domains_are_listed_by_name(edge: Libvirt) -> None:
+def test_domains_are_listed_by_name(edge: LibvirtDomains) -> None:
     edge.define(element("web"))
     edge.define(element("db"))
     assert [record.name for record in edge.domains()] == ["db", "test", "web"]
 
 
-def test_a_domain_that_goes_while_it_is_read_is_gone(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_domain_that_goes_while_it_is_read_is_gone(edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch) -> None:
     edge.define(element("web"))
     gone = edge.connection.lookupByName("web")
     gone.undefine()
@@ -197,7 +198,7 @@ def test_a_domain_that_goes_while_it_is_read_is_gone(edge: Libvirt, monkeypatch:
     assert edge.domain("web") is None
 
 
-def test_users_of_an_image_are_named_running_ones_first(edge: Libvirt) -> None:
+def test_users_of_an_image_are_named_running_ones_first(edge: LibvirtDomains) -> None:
     edge.define(element("a", IMAGE))
     edge.define(element("b", OTHER, OTHER))
     edge.define(element("c", OTHER, backing=(Layer(IMAGE, "qcow2"),)))
@@ -216,12 +217,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Time that passes only in pauses, which are kept."""
     pauses: list[float] = []
     time = types.SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append)
-    monkeypatch.setattr(_libvirt, "time", time)
+    for module in (_libvirt, _libvirt_domains):
+        monkeypatch.setattr(module, "time", time)
     return pauses
 
 
 @pytest.mark.usefixtures("clock")
-def test_guest_that_does_not_power_off_is_left_or_ended(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guest_that_does_not_power_off_is_left_or_ended(edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libvirt.virDomain, "shutdown", lambda _domain: 0)
     edge.define(element("web"))
     edge.start("web")
@@ -237,7 +239,9 @@ def test_guest_that_does_not_power_off_is_left_or_ended(edge: Libvirt, monkeypat
     assert ended.state == "shut_off"
 
 
-def test_power_button_is_pressed_again(edge: Libvirt, monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+def test_power_button_is_pressed_again(
+    edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
     """A guest that was still booting did not see the first press."""
     presses: list[float] = []
     shut_down = libvirt.virDomain.shutdown
@@ -256,26 +260,28 @@ def test_power_button_is_pressed_again(edge: Libvirt, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("clock")
 def test_guest_that_is_gone_before_the_button_is_pressed_is_no_failure(
-    edge: Libvirt, monkeypatch: pytest.MonkeyPatch
+    edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.define(element("web"))
     edge.shut_down("web", timeout_s=60, force=False)
     # which says the same of one that does not run as QEMU's driver of both
     monkeypatch.setattr(libvirt.virDomain, "shutdown", libvirt.virDomain.destroy)
     seen = iter(["running", "shut_off"])
-    monkeypatch.setattr(_libvirt, "_state", lambda _domain: next(seen))
+    monkeypatch.setattr(_libvirt_domains, "state_and_reason", lambda _domain: (next(seen), None))
     edge.shut_down("web", timeout_s=60, force=False)
 
 
 @pytest.mark.usefixtures("clock")
-def test_guest_that_powers_off_before_it_is_ended_is_no_failure(edge: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guest_that_powers_off_before_it_is_ended_is_no_failure(
+    edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch
+) -> None:
     edge.define(element("web"))
-    monkeypatch.setattr(_libvirt, "_state", lambda _domain: "running")
+    monkeypatch.setattr(_libvirt_domains, "state_and_reason", lambda _domain: ("running", None))
     edge.shut_down("web", timeout_s=0, force=True)
 
 
 def test_no_button_is_pressed_where_no_time_is_given(
-    edge: Libvirt, monkeypatch: pytest.MonkeyPatch, clock: list[float]
+    edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
     monkeypatch.delattr(libvirt.virDomain, "shutdown")
     edge.define(element("web"))
@@ -286,7 +292,7 @@ def test_no_button_is_pressed_where_no_time_is_given(
     assert (ended.state, clock) == ("shut_off", [])
 
 
-def test_paused_guest_is_not_waited_for(edge: Libvirt, clock: list[float]) -> None:
+def test_paused_guest_is_not_waited_for(edge: LibvirtDomains, clock: list[float]) -> None:
     edge.define(element("web"))
     edge.start("web")
     libvirt.open(URI).lookupByName("web").suspend()
@@ -327,7 +333,7 @@ def test_many_starts_share_what_libvirtd_serves_at_once(monkeypatch: pytest.Monk
     """More than its workers would hang here: the barrier lets no more than those through together."""
     daemon = Daemon()
     monkeypatch.setattr(libvirt, "open", daemon.open)
-    edge = Libvirt()
+    edge = LibvirtDomains()
     assert edge.connection
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
         list(pool.map(edge.start, map(str, range(3 * _libvirt.LONG_CALLS))))
@@ -339,13 +345,13 @@ def test_a_single_start_needs_no_connection_of_its_own(monkeypatch: pytest.Monke
     daemon = Daemon()
     daemon.all_there = threading.Barrier(1)
     monkeypatch.setattr(libvirt, "open", daemon.open)
-    edge = Libvirt()
+    edge = LibvirtDomains()
     for name in "abc":
         edge.start(name)
     assert daemon.most == [1]
 
 
-REFUSED: t.Final[dict[str, tuple[t.Callable[[Libvirt], object], str]]] = {
+REFUSED: t.Final[dict[str, tuple[t.Callable[[LibvirtDomains], object], str]]] = {
     "start": (lambda edge: edge.start("none"), "start domain none"),
     "undefine": (lambda edge: edge.undefine("none"), "undefine domain none"),
     "autostart": (lambda edge: edge.set_autostart("none", autostart=True), "set autostart of domain none"),
@@ -357,7 +363,9 @@ REFUSED: t.Final[dict[str, tuple[t.Callable[[Libvirt], object], str]]] = {
 
 
 @pytest.mark.parametrize(("call", "doing"), REFUSED.values(), ids=REFUSED)
-def test_refusal_keeps_the_words_of_libvirt(edge: Libvirt, call: t.Callable[[Libvirt], object], doing: str) -> None:
+def test_refusal_keeps_the_words_of_libvirt(
+    edge: LibvirtDomains, call: t.Callable[[LibvirtDomains], object], doing: str
+) -> None:
     with pytest.raises(LibvirtError, match=rf"^cannot {doing}: .*(Domain not found|no domain with matching name)"):
         call(edge)
 
@@ -367,11 +375,11 @@ def test_daemon_that_is_not_there_is_said_with_the_mend() -> None:
     with pytest.raises(
         LibvirtError, match=r"^cannot connect to libvirt at qemu\+unix:.*: Failed to connect socket .*; is libvirtd"
     ):
-        Libvirt(uri).domain("web")
+        LibvirtDomains(uri).domain("web")
 
 
 def test_nothing_is_connected_until_it_is_asked() -> None:
-    Libvirt("qemu+unix:///system?socket=/nonexistent/sock")
+    LibvirtDomains("qemu+unix:///system?socket=/nonexistent/sock")
 
 
 @pytest.mark.parametrize(
@@ -386,17 +394,17 @@ def test_nothing_is_connected_until_it_is_asked() -> None:
     ],
 )
 def test_uri_of_another_host_is_remote(uri: str, remote: bool) -> None:
-    assert Libvirt(uri).is_remote is remote
+    assert LibvirtDomains(uri).is_remote is remote
 
 
-def test_versions_are_text(edge: Libvirt) -> None:
+def test_versions_are_text(edge: LibvirtDomains) -> None:
     library, hypervisor = edge.version()
     number = libvirt.getVersion()
     assert library == f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
     assert hypervisor is None
 
 
-def test_host_is_described(edge: Libvirt) -> None:
+def test_host_is_described(edge: LibvirtDomains) -> None:
     assert edge.host_architecture() == "i686"
     assert not edge.has_kvm("i686")
 
@@ -404,7 +412,7 @@ def test_host_is_described(edge: Libvirt) -> None:
 def test_missing_library_is_told_to_the_glue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_libvirt, "HAS_LIBVIRT", False)
     with pytest.raises(MissingLibraryError) as caught:
-        Libvirt(URI)
+        LibvirtDomains(URI)
     assert caught.value.library == "libvirt"
 
 
@@ -432,7 +440,7 @@ def test_a_disk_that_is_as_large_already_is_not_resized(size_bytes: int, resized
             }
             return [(domains[0], {"block.count": 2, **disks})]
 
-    edge = Libvirt()
+    edge = LibvirtDomains()
     edge.__dict__["connection"] = Connection()
     edge.block_resize("web", "vdb", size_bytes)
     assert asked == resized
@@ -471,8 +479,8 @@ class TroubledDomain:
         return _xml.to_text(element("web", IMAGE))
 
 
-def resuming(domain: TroubledDomain) -> Libvirt:
-    edge = Libvirt()
+def resuming(domain: TroubledDomain) -> LibvirtDomains:
+    edge = LibvirtDomains()
     edge.__dict__["connection"] = types.SimpleNamespace(lookupByName=lambda _name: domain)
     edge.__dict__["qmp"] = domain.qmp
     return edge
@@ -513,7 +521,7 @@ def test_disk_that_qemu_gives_up_when_it_goes_on_is_told() -> None:
         resuming(domain).resume("web")
 
 
-def test_domain_that_somebody_paused_is_not_watched(edge: Libvirt, clock: list[float]) -> None:
+def test_domain_that_somebody_paused_is_not_watched(edge: LibvirtDomains, clock: list[float]) -> None:
     edge.define(element("web"))
     edge.start("web")
     libvirt.open(URI).lookupByName("web").suspend()
@@ -532,12 +540,12 @@ def test_domain_that_somebody_paused_is_not_watched(edge: Libvirt, clock: list[f
 def test_block_devices_of_a_domain_whose_disk_was_given_up(
     monkeypatch: pytest.MonkeyPatch, words: str, given_up: bool
 ) -> None:
-    def qmp(_edge: Libvirt, _name: str, _command: str) -> t.Any:
+    def qmp(_edge: LibvirtDomains, _name: str, _command: str) -> t.Any:
         raise LibvirtError(words)
 
-    monkeypatch.setattr(Libvirt, "qmp", qmp)
+    monkeypatch.setattr(LibvirtDomains, "qmp", qmp)
     if given_up:
-        assert Libvirt().block_devices("web") is None
+        assert LibvirtDomains().block_devices("web") is None
         return
     with pytest.raises(LibvirtError, match=words):
-        Libvirt().block_devices("web")
+        LibvirtDomains().block_devices("web")
