@@ -15,7 +15,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain import written_
 from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
 from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
 from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
@@ -28,7 +28,7 @@ _MEND: t.Final = "take it out there, or leave delete_disks out"
 class VmDisks:
     """Deletes the images that a VM writes to and nobody else uses. Others of it stay: shared and read-only ones."""
 
-    def __init__(self, storage: Storage, libvirt: LibvirtDomains) -> None:
+    def __init__(self, storage: Storage, libvirt: Libvirt) -> None:
         self._storage = storage
         self._libvirt = libvirt
         # a storage domain's listing is kept in step with what is deleted, for one deletion at a time

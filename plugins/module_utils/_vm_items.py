@@ -16,7 +16,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import D
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
 from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
 from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
+from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
 from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
 from ansible_collections.gfapi.virt.plugins.module_utils._migration import is_there, require_movable, uri_of
 from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
@@ -48,7 +48,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, 
 class RunningImages:
     """Which domain of this host writes to which image. QEMU takes no lock on a gluster image, so nobody else asks."""
 
-    def __init__(self, libvirt: LibvirtDomains) -> None:
+    def __init__(self, libvirt: Libvirt) -> None:
         self._libvirt = libvirt
         #: image → domain → whether it shares it on purpose
         self._users: dict[str, dict[str, bool]] | None = None
