@@ -109,7 +109,7 @@ def boot(guest: Guest, storage_domain: str, *disks: str) -> None:
         memory="256MiB",
         kernel=f"{KERNEL}/vmlinuz",
         initrd=f"{KERNEL}/initrd.img",
-        cmdline="console=ttyS0 quiet",
+        cmdline="console=ttyS0 quiet no_timer_check",
         disks=[{"name": disk} for disk in disks],
         serial_log=guest.log,
         wait_for={"console": "GFAPI-GUEST: ready", "timeout": 180},

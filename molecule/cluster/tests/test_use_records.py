@@ -18,7 +18,7 @@ BOOT = {
     "memory": "128MiB",
     "kernel": "/var/lib/gfapi-lab/guest/vmlinuz",
     "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
-    "cmdline": "console=ttyS0 quiet",
+    "cmdline": "console=ttyS0 quiet no_timer_check",
 }
 GONE = {"host": "gone", "machine_id": "0" * 32, "vm": "lost", "uuid": "11111111-2222-4333-8444-555555555555"}
 

@@ -25,7 +25,7 @@ ROLE: t.Final = {
         "memory": "128MiB",
         "kernel": "/var/lib/gfapi-lab/guest/vmlinuz",
         "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
-        "cmdline": "console=ttyS0 quiet",
+        "cmdline": "console=ttyS0 quiet no_timer_check",
         "disks": [{"name": "{name}-root", "clone_of": "fleet-template", "clone_mode": "backing"}],
         "graphics": [{"password": SECRETS[0]}, {"type": "spice", "port": 0}],
         "tpm": "2.0",

@@ -97,7 +97,7 @@ def agent(system: System, modules: Modules) -> t.Iterator[AgentGuest]:
     vm |= {
         "kernel": f"{FOLDER}/guest/vmlinuz",
         "initrd": f"{FOLDER}/guest/initrd.img",
-        "cmdline": "console=ttyS0 quiet",
+        "cmdline": "console=ttyS0 quiet no_timer_check",
     }
     modules.done("libvirt_vm", **vm, disks=[{"name": "agent-root"}], state="shut_off")
     system.run("virsh", "attach-device", "agent", f"{FOLDER}/channel.xml", "--config")

@@ -40,7 +40,7 @@ def server(modules: Modules, system: System) -> t.Iterator[dict[str, t.Any]]:
         "iothreads": 1,
         "kernel": "/var/lib/gfapi-lab/guest/vmlinuz",
         "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
-        "cmdline": "console=ttyS0 quiet",
+        "cmdline": "console=ttyS0 quiet no_timer_check",
         "serial_log": f"/var/log/libvirt/qemu/{NAME}-console.log",
         "disks": [ROOT_DISK, {"device": "cdrom", "file": MEDIA[0]}],
         "interfaces": [{"type": "user"}],

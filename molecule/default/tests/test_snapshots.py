@@ -195,7 +195,7 @@ def counter(system: System, modules: Modules) -> t.Iterator[Counter]:
     assert mended["virtual_size_bytes"] == SIZE
     guest = Counter(system, "counter")
     vm = {"name": "counter", "virt_type": "qemu", "memory": "256MiB", "kernel": f"{BOOT}/vmlinuz", "initrd": INITRD}
-    vm |= {"cmdline": "console=ttyS0 quiet", "serial_log": guest.log, "storage_domain": "vms"}
+    vm |= {"cmdline": "console=ttyS0 quiet no_timer_check", "serial_log": guest.log, "storage_domain": "vms"}
     modules.done("libvirt_vm", **vm, disks=[{"name": "counter-a"}, {"name": "counter-b"}], state="shut_off")
     yield guest
     modules.done("libvirt_vm", name="counter", state="absent", force_stop=True, shutdown_timeout=1)

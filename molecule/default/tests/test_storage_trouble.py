@@ -23,7 +23,7 @@ VM: t.Final[dict[str, t.Any]] = {
     "virt_type": "qemu",
     "kernel": "/var/lib/gfapi-lab/guest/vmlinuz",
     "initrd": "/var/lib/gfapi-lab/guest/initrd.img",
-    "cmdline": "console=ttyS0 quiet",
+    "cmdline": "console=ttyS0 quiet no_timer_check",
     "disks": [{"name": NAME}],
     "serial_log": f"/var/log/libvirt/qemu/{NAME}-console.log",
 }
