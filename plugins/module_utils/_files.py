@@ -133,6 +133,10 @@ class Directory:
         """Whether the bricks have it: a look at a name alone is answered for a second by what this host remembers."""
         return name in self.names()
 
+    def stays(self, name: str) -> bool:
+        """Whether the bricks have it and keep it: what another host takes away they may still list for a moment."""
+        return lasting(lambda: self.lists(name))
+
     def as_it_is(self, name: str, look: t.Callable[[], Found]) -> Found:
         """The answer of a look at a name, asked again while this host takes it for a file that another one replaced.
 
@@ -322,7 +326,7 @@ def _no_umask() -> t.Iterator[None]:
 
 
 def lasting(look: t.Callable[[], Found]) -> Found:
-    """What a look for open files, or for dead runs' finds, once those that were just closed are out of it."""
+    """What a look for open files, dead runs' finds or a name tells once what has just gone is out of it."""
     end = time.monotonic() + LINGERS_S
     while True:
         found = look()

@@ -163,7 +163,7 @@ class ImageFiles:
             with images.child(uuid) as directory:
                 return any(map(directory.is_open, own_layers(directory)))
         except OSError:
-            if images.lists(uuid):
+            if images.stays(uuid):
                 raise
             return False
 
@@ -316,7 +316,7 @@ class ImageFiles:
             images.move(uuid, images, removed)
         except OSError:
             # another run may take it away at this moment
-            if images.lists(uuid):
+            if images.stays(uuid):
                 raise
         images.remove_tree(removed)
 

@@ -93,7 +93,7 @@ class Storage:
             return self._with_sizes(place, image)
         except StorageError:
             with self._images_of(place, "read") as images:
-                if images.lists(image.uuid):
+                if images.stays(image.uuid):
                     raise
             # another run has deleted it meanwhile
             listing.put(image.uuid, None)
@@ -307,7 +307,7 @@ class Storage:
                     require()
             except StorageError:
                 # another run may have deleted it meanwhile
-                if images.lists(image_uuid):
+                if images.stays(image_uuid):
                     raise
             self._files.delete(images, image_uuid)
 
