@@ -332,7 +332,7 @@ def lasting(look: t.Callable[[], Found]) -> Found:
         found = look()
         if not found or time.monotonic() > end:
             return found
-        time.sleep(0.1)  # a brick tells nobody of a close
+        time.sleep(0.1)  # a brick tells nobody of a close, or of what another host takes away
 
 
 #: VDSM looks for names that begin with no dot
