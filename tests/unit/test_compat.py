@@ -70,7 +70,7 @@ def test_a_failure_is_written_too(compat: t.Any) -> None:
         ({"passed": 7, "failed": 2}, "**fails, 2 of 9 tests**"),
         ({"passed": 0, "failed": 0}, "**fails before its tests**"),
     ):
-        assert "| Debian 12 |  |  |  |  | by every `make test` |  |\n| Debian 13 |  |  |  |  | not tried |  |" in (
+        assert "| Debian 12 |  |  |  |  | not tried |  |\n| Debian 13 |  |  |  |  | not tried |  |" in (
             compat.hosts_table({"hosts": {}})
         )
         table = compat.hosts_table({"hosts": {"trixie": {**host, "tests": tests, "date": "2026-11-26"}}})
@@ -108,3 +108,32 @@ def test_tests_of_a_scenario_are_counted_with_those_that_could_not_be_run(compat
 def test_tests_are_counted_in_what_pytest_says_last(compat: t.Any) -> None:
     said = "tests/unit/test_x.py: 3 passed\n= 1 failed, 3414 passed, 2 skipped in 96.31s =\n"
     assert [compat.count(word, said) for word in ("failed", "passed", "skipped", "error")] == [1, 3414, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "ok"),
+    [
+        (0, "===== 173 passed in 9.01s =====\n", True),
+        (1, "===== 173 passed in 9.01s =====\n", False),
+        (0, "  │ ===== 173 passed in 9.01s =====\n", False),
+    ],
+)
+def test_a_scenario_of_which_no_test_was_seen_to_pass_does_not_pass(
+    compat: t.Any, monkeypatch: pytest.MonkeyPatch, status: int, said: str, ok: bool
+) -> None:
+    facts = {
+        "ansible_distribution": "Debian",
+        "ansible_distribution_version": "12.15",
+        "ansible_distribution_release": "bookworm",
+        "ansible_python_version": "3.11.2",
+    }
+    given: dict[str, str] = {}
+
+    def run(*_command: t.Any, **variables: str) -> tuple[int, str]:
+        given.update(variables)
+        return status, said
+
+    monkeypatch.setattr(compat, "run", run)
+    monkeypatch.setattr(compat, "ask", lambda *_asked: {"ansible_facts": facts, "host": {"versions": {}}})
+    assert compat.host("bookworm", verify=True)["ok"] == ok
+    assert given["MOLECULE_COMMAND_BORDERS"] == "false"
