@@ -10,10 +10,10 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gfapi.virt.plugins.module_utils._benchmark import JOB, WAYS, compared, measured
+from ansible_collections.gfapi.virt.plugins.module_utils import _benchmark
 
 #: of a task's loop item
-KEYS: t.Final = (*JOB, "way")
+KEYS: t.Final = (*_benchmark.JOB, "way")
 
 
 def benchmark(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.Any]]:
@@ -24,16 +24,16 @@ def benchmark(results: t.Sequence[t.Mapping[str, t.Any]]) -> list[dict[str, t.An
         missing = [key for key in KEYS if key not in item]
         if missing:
             raise AnsibleFilterError(f"benchmark: an item has no {', '.join(missing)}")
-        if item["way"] not in WAYS:
-            raise AnsibleFilterError(f"benchmark: way {item['way']!r} is none of {', '.join(WAYS)}")
+        if item["way"] not in _benchmark.WAYS:
+            raise AnsibleFilterError(f"benchmark: way {item['way']!r} is none of {', '.join(_benchmark.WAYS)}")
         try:
-            values = measured(result["stdout"])
+            values = _benchmark.measured(result["stdout"])
         except ValueError as exc:
             raise AnsibleFilterError(
                 f"benchmark: {item['title']}, depth {item['depth']}, {item['way']}: {exc}"
             ) from exc
         measurements.append({**{key: item[key] for key in KEYS}, **values})
-    return compared(measurements)
+    return _benchmark.compared(measurements)
 
 
 class FilterModule:

@@ -12,26 +12,24 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, to_blockdev
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import mount_options
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI, VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _mount_options, _uri
 
 #: the formats that QEMU opens an image of a storage domain in
 FORMATS: t.Final = ("qcow2", "raw")
 Made = t.TypeVar("Made")
 
 
-def _source(where: str, path: str | None) -> DiskSource:
+def _source(where: str, path: str | None) -> _disk.DiskSource:
     if not isinstance(where, str):
         raise ValueError(f"{where!r} is not a text; give a spec such as server:/volume, or a gluster URI")
     if "://" in where:
         if path is not None:
             raise ValueError(f"path {path!r} beside {where!r}: a URI names its image; give a spec, or no path")
-        return DiskSource.from_uri(GlusterURI.parse(where))
-    spec = VolumeSpec.parse(where)
+        return _disk.DiskSource.from_uri(_uri.GlusterURI.parse(where))
+    spec = _uri.VolumeSpec.parse(where)
     if not isinstance(path, str) or not path:
         raise ValueError(f"{where!r} names a volume; give the path of the image on it, as in path='images/web.qcow2'")
-    return DiskSource.gluster(spec.volume, posixpath.join(spec.directory, path), spec.servers)
+    return _disk.DiskSource.gluster(spec.volume, posixpath.join(spec.directory, path), spec.servers)
 
 
 def gluster_uri(where: str, path: str | None = None, wantlist: bool = False) -> str | list[str]:
@@ -44,13 +42,13 @@ def gluster_blockdev(where: str, path: str | None = None, image_format: str = "q
     """QEMU's `blockdev-add` arguments, with all servers."""
     if image_format not in FORMATS:
         raise ValueError(f"image_format {image_format!r} is not one of {', '.join(FORMATS)}")
-    return to_blockdev(_source(where, path), image_format)
+    return _disk.to_blockdev(_source(where, path), image_format)
 
 
 def gluster_mount_options(where: str, options: t.Sequence[str] = ()) -> str:
     """Mount options, the spec's further servers as backups."""
     given = options.split(",") if isinstance(options, str) else options
-    return ",".join(mount_options(VolumeSpec.parse(where), [option for option in given if option]))
+    return ",".join(_mount_options.mount_options(_uri.VolumeSpec.parse(where), [option for option in given if option]))
 
 
 def _told(function: t.Callable[..., Made]) -> t.Callable[..., Made]:

@@ -10,17 +10,16 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gfapi.virt.plugins.module_utils._report import ASKED
-from ansible_collections.gfapi.virt.plugins.module_utils._report import report as made_of
+from ansible_collections.gfapi.virt.plugins.module_utils import _report
 
 
 def report(told: t.Mapping[str, t.Mapping[str, t.Any]]) -> dict[str, t.Any]:
     """Volumes, storage domains, images, VMs, hosts and findings."""
     for host, results in told.items():
-        unknown = set(results) - set(ASKED)
+        unknown = set(results) - set(_report.ASKED)
         if unknown:
-            raise AnsibleFilterError(f"{host}: {', '.join(sorted(unknown))} is none of {', '.join(ASKED)}")
-    return made_of(told)
+            raise AnsibleFilterError(f"{host}: {', '.join(sorted(unknown))} is none of {', '.join(_report.ASKED)}")
+    return _report.report(told)
 
 
 class FilterModule:

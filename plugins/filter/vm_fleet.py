@@ -11,7 +11,7 @@ import typing as t
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gfapi.virt.plugins.module_utils._fleet import fleet
+from ansible_collections.gfapi.virt.plugins.module_utils import _fleet
 
 KINDS: t.Final[dict[type, str]] = {list: "list of dictionaries", dict: "dictionary"}
 
@@ -39,7 +39,7 @@ def vm_fleet(
 ) -> dict[str, list[t.Any]]:
     """VMs and disks, each with its defaults, apart for the modules."""
     try:
-        return fleet(
+        return _fleet.fleet(
             _data(vms, list, "vm_gfapi_vms"),
             _data(disks, list, "vm_gfapi_disks"),
             _data(vm_defaults, dict, "vm_gfapi_vm_defaults"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain_record
 
 LIVE: t.Final = "live"
 NEXT: t.Final = "next"
@@ -37,7 +37,7 @@ class Attachment:
         return f"domain {self.domain} as {self.target}{where.get(self.places, '')}"
 
 
-def targets(record: DomainRecord, image_uuid: str) -> dict[str, str | None]:
+def targets(record: _domain_record.DomainRecord, image_uuid: str) -> dict[str, str | None]:
     """Where a domain has an image, at any layer: target by place, `None` where it has not."""
     found: dict[str, str | None] = {}
     if record.live is not None:
@@ -48,7 +48,10 @@ def targets(record: DomainRecord, image_uuid: str) -> dict[str, str | None]:
 
 
 def to_attach(
-    record: DomainRecord, disk: _disk.Disk, image_uuid: str, promised: t.Mapping[str, str | None] | None = None
+    record: _domain_record.DomainRecord,
+    disk: _disk.Disk,
+    image_uuid: str,
+    promised: t.Mapping[str, str | None] | None = None,
 ) -> tuple[Attachment, _xml.Element]:
     """How the domain gets the disk, and its `<disk>`, at the target that it names or that is free.
 
@@ -80,7 +83,7 @@ def to_attach(
     return Attachment(name, image_uuid, target, places), _disk.to_element(placed)
 
 
-def to_detach(record: DomainRecord, image_uuid: str) -> Attachment | None:
+def to_detach(record: _domain_record.DomainRecord, image_uuid: str) -> Attachment | None:
     """How the domain loses the disk; `None` where it has none of the image."""
     there = targets(record, image_uuid)
     places = tuple(place for place, target in there.items() if target)
@@ -139,7 +142,7 @@ def _controller_in(configuration: _xml.Element) -> _xml.Element | None:
     return configuration.find("devices/controller[@type='scsi']")
 
 
-def _disks(record: DomainRecord) -> list[_xml.Element]:
+def _disks(record: _domain_record.DomainRecord) -> list[_xml.Element]:
     configurations = [record.inactive] if record.live is None else [record.live, record.inactive]
     return [disk for one in configurations for disk in one.iterfind("devices/disk")]
 
@@ -149,7 +152,7 @@ def _target_in(configuration: _xml.Element, image_uuid: str) -> str | None:
     return None if disk is None else _disk.from_element(disk).target
 
 
-def _require_unsaved(record: DomainRecord) -> None:
+def _require_unsaved(record: _domain_record.DomainRecord) -> None:
     if record.saved is not None:
         raise ValueError(
             f"domain {record.name} has a managed save, which goes on as it was; start the domain first, or drop the"
@@ -157,7 +160,7 @@ def _require_unsaved(record: DomainRecord) -> None:
         )
 
 
-def _require_hot(record: DomainRecord, disk: _disk.Disk, promised: int) -> None:
+def _require_hot(record: _domain_record.DomainRecord, disk: _disk.Disk, promised: int) -> None:
     """`promised` is how many other disks the running domain is to get on the virtio bus."""
     if disk.bus not in HOT_BUSES:
         raise ValueError(
@@ -172,7 +175,7 @@ def _require_hot(record: DomainRecord, disk: _disk.Disk, promised: int) -> None:
         )
 
 
-def _require_fit(record: DomainRecord) -> None:
+def _require_fit(record: _domain_record.DomainRecord) -> None:
     _require_unsaved(record)
     configurations = [one for one in (record.live, record.inactive) if one is not None]
     if any(_disk.is_relabelled(one) for one in configurations):

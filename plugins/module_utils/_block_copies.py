@@ -14,28 +14,30 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume, padded
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
-from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _conversion,
+    _disk,
+    _domain_record,
+    _errors,
+    _files,
+    _found_image,
+    _image,
+    _image_files,
+    _image_paths,
+    _libvirt_jobs,
+    _plan,
+    _storage,
+    _storage_domain,
+    _storage_domain_users,
+    _xml,
+)
 
 #: vdsm's group, which every image belongs to
 STORAGE_GID: t.Final = 36
 MADE: t.Final = "made"
 COPYING: t.Final = "copying"
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_IN_STORAGE_DOMAIN: t.Final = re.compile(rf"/{_UUID}/{IMAGES}/{_UUID}/{_UUID}$")
+_IN_STORAGE_DOMAIN: t.Final = re.compile(rf"/{_UUID}/{_storage_domain.IMAGES}/{_UUID}/{_UUID}$")
 
 
 def _may_open_images(domain: str) -> bool:
@@ -53,11 +55,11 @@ def _may_open_images(domain: str) -> bool:
 class Copy:
     """A running disk, and the new image that it goes on with."""
 
-    disk: Disk
-    source: BothWays
-    place: MountedStorageDomain
-    volume: ImageVolume
-    image: BothWays
+    disk: _disk.Disk
+    source: _conversion.BothWays
+    place: _found_image.MountedStorageDomain
+    volume: _image.ImageVolume
+    image: _conversion.BothWays
     #: how far a killed run has come with it: it made the image, or QEMU copies since
     begun: str = ""
 
@@ -65,12 +67,17 @@ class Copy:
 class BlockCopies:
     """Copies running disks."""
 
-    def __init__(self, storage: Storage, paths: ImagePaths) -> None:
+    def __init__(self, storage: _storage.Storage, paths: _image_paths.ImagePaths) -> None:
         self._storage = storage
         self._paths = paths
 
     def plan(
-        self, libvirt: LibvirtJobs, current: DomainRecord, disk: Disk, source: BothWays, storage_domain: str
+        self,
+        libvirt: _libvirt_jobs.LibvirtJobs,
+        current: _domain_record.DomainRecord,
+        disk: _disk.Disk,
+        source: _conversion.BothWays,
+        storage_domain: str,
     ) -> Copy:
         """The image that a disk is to be copied to, or that a killed run has begun with.
 
@@ -84,20 +91,26 @@ class BlockCopies:
                 " image of the storage domain; restart the domain first, or convert it another way"
             )
         virtual_bytes, taken_bytes = self._paths.sizes(source, disk.format)
-        volume = ImageVolume.base(
+        volume = _image.ImageVolume.base(
             place.storage_domain.uuid,
             name,
             note="",
             version=place.version,
             format=disk.format,
-            capacity_bytes=padded(virtual_bytes),
-            created_at=now(),
+            capacity_bytes=_image.padded(virtual_bytes),
+            created_at=_image_files.now(),
         )
-        path = f"{place.storage_domain.uuid}/{IMAGES}/{volume.image_uuid}/{volume.uuid}"
+        path = f"{place.storage_domain.uuid}/{_storage_domain.IMAGES}/{volume.image_uuid}/{volume.uuid}"
         inside = posixpath.join(place.mount.spec.directory, path)
-        gluster = DiskSource.gluster(place.mount.spec.volume, inside, self._paths.servers.of(place.mount))
-        file = DiskSource(file=posixpath.join(place.mount.point, path))
-        copy = Copy(disk, source, place, volume, BothWays(Reached(file, ()), Reached(gluster, ())))
+        gluster = _disk.DiskSource.gluster(place.mount.spec.volume, inside, self._paths.servers.of(place.mount))
+        file = _disk.DiskSource(file=posixpath.join(place.mount.point, path))
+        copy = Copy(
+            disk,
+            source,
+            place,
+            volume,
+            _conversion.BothWays(_conversion.Reached(file, ()), _conversion.Reached(gluster, ())),
+        )
         found = self._storage.find_image(place.storage_domain.uuid, name)
         if found is None:
             self._storage.reserve(place, name, virtual_bytes if disk.format == "raw" else taken_bytes)
@@ -117,58 +130,65 @@ class BlockCopies:
             " convert the domain another way"
         )
 
-    def _is_used(self, libvirt: LibvirtJobs, place: MountedStorageDomain, image_uuid: str) -> bool:
+    def _is_used(
+        self, libvirt: _libvirt_jobs.LibvirtJobs, place: _found_image.MountedStorageDomain, image_uuid: str
+    ) -> bool:
         """Whether a VM names an image, here or on another host."""
         for record in libvirt.domains():
             for configuration in (record.live, record.saved, record.inactive):
-                if any(image_uuid in images for images in images_in(configuration).values()):
+                if any(image_uuid in images for images in _storage_domain_users.images_in(configuration).values()):
                     return True
         uses = self._storage.other_uses(place)
         return bool(uses.faults or uses.of(image_uuid))
 
     def actions(
-        self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy], access: str, after: _xml.Element
-    ) -> list[Action]:
+        self,
+        libvirt: _libvirt_jobs.LibvirtJobs,
+        domain: str,
+        copies: t.Sequence[Copy],
+        access: str,
+        after: _xml.Element,
+    ) -> list[_plan.Action]:
         """All images are made and filled before any disk goes over to its own; until then nothing has changed."""
         if not copies:
             return []
         made = [self._making(libvirt, domain, copy) for copy in copies if not copy.begun]
         copied = [self._copying(libvirt, domain, copy, access) for copy in copies]
         gone_over = [
-            Action(
+            _plan.Action(
                 f"have disk {copy.disk.target} of domain {domain} go on with image {copy.volume.alias}",
                 functools.partial(self._go_over, libvirt, domain, copy),
                 waits=True,
             )
             for copy in copies
         ]
-        defining = Action(f"change disks of domain {domain}", lambda: libvirt.define(after), waits=True)
+        defining = _plan.Action(f"change disks of domain {domain}", lambda: libvirt.define(after), waits=True)
         return [*made, *copied, *gone_over, defining]
 
     @staticmethod
-    def _go_over(libvirt: LibvirtJobs, domain: str, copy: Copy) -> None:
+    def _go_over(libvirt: _libvirt_jobs.LibvirtJobs, domain: str, copy: Copy) -> None:
         libvirt.pivot(domain, copy.disk.target)
 
-    def _making(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> Action:
+    def _making(self, libvirt: _libvirt_jobs.LibvirtJobs, domain: str, copy: Copy) -> _plan.Action:
         volume, place = copy.volume, copy.place
         kind = f"{volume.capacity_bytes} bytes ({volume.format})"
         words = f"create disk {volume.alias} of {kind} in storage domain {place.name}"
-        undo = Action(
+        undo = _plan.Action(
             f"delete disk {volume.alias} in storage domain {place.name}", lambda: self._unmake(libvirt, domain, copy)
         )
-        return Action(words, lambda: self._storage.create(place, volume), undo=undo)
+        return _plan.Action(words, lambda: self._storage.create(place, volume), undo=undo)
 
-    def _unmake(self, libvirt: LibvirtJobs, domain: str, copy: Copy) -> None:
+    def _unmake(self, libvirt: _libvirt_jobs.LibvirtJobs, domain: str, copy: Copy) -> None:
         volume, place = copy.volume, copy.place
         # a disk that went over before another one failed stays with it
         record = libvirt.domain(domain)
         if record is not None and record.live is not None and volume.image_uuid in _xml.to_text(record.live):
-            raise StorageError(f"disk {volume.alias}: domain {domain} uses it by now")
+            raise _errors.StorageError(f"disk {volume.alias}: domain {domain} uses it by now")
         self._storage.delete(
             place, volume.image_uuid, self._storage.find_image(place.storage_domain.uuid, volume.alias)
         )
 
-    def _copying(self, libvirt: LibvirtJobs, domain: str, copy: Copy, access: str) -> Action:
+    def _copying(self, libvirt: _libvirt_jobs.LibvirtJobs, domain: str, copy: Copy, access: str) -> _plan.Action:
         disk, new = copy.disk, copy.image.by(access).source
         element = _conversion.copy_element(disk, copy.volume.format, new)
 
@@ -191,18 +211,20 @@ class BlockCopies:
                 self._unmake(libvirt, domain, copy)
 
         word = "go on copying" if copy.begun == COPYING else "copy"
-        return Action(
+        return _plan.Action(
             f"{word} disk {disk.target} of domain {domain} into disk {copy.volume.alias}",
             run,
             waits=True,
-            undo=Action(f"end the copy of disk {disk.target}", undo),
+            undo=_plan.Action(f"end the copy of disk {disk.target}", undo),
         )
 
-    def deletions(self, libvirt: LibvirtJobs, domain: str, copies: t.Sequence[Copy]) -> list[Action]:
+    def deletions(
+        self, libvirt: _libvirt_jobs.LibvirtJobs, domain: str, copies: t.Sequence[Copy]
+    ) -> list[_plan.Action]:
         """The old files go; an image of a storage domain belongs to more than this, and stays."""
         paths = [copy.source.paths[0] for copy in copies]
         return [
-            Action(
+            _plan.Action(
                 f"delete image {path}, which domain {domain} had",
                 functools.partial(self._delete, libvirt, path),
                 waits=True,
@@ -211,14 +233,18 @@ class BlockCopies:
             if not _IN_STORAGE_DOMAIN.search(path)
         ]
 
-    def _delete(self, libvirt: LibvirtJobs, path: str) -> None:
+    def _delete(self, libvirt: _libvirt_jobs.LibvirtJobs, path: str) -> None:
         folder, _slash, name = path.rpartition("/")
         users = [record.name for record in libvirt.domains() if self._names(record.inactive, record.live, path)]
         if users:
-            raise StorageError(f"cannot delete image {path}: domain {', '.join(users)} has it too")
-        with explained(f"delete image {path}"), Directory.open("/") as root, root.below(folder) as directory:
-            if lasting(lambda: directory.is_open(name)):
-                raise StorageError(f"cannot delete image {path}: its bricks have it open, for somebody else")
+            raise _errors.StorageError(f"cannot delete image {path}: domain {', '.join(users)} has it too")
+        with (
+            _files.explained(f"delete image {path}"),
+            _files.Directory.open("/") as root,
+            root.below(folder) as directory,
+        ):
+            if _files.lasting(lambda: directory.is_open(name)):
+                raise _errors.StorageError(f"cannot delete image {path}: its bricks have it open, for somebody else")
             directory.remove(name)
             directory.sync()
 

@@ -13,10 +13,7 @@ import posixpath
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import asking, flag
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _libvirt, _libvirt_domains, _xml
 
 POLL_S: t.Final = 0.5
 #: a job that copies nothing for so long is not waited for any longer; it goes on, and the next run looks for it
@@ -47,13 +44,13 @@ def has_reader() -> bool:
     return not with_qemu or any(os.path.exists(posixpath.join(folder, READER)) for folder in with_qemu)
 
 
-class BlockJobs(LibvirtDomains):
+class BlockJobs(_libvirt_domains.LibvirtDomains):
     """Snapshots and commits, named by libvirt's own terms."""
 
     def require_reader(self, what: str) -> None:
         """Raises `LibvirtError` where libvirt would refuse to commit between two layers of a running domain."""
         if not self.is_remote and not has_reader():
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"{what}: libvirt cannot read the names of the layers without {READER_PACKAGE}; install it, restart"
                 " libvirtd (or virtqemud; the VM runs on), and run again"
             )
@@ -61,24 +58,24 @@ class BlockJobs(LibvirtDomains):
     def snapshot(self, name: str, element: _xml.Element, *, quiesce: bool) -> None:
         """All disks of a `<domainsnapshot>` go on with files that are there, at one moment or none of them."""
         words = ["DISK_ONLY", "ATOMIC", "REUSE_EXT", "NO_METADATA", *(["QUIESCE"] if quiesce else [])]
-        flags = sum(flag(f"SNAPSHOT_CREATE_{word}") for word in words)
+        flags = sum(_libvirt.flag(f"SNAPSHOT_CREATE_{word}") for word in words)
         waiting = self._agent_within(name, FREEZE_S) if quiesce else contextlib.nullcontext()
         with waiting:
             try:
-                with asking(f"take a snapshot of domain {name}"):
+                with _libvirt.asking(f"take a snapshot of domain {name}"):
                     self.connection.lookupByName(name).snapshotCreateXML(_xml.to_text(element), flags)
-            except LibvirtError as exc:
+            except _errors.LibvirtError as exc:
                 if quiesce and _is_unresponsive(exc):
-                    raise LibvirtError(f"{exc}; {self._thaw(name)}; or set quiesce to false") from exc
+                    raise _errors.LibvirtError(f"{exc}; {self._thaw(name)}; or set quiesce to false") from exc
                 raise
 
     def agent_answers(self, name: str) -> bool:
         """Whether the guest agent of a running domain does, in a few seconds; a hung one counts as connected too."""
         with self._agent_within(name, ANSWER_S):
             try:
-                with asking(f"ask the guest agent of domain {name}"):
+                with _libvirt.asking(f"ask the guest agent of domain {name}"):
                     self.connection.lookupByName(name).getTime()
-            except LibvirtError as exc:
+            except _errors.LibvirtError as exc:
                 # one may have its reasons to tell no time
                 return not _is_unresponsive(exc)
         return True
@@ -89,9 +86,9 @@ class BlockJobs(LibvirtDomains):
         while True:
             try:
                 # an agent that was late has frozen after all, and takes this up next
-                with asking(f"thaw domain {name}"):
+                with _libvirt.asking(f"thaw domain {name}"):
                     self.connection.lookupByName(name).fsThaw()
-            except LibvirtError as exc:
+            except _errors.LibvirtError as exc:
                 # libvirt asks for 5 s whether it is there
                 if _is_unresponsive(exc) and time.monotonic() < end:
                     time.sleep(POLL_S)  # an agent that goes on tells libvirt only, when it is asked
@@ -111,11 +108,11 @@ class BlockJobs(LibvirtDomains):
             yield
         finally:
             # the domain may have ended meanwhile, and this with it
-            with contextlib.suppress(LibvirtError):
+            with contextlib.suppress(_errors.LibvirtError):
                 self._set_agent_timeout(name, WITHOUT_END)
 
     def _set_agent_timeout(self, name: str, timeout_s: int) -> None:
-        with asking(f"limit the time of domain {name}'s guest agent"):
+        with _libvirt.asking(f"limit the time of domain {name}'s guest agent"):
             self.connection.lookupByName(name).agentSetResponseTimeout(timeout_s, 0)
 
     def commit(self, name: str, target: str, base: str, top: str, *, active: bool) -> None:
@@ -123,18 +120,18 @@ class BlockJobs(LibvirtDomains):
 
         A job that an earlier run began is waited for. The active layer's is then ready for `pivot`.
         """
-        with self._with_mend(), asking(f"commit {top} into {base} of domain {name}"):
+        with self._with_mend(), _libvirt.asking(f"commit {top} into {base} of domain {name}"):
             domain = self.connection.lookupByName(name)
             job = domain.blockJobInfo(target, 0)
             kind = "ACTIVE_COMMIT" if active else "COMMIT"
-            if job and job["type"] != flag(f"BLOCK_JOB_TYPE_{kind}"):
-                raise LibvirtError(
+            if job and job["type"] != _libvirt.flag(f"BLOCK_JOB_TYPE_{kind}"):
+                raise _errors.LibvirtError(
                     f"disk {target} of domain {name} has another block job (virsh blockjob {name} {target}); wait for"
                     " its end, or end it"
                 )
             if not job:
                 # relative: what is above keeps the name of its backing file as it is on every host
-                how = flag("BLOCK_COMMIT_ACTIVE" if active else "BLOCK_COMMIT_RELATIVE")
+                how = _libvirt.flag("BLOCK_COMMIT_ACTIVE" if active else "BLOCK_COMMIT_RELATIVE")
                 domain.blockCommit(target, base, top, 0, how)
             self._await(domain, name, target, active=active)
 
@@ -143,10 +140,10 @@ class BlockJobs(LibvirtDomains):
     def _with_mend() -> t.Iterator[None]:
         try:
             yield
-        except LibvirtError as exc:
+        except _errors.LibvirtError as exc:
             if NOT_READ not in str(exc):
                 raise
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"{exc}; libvirt was started without {READER_PACKAGE}: see that it is installed, restart libvirtd (or"
                 " virtqemud; the VM runs on), and run again"
             ) from exc
@@ -159,7 +156,7 @@ class BlockJobs(LibvirtDomains):
             if not job and not active:
                 return
             if not job:
-                raise LibvirtError(
+                raise _errors.LibvirtError(
                     f"the commit of disk {target} of domain {name} has ended before its time; see"
                     f" /var/log/libvirt/qemu/{name}.log"
                 )
@@ -169,7 +166,7 @@ class BlockJobs(LibvirtDomains):
             if now != seen:
                 seen, moved = now, time.monotonic()
             if time.monotonic() - moved > STANDS_STILL_S:
-                raise LibvirtError(
+                raise _errors.LibvirtError(
                     f"the commit of disk {target} of domain {name} stands still at {now[0]} of {now[1]} bytes; run"
                     " again to wait for it, or end it with virsh blockjob --abort"
                 )
@@ -177,8 +174,8 @@ class BlockJobs(LibvirtDomains):
 
     def pivot(self, name: str, target: str) -> None:
         """Have a running disk go on with what it was committed into."""
-        with asking(f"pivot disk {target} of domain {name}"):
-            self.connection.lookupByName(name).blockJobAbort(target, flag("BLOCK_JOB_ABORT_PIVOT"))
+        with _libvirt.asking(f"pivot disk {target} of domain {name}"):
+            self.connection.lookupByName(name).blockJobAbort(target, _libvirt.flag("BLOCK_JOB_ABORT_PIVOT"))
 
 
 def is_ready(domain: t.Any, target: str) -> bool:
@@ -188,6 +185,6 @@ def is_ready(domain: t.Any, target: str) -> bool:
     return any(mirror.get("ready") == "yes" for disk in disks for mirror in disk.iterfind("mirror"))
 
 
-def _is_unresponsive(exc: LibvirtError) -> bool:
+def _is_unresponsive(exc: _errors.LibvirtError) -> bool:
     code: t.Callable[[], int | None] = getattr(exc.__cause__, "get_error_code", lambda: None)
     return code() in UNRESPONSIVE

@@ -16,7 +16,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, HungError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors
 
 #: longer than it takes to find out that a mount does not answer, for a child that finds out says more
 SILENCE_S: t.Final = 8
@@ -37,7 +37,7 @@ class Readers(t.Generic[T]):
         self._children = {point: _start(point, read) for point in points}
         self._deadlines = dict.fromkeys(self._children, time.monotonic() + silence_s)
 
-    def results(self) -> dict[str, T | StorageError]:
+    def results(self) -> dict[str, T | _errors.StorageError]:
         """By mount point, what was read, or why not; a child that is silent for too long is given up."""
         waiting = {pipe: point for point, (_process, pipe) in self._children.items()}
         silent: set[str] = set()
@@ -57,7 +57,7 @@ class Readers(t.Generic[T]):
                 waiting = {pipe: point for pipe, point in waiting.items() if point not in silent}
         return {point: self._result(point, got[point], silent=point in silent) for point in self._children}
 
-    def _result(self, point: str, data: bytes, *, silent: bool) -> T | StorageError:
+    def _result(self, point: str, data: bytes, *, silent: bool) -> T | _errors.StorageError:
         process, pipe = self._children[point]
         os.close(pipe)
         os.kill(process, signal.SIGKILL)
@@ -65,11 +65,11 @@ class Readers(t.Generic[T]):
         os.waitpid(process, os.WNOHANG)
         if silent:
             words = f"mount {point} has stopped answering for {self._silence_s:g} s; are the servers of its volume up?"
-            return HungError(words)
+            return _errors.HungError(words)
         try:
-            return t.cast("T | StorageError", pickle.loads(data.lstrip(_BEAT)))
+            return t.cast("T | _errors.StorageError", pickle.loads(data.lstrip(_BEAT)))
         except (EOFError, pickle.UnpicklingError):
-            return StorageError(f"the process that reads mount {point} has ended without a result")
+            return _errors.StorageError(f"the process that reads mount {point} has ended without a result")
 
 
 def _start(point: str, read: Read[T]) -> tuple[int, int]:
@@ -98,10 +98,10 @@ def _detach(keep: int) -> None:
 def _attempt(point: str, read: Read[T], beat: Beat) -> bytes:
     try:
         return pickle.dumps(read(point, beat))
-    except StorageError as exc:
+    except _errors.StorageError as exc:
         return pickle.dumps(exc)
-    except (GfapiError, ValueError) as exc:
-        return pickle.dumps(StorageError(str(exc)))
+    except (_errors.GfapiError, ValueError) as exc:
+        return pickle.dumps(_errors.StorageError(str(exc)))
 
 
 def _send(pipe: int, data: bytes) -> None:

@@ -11,9 +11,7 @@ import os
 import socket
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import LOCALHOST
+from ansible_collections.gfapi.virt.plugins.module_utils import _command, _errors, _volume_state
 
 BLOCK_DEVICES: t.Final = "/sys/class/block"
 TIMEOUT_S: t.Final = 5
@@ -22,7 +20,7 @@ TIMEOUT_S: t.Final = 5
 class BrickDisks:
     """The disks under the bricks of this host."""
 
-    def __init__(self, run_program: Run = run, *, block_devices: str = BLOCK_DEVICES) -> None:
+    def __init__(self, run_program: _command.Run = _command.run, *, block_devices: str = BLOCK_DEVICES) -> None:
         self._run = run_program
         self._block_devices = block_devices
 
@@ -35,7 +33,7 @@ class BrickDisks:
             return {}
         try:
             done = self._run(["stat", "-f", "-c", "%S %a %n", *paths], timeout_s=TIMEOUT_S)
-        except CommandError:
+        except _errors.CommandError:
             return {}
         rows = (line.split(" ", 2) for line in done.stdout.splitlines())
         return {path: int(block) * int(free) for block, free, path in rows}
@@ -55,7 +53,7 @@ class BrickDisks:
             with contextlib.suppress(OSError):
                 for family, kind, protocol, _name, address in socket.getaddrinfo(host, 24007, type=socket.SOCK_DGRAM):
                     found[str(address[0])] = host
-                    found.setdefault(_own_address(family, kind, protocol, address), LOCALHOST)
+                    found.setdefault(_own_address(family, kind, protocol, address), _volume_state.LOCALHOST)
         return found
 
 

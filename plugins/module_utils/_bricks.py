@@ -15,11 +15,7 @@ import typing as t
 import uuid as uuids
 import zlib
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _volfile
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import HostUse, vm_of
+from ansible_collections.gfapi.virt.plugins.module_utils import _files, _mounts, _volfile, _volume, _volume_use
 
 VOLUMES: t.Final = "/var/lib/glusterd/vols"
 PROCESSES: t.Final = "/proc"
@@ -34,16 +30,18 @@ MARKS: t.Final = ("trusted.gfid", VOLUME_MARK)
 class VolumeHere:
     """What this host shows of a volume. All that is told is read, nothing asked."""
 
-    def __init__(self, *, volumes: str = VOLUMES, processes: str = PROCESSES, mounts: Mounts | None = None) -> None:
+    def __init__(
+        self, *, volumes: str = VOLUMES, processes: str = PROCESSES, mounts: _mounts.Mounts | None = None
+    ) -> None:
         self._volumes = volumes
         self._processes = processes
-        self._mounts = mounts or Mounts()
+        self._mounts = mounts or _mounts.Mounts()
 
-    def use(self, volume: str) -> HostUse:
+    def use(self, volume: str) -> _volume_use.HostUse:
         """Mounts of the volume, and virtual machines with a disk on it."""
         mounts = tuple(mount.point for mount in self._mounts.table() if mount.spec.volume == volume)
-        vms = [vm_of(argv, volume, mounts) for argv in self._commands()]
-        return HostUse(mounts, tuple(sorted(name for name in vms if name)))
+        vms = [_volume_use.vm_of(argv, volume, mounts) for argv in self._commands()]
+        return _volume_use.HostUse(mounts, tuple(sorted(name for name in vms if name)))
 
     def rebalances(self, volume: str) -> bool:
         """Whether this host moves files of the volume, to new bricks or off old ones."""
@@ -66,7 +64,7 @@ class VolumeHere:
                 found.update(_volfile.differences(written, running) if running else {})
         return found
 
-    def root_owner(self, volume: Volume, own_uuid: str) -> tuple[int, int] | None:
+    def root_owner(self, volume: _volume.Volume, own_uuid: str) -> tuple[int, int] | None:
         """Uid and gid of the root of a volume, told by a brick of this host; `None` without one."""
         for path in _paths_here(volume, own_uuid):
             with contextlib.suppress(OSError):
@@ -74,7 +72,7 @@ class VolumeHere:
                 return found.st_uid, found.st_gid
         return None
 
-    def storage_domains(self, volume: Volume, directory: str, own_uuid: str) -> list[str] | None:
+    def storage_domains(self, volume: _volume.Volume, directory: str, own_uuid: str) -> list[str] | None:
         """The storage domains on a volume, told by a brick of this host, stopped or not; `None` without a brick.
 
         Each brick has all directories.
@@ -85,24 +83,27 @@ class VolumeHere:
         found = {path.split("/")[-2] for root in mine for path in glob.iglob(_dom_md(root, directory))}
         return sorted(found)
 
-    def names(self, volume: Volume, own_uuid: str) -> list[str]:
+    def names(self, volume: _volume.Volume, own_uuid: str) -> list[str]:
         """What lies in the roots of the bricks of this host."""
         mine = _paths_here(volume, own_uuid)
         found = set()
         for path in mine:
-            with explained(f"read what is in brick {path}"), contextlib.suppress(FileNotFoundError):
+            with _files.explained(f"read what is in brick {path}"), contextlib.suppress(FileNotFoundError):
                 found.update(os.listdir(path))
         return sorted(found)
 
-    def bricks(self, volume: Volume, own_uuid: str) -> list[str]:
+    def bricks(self, volume: _volume.Volume, own_uuid: str) -> list[str]:
         """The bricks of this host that carry the volume's mark, so hold its data."""
         mine = _paths_here(volume, own_uuid)
         return [path for path in mine if _mark_of(path) == uuids.UUID(volume.uuid).bytes]
 
-    def purge(self, volume: Volume, paths: t.Sequence[str]) -> None:
+    def purge(self, volume: _volume.Volume, paths: t.Sequence[str]) -> None:
         """Remove the data in bricks of a stopped volume. The mark goes last, so that the next run goes on."""
         for path in paths:
-            with explained(f"remove the data in brick {path} of volume {volume.name}"), Directory.open(path) as brick:
+            with (
+                _files.explained(f"remove the data in brick {path} of volume {volume.name}"),
+                _files.Directory.open(path) as brick,
+            ):
                 for name in brick.names():
                     brick.remove(name)
                 try:
@@ -122,7 +123,7 @@ class VolumeHere:
                         yield text.split("\0")
 
 
-def _paths_here(volume: Volume, own_uuid: str) -> list[str]:
+def _paths_here(volume: _volume.Volume, own_uuid: str) -> list[str]:
     """The bricks that this host has; none where there is no glusterd."""
     return [brick.path for brick in volume.bricks if own_uuid and brick.peer == own_uuid]
 

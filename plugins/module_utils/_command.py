@@ -13,7 +13,7 @@ import subprocess
 import threading
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors
 
 
 class Completed(t.NamedTuple):
@@ -107,13 +107,13 @@ def _run(
         program = _Program(argv, cwd, stdout_to, quiet=quiet)
     except OSError as exc:
         if cwd is not None and exc.filename == cwd:
-            raise CommandError(f"cannot run {argv[0]} in {cwd}: {exc.strerror}") from exc
-        raise CommandError(f"cannot run {argv[0]}: {exc.strerror}; install it or mend PATH") from exc
+            raise _errors.CommandError(f"cannot run {argv[0]} in {cwd}: {exc.strerror}") from exc
+        raise _errors.CommandError(f"cannot run {argv[0]}: {exc.strerror}; install it or mend PATH") from exc
     try:
         stdout, stderr = program.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired as exc:
         program.end()
-        raise CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
+        raise _errors.CommandError(f"{' '.join(argv)}: no answer within {timeout_s:g} s") from exc
     return Completed(program.returncode, stdout or "", stderr or "")
 
 

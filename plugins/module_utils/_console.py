@@ -10,7 +10,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors
 
 POLL_S: t.Final = 0.2
 #: what is looked at, from the end
@@ -28,7 +28,7 @@ def wait_for_line(path: str, pattern: str, *, timeout_s: float) -> str:
             return found
         if time.monotonic() > end:
             last = repr(lines[-1]) if lines else "nothing"
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"no line matching {pattern!r} on the console ({path}) within {timeout_s:g} s; last was {last}"
             )
         time.sleep(POLL_S)  # virtlogd tells nobody of a line
@@ -43,5 +43,5 @@ def _lines(path: str) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as exc:
-        raise LibvirtError(f"cannot read the console log {path}: {exc.strerror}") from exc
+        raise _errors.LibvirtError(f"cannot read the console log {path}: {exc.strerror}") from exc
     return [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,10 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, Layer
-from ansible_collections.gfapi.virt.plugins.module_utils._image import image_uuid_of
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import is_uuid
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _image, _storage_domain, _xml
 
 GFAPI: t.Final = "gfapi"
 FUSE: t.Final = "fuse"
@@ -26,8 +23,8 @@ BLOCK_COPY: t.Final = "block_copy"
 class Reached:
     """An image by one of the two ways, with what it builds on."""
 
-    source: DiskSource
-    backing: tuple[Layer, ...]
+    source: _disk.DiskSource
+    backing: tuple[_disk.Layer, ...]
 
 
 @dataclass(frozen=True)
@@ -46,11 +43,11 @@ class BothWays:
         return [source.file or "" for source in (self.file.source, *(layer.source for layer in self.file.backing))]
 
 
-def is_reached(disk: Disk, access: str) -> bool:
+def is_reached(disk: _disk.Disk, access: str) -> bool:
     return disk.source.is_gluster if access == GFAPI else not disk.source.is_gluster
 
 
-def to_convert(configuration: _xml.Element | None, access: str) -> tuple[Disk, ...]:
+def to_convert(configuration: _xml.Element | None, access: str) -> tuple[_disk.Disk, ...]:
     """The disks that may have to go over: for gfapi all files, of which some may lie on no gluster mount."""
     if configuration is None or access not in (GFAPI, FUSE):
         return ()
@@ -73,7 +70,7 @@ def converted(configuration: _xml.Element, reached: t.Mapping[str, Reached], acc
     return copy
 
 
-def gone_over(before: _xml.Element, after: _xml.Element) -> list[Disk]:
+def gone_over(before: _xml.Element, after: _xml.Element) -> list[_disk.Disk]:
     """The disks that were files, and whose images are reached through libgfapi afterwards."""
     if after is before:
         return []
@@ -82,10 +79,10 @@ def gone_over(before: _xml.Element, after: _xml.Element) -> list[Disk]:
     return [disk for disk in files if _same(disk.source.file or "", now[disk.target])]
 
 
-def _same(file: str, source: DiskSource) -> bool:
+def _same(file: str, source: _disk.DiskSource) -> bool:
     """Whether a file may be that image: its path ends as the one in the volume does."""
     _volume, path = source.volume_and_path
-    return file.endswith(f"/{path}") or _domain.image_key(DiskSource(file=file)) == _domain.image_key(source)
+    return file.endswith(f"/{path}") or _domain.image_key(_disk.DiskSource(file=file)) == _domain.image_key(source)
 
 
 def went_over(domain: str, configured: _xml.Element, live: _xml.Element | None) -> dict[str, Reached]:
@@ -113,10 +110,14 @@ def _ways(configuration: _xml.Element) -> dict[str | None, str | None]:
     }
 
 
-def _is_copy(domain: str, target: str, source: DiskSource) -> bool:
+def _is_copy(domain: str, target: str, source: _disk.DiskSource) -> bool:
     """Whether it is the image that a disk is copied to, by its uuid: nobody else gives one of that name another."""
     parts = _domain.image_key(source).split("/")
-    return len(parts) == 4 and is_uuid(parts[0]) and parts[2] == image_uuid_of(parts[0], copy_name(domain, target))
+    return (
+        len(parts) == 4
+        and _storage_domain.is_uuid(parts[0])
+        and parts[2] == _image.image_uuid_of(parts[0], copy_name(domain, target))
+    )
 
 
 def copy_name(domain: str, target: str) -> str:
@@ -124,17 +125,17 @@ def copy_name(domain: str, target: str) -> str:
     return f"{domain}-{target}"
 
 
-def is_copying(live: _xml.Element | None, target: str, source: DiskSource) -> bool:
+def is_copying(live: _xml.Element | None, target: str, source: _disk.DiskSource) -> bool:
     """Whether a running disk is being copied into that image."""
     found = [] if live is None else live.iterfind("devices/disk")
     mirrors = [node.find("mirror/source") for node in found if _disk.from_element(node).target == target]
     names = [node.get("name") or node.get("file") or "" for node in mirrors if node is not None]
-    return any(_domain.image_key(DiskSource(file=name)) == _domain.image_key(source) for name in names)
+    return any(_domain.image_key(_disk.DiskSource(file=name)) == _domain.image_key(source) for name in names)
 
 
-def copy_element(disk: Disk, image_format: str, source: DiskSource) -> _xml.Element:
+def copy_element(disk: _disk.Disk, image_format: str, source: _disk.DiskSource) -> _xml.Element:
     """The `<disk>` that a running disk is copied to. libvirt leaves its owner alone, for as long as the VM runs."""
-    element = _disk.to_element(Disk(source, disk.target, image_format, cache=disk.cache, backing=()))
+    element = _disk.to_element(_disk.Disk(source, disk.target, image_format, cache=disk.cache, backing=()))
     for node in element.iterfind("source"):
         node.append(_xml.element("seclabel", {"model": "dac", "relabel": "no"}))
     return element

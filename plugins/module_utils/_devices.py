@@ -14,7 +14,6 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
 
 AGENT_CHANNEL: t.Final = "org.qemu.guest_agent.0"
 
@@ -36,11 +35,11 @@ class Interface:
 
 
 INTERFACE_FIELDS: t.Final = (
-    Field("mac", "mac/@address"),
-    Field("model", "model/@type"),
-    Field("mode", "source/@mode"),
-    Field("queues", "driver/@queues", kind=int),
-    Field("boot_order", "boot/@order", kind=int),
+    _xml.Field("mac", "mac/@address"),
+    _xml.Field("model", "model/@type"),
+    _xml.Field("mode", "source/@mode"),
+    _xml.Field("queues", "driver/@queues", kind=int),
+    _xml.Field("boot_order", "boot/@order", kind=int),
 )
 #: the attribute of `<source>` that names where an interface leads, where it is not called like the type
 SOURCE_ATTRIBUTES: t.Final = {"direct": "dev"}

@@ -13,14 +13,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import (
-    DEFAULT_PORT,
-    GlusterURI,
-    parse_host,
-    require_volume_name,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
+from ansible_collections.gfapi.virt.plugins.module_utils import _uri, _xml
 
 #: cdrom and floppy reach their medium through the mount: libvirt takes no gluster source there without pain
 DISK_DEVICES: t.Final = ("disk", "lun")
@@ -32,22 +25,22 @@ class Host:
     """One server of a network source; for transport unix only the socket counts."""
 
     name: str | None = None
-    port: int | None = DEFAULT_PORT
+    port: int | None = _uri.DEFAULT_PORT
     transport: str = "tcp"
     socket: str | None = None
 
 
 HOST_FIELDS: t.Final = (
-    Field("name", "@name"),
-    Field("port", "@port", kind=int, absent=DEFAULT_PORT),
-    Field("transport", "@transport", absent="tcp"),
-    Field("socket", "@socket"),
+    _xml.Field("name", "@name"),
+    _xml.Field("port", "@port", kind=int, absent=_uri.DEFAULT_PORT),
+    _xml.Field("transport", "@transport", absent="tcp"),
+    _xml.Field("socket", "@socket"),
 )
 
 
 def _host_from(element: _xml.Element) -> Host:
     host = Host(**_xml.read_fields(HOST_FIELDS, element))
-    return replace(host, port=None if host.transport == "unix" else host.port or DEFAULT_PORT)
+    return replace(host, port=None if host.transport == "unix" else host.port or _uri.DEFAULT_PORT)
 
 
 @dataclass(frozen=True)
@@ -68,11 +61,11 @@ class DiskSource:
         """An image on a volume through all of its servers over tcp, the volfile server first."""
         if not servers:
             raise ValueError(f"image {path!r} on volume {volume!r}: a gluster disk needs at least one server")
-        hosts = tuple(dict.fromkeys(Host(parse_host(server)) for server in servers))
+        hosts = tuple(dict.fromkeys(Host(_uri.parse_host(server)) for server in servers))
         return cls._checked(volume, path, hosts)
 
     @classmethod
-    def from_uri(cls, uri: GlusterURI) -> DiskSource:
+    def from_uri(cls, uri: _uri.GlusterURI) -> DiskSource:
         """The source that a URI names. Raises `ValueError` for rdma, which QEMU dropped in 9.1."""
         if uri.transport == "rdma":
             raise ValueError(f"{uri}: transport rdma cannot be used for a disk (QEMU dropped it in 9.1); use tcp")
@@ -81,7 +74,7 @@ class DiskSource:
 
     @classmethod
     def _checked(cls, volume: str, path: str, hosts: tuple[Host, ...]) -> DiskSource:
-        require_volume_name(volume)
+        _uri.require_volume_name(volume)
         if not path or path.startswith("/") or path.endswith("/"):
             raise ValueError(f"image path {path!r} must name a file, relative to the volume's root")
         if any(step in ("", ".", "..") for step in path.split("/")):
@@ -115,16 +108,16 @@ class DiskSource:
             return ()
         volume, path = self.volume_and_path
         try:
-            return tuple(str(GlusterURI(volume, path, h.transport, h.name, h.port, h.socket)) for h in self.hosts)
+            return tuple(str(_uri.GlusterURI(volume, path, h.transport, h.name, h.port, h.socket)) for h in self.hosts)
         except ValueError:
             return ()
 
 
 SOURCE_FIELDS: t.Final = (
-    Field("file", "@file"),
-    Field("dev", "@dev"),
-    Field("protocol", "@protocol"),
-    Field("name", "@name"),
+    _xml.Field("file", "@file"),
+    _xml.Field("dev", "@dev"),
+    _xml.Field("protocol", "@protocol"),
+    _xml.Field("name", "@name"),
 )
 
 
@@ -197,20 +190,20 @@ class Disk:
 
 
 FIELDS: t.Final = (
-    Field("device", "@device", absent="disk", explicit=True),
-    Field("format", "driver/@type", absent="raw", explicit=True),
-    Field("cache", "driver/@cache"),
-    Field("error_policy", "driver/@error_policy"),
-    Field("io", "driver/@io"),
-    Field("discard", "driver/@discard"),
-    Field("target", "target/@dev"),
-    Field("bus", "target/@bus"),
-    Field("serial", "serial"),
-    Field("boot_order", "boot/@order", kind=int),
-    Field("readonly", "readonly", flag=True),
-    Field("shareable", "shareable", flag=True),
-    Field("queues", "driver/@queues", kind=int),
-    Field("iothread", "driver/@iothread", kind=int),
+    _xml.Field("device", "@device", absent="disk", explicit=True),
+    _xml.Field("format", "driver/@type", absent="raw", explicit=True),
+    _xml.Field("cache", "driver/@cache"),
+    _xml.Field("error_policy", "driver/@error_policy"),
+    _xml.Field("io", "driver/@io"),
+    _xml.Field("discard", "driver/@discard"),
+    _xml.Field("target", "target/@dev"),
+    _xml.Field("bus", "target/@bus"),
+    _xml.Field("serial", "serial"),
+    _xml.Field("boot_order", "boot/@order", kind=int),
+    _xml.Field("readonly", "readonly", flag=True),
+    _xml.Field("shareable", "shareable", flag=True),
+    _xml.Field("queues", "driver/@queues", kind=int),
+    _xml.Field("iothread", "driver/@iothread", kind=int),
 )
 
 

@@ -17,9 +17,6 @@ import typing as t
 from dataclasses import dataclass, fields, replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _devices, _disk, _machine, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphics, Interface
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
-from ansible_collections.gfapi.virt.plugins.module_utils._xml import Field
 
 #: the machine types that name the newest of their kind
 MACHINE_ALIASES: t.Final = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
@@ -58,11 +55,11 @@ class Domain:
     cpu_mode: str | None = None
     cpu_model: str | None = None
     topology: tuple[int, int, int] | None = None
-    disks: tuple[Disk, ...] | None = None
-    drives: tuple[Disk, ...] | None = None
+    disks: tuple[_disk.Disk, ...] | None = None
+    drives: tuple[_disk.Disk, ...] | None = None
     scsi_queues: int | None = None
-    interfaces: tuple[Interface, ...] | None = None
-    graphics: tuple[Graphics, ...] | None = None
+    interfaces: tuple[_devices.Interface, ...] | None = None
+    graphics: tuple[_devices.Graphics, ...] | None = None
     serial_log: str | None = None
     rng: bool | None = None
     guest_agent: bool | None = None
@@ -76,18 +73,18 @@ class Domain:
 
 
 FIELDS: t.Final = (
-    Field("type", "@type"),
-    Field("name", "name"),
-    Field("uuid", "uuid"),
-    Field("title", "title"),
-    Field("description", "description"),
-    Field("iothreads", "iothreads", kind=int),
-    Field("arch", "os/type/@arch"),
-    Field("machine", "os/type/@machine"),
-    Field("kernel", "os/kernel"),
-    Field("initrd", "os/initrd"),
-    Field("cmdline", "os/cmdline"),
-    Field("serial_log", "devices/serial/log/@file"),
+    _xml.Field("type", "@type"),
+    _xml.Field("name", "name"),
+    _xml.Field("uuid", "uuid"),
+    _xml.Field("title", "title"),
+    _xml.Field("description", "description"),
+    _xml.Field("iothreads", "iothreads", kind=int),
+    _xml.Field("arch", "os/type/@arch"),
+    _xml.Field("machine", "os/type/@machine"),
+    _xml.Field("kernel", "os/kernel"),
+    _xml.Field("initrd", "os/initrd"),
+    _xml.Field("cmdline", "os/cmdline"),
+    _xml.Field("serial_log", "devices/serial/log/@file"),
 )
 #: a q35 machine has one free slot for hot-plug otherwise; as many as virt-install makes
 ROOT_PORTS: t.Final = 14
@@ -241,8 +238,8 @@ def _has_boot_order(domain: Domain) -> bool:
 
 
 def place_disks(
-    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, drives: t.Collection[str] = ()
-) -> tuple[Disk, ...]:
+    wanted: t.Sequence[_disk.Disk], current: t.Sequence[_disk.Disk], *, drives: t.Collection[str] = ()
+) -> tuple[_disk.Disk, ...]:
     """The wanted disks, each with a target: its own, else that of the same image in the domain, else the next free.
 
     `drives` are the targets of the domain's cdrom and floppy drives.
@@ -265,15 +262,15 @@ def place_disks(
 
 
 def place_drives(
-    wanted: t.Sequence[Disk], current: t.Sequence[Disk], *, taken: t.Collection[str] = (), own: str = ""
-) -> tuple[Disk, ...]:
+    wanted: t.Sequence[_disk.Disk], current: t.Sequence[_disk.Disk], *, taken: t.Collection[str] = (), own: str = ""
+) -> tuple[_disk.Disk, ...]:
     """The wanted CD-ROM drives, each with a target: its own, else of the drive with that medium, else of the next.
 
     `taken` are the targets of disks, and `own` is a medium for which no drive of another is taken.
     """
     named = {drive.target for drive in wanted if drive.target}
     free = [drive for drive in current if drive.target not in named]
-    placed: list[Disk] = []
+    placed: list[_disk.Disk] = []
     for drive in wanted:
         target = drive.target
         if not target:
@@ -297,7 +294,7 @@ def _refuse_doubles(what: str, names: t.Sequence[str]) -> None:
         raise ValueError(f"{what} {', '.join(doubled)} is given to two disks; give each disk its own")
 
 
-def _is_same_image(left: Disk, right: Disk) -> bool:
+def _is_same_image(left: _disk.Disk, right: _disk.Disk) -> bool:
     return image_key(left.source) == image_key(right.source) != "" or (
         left.serial is not None and left.serial == right.serial
     )
@@ -336,7 +333,7 @@ def _drive_elements(element: _xml.Element) -> list[_xml.Element]:
     return [disk for disk in element.iterfind("devices/disk") if disk.get("device") == "cdrom"]
 
 
-def _write_drive(element: _xml.Element, drive: Disk) -> None:
+def _write_drive(element: _xml.Element, drive: _disk.Disk) -> None:
     for node in _drive_elements(element):
         if _disk.from_element(node).target == drive.target:
             _disk.write_into(node, drive)
@@ -368,7 +365,7 @@ def _write_scsi(element: _xml.Element, queues: int | None) -> None:
             _xml.child(node, "driver").set("queues", str(queues))
 
 
-def _write_disks(element: _xml.Element, disks: t.Sequence[Disk]) -> None:
+def _write_disks(element: _xml.Element, disks: t.Sequence[_disk.Disk]) -> None:
     """The domain's disks become these: edited where the target is there, added, or taken out."""
     devices = _xml.child(element, "devices")
     present = {_disk.from_element(disk).target: disk for disk in _disk_elements(element)}

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, from_element
-from ansible_collections.gfapi.virt.plugins.module_utils._live import pending_fields
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _live, _xml
 
 
 def masked(element: _xml.Element) -> _xml.Element:
@@ -25,8 +22,8 @@ def masked(element: _xml.Element) -> _xml.Element:
 
 def facts(configured: _xml.Element | None, live: _xml.Element | None) -> dict[str, t.Any]:
     """Disks, interfaces and what a restart would bring, as modules return them."""
-    domain = Domain("") if configured is None else from_element(configured)
-    pending = [] if live is None or configured is None else pending_fields(live, configured)
+    domain = _domain.Domain("") if configured is None else _domain.from_element(configured)
+    pending = [] if live is None or configured is None else _live.pending_fields(live, configured)
     return {
         "disks": [disk_facts(disk) for disk in domain.disks or ()],
         "interfaces": [vars(interface) for interface in domain.interfaces or ()],
@@ -34,7 +31,7 @@ def facts(configured: _xml.Element | None, live: _xml.Element | None) -> dict[st
     }
 
 
-def disk_facts(disk: Disk) -> dict[str, t.Any]:
+def disk_facts(disk: _disk.Disk) -> dict[str, t.Any]:
     """A disk as modules return it."""
     source = disk.source
     uris = list(source.uris)

@@ -13,15 +13,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _option_values as option_values
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import (
-    UNKNOWN_QUORUM,
-    BrickState,
-    Peer,
-    Quorum,
-    Space,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils import _option_values, _volume, _volume_state
 
 VIRT_STORE: t.Final = "set preset virt_store with gfapi.virt.gluster_volume_options"
 OWNER: t.Final = 36
@@ -51,20 +43,20 @@ class Finding:
 class VolumeState:
     """What a volume is judged by; `None`, or an option that is missing, is what is not known."""
 
-    volume: Volume
+    volume: _volume.Volume
     options: t.Mapping[str, str]
-    bricks: tuple[BrickState, ...]
-    peers: tuple[Peer, ...] = ()
-    client_quorum: Quorum = UNKNOWN_QUORUM
-    server_quorum: Quorum = UNKNOWN_QUORUM
+    bricks: tuple[_volume_state.BrickState, ...]
+    peers: tuple[_volume_state.Peer, ...] = ()
+    client_quorum: _volume_state.Quorum = _volume_state.UNKNOWN_QUORUM
+    server_quorum: _volume_state.Quorum = _volume_state.UNKNOWN_QUORUM
     has_thin_arbiter: bool | None = None
     pending: int | None = None
     split_brain: int | None = None
-    space: Space | None = None
+    space: _volume_state.Space | None = None
     rebalance: str | None = None
 
     def is_on(self, option: str) -> bool:
-        return option_values.is_true(self.options.get(option, DEFAULTS[option]))
+        return _option_values.is_true(self.options.get(option, DEFAULTS[option]))
 
 
 def eligible(state: VolumeState) -> bool | None:
@@ -106,7 +98,7 @@ def _option_problems(state: VolumeState) -> t.Iterator[Finding]:
         words = f"network.remote-dio of volume {name} is on: clients drop O_DIRECT, and bricks cache"
         yield Finding("remote_dio_on", words, VIRT_STORE)
     owner = [state.options.get(f"storage.owner-{kind}", "-1") for kind in ("uid", "gid")]
-    if not all(option_values.integer(one) == OWNER for one in owner):
+    if not all(_option_values.integer(one) == OWNER for one in owner):
         words = f"storage.owner-uid and -gid of volume {name} are {' and '.join(owner)}, not {OWNER}"
         yield Finding("owner_not_36", words, VIRT_STORE)
     if not state.is_on("server.allow-insecure"):

@@ -14,10 +14,7 @@ import re
 import stat
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Source, size_text
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _files, _image, _qemu_img
 
 MODE: t.Final = 0o600
 LOCKED_BYTE: t.Final = 1 << 62
@@ -88,33 +85,34 @@ def _sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
-def require_room(qemu_img: QemuImg, path: str, source: Source) -> None:
+def require_room(qemu_img: _qemu_img.QemuImg, path: str, source: _image.Source) -> None:
     """Raises `StorageError` where what the image holds does not fit."""
     folder = posixpath.dirname(path)
-    with explained(f"read how much is free in {folder}"):
+    with _files.explained(f"read how much is free in {folder}"):
         space = os.statvfs(folder)
     free_bytes = space.f_bavail * space.f_frsize
     needed_bytes = qemu_img.required_bytes(source, "qcow2")
     if needed_bytes > free_bytes:
-        raise StorageError(
-            f"dest {path} would take {size_text(needed_bytes)}, and {size_text(free_bytes)} are free in {folder}"
+        raise _errors.StorageError(
+            f"dest {path} would take {_image.size_text(needed_bytes)},"
+            f" and {_image.size_text(free_bytes)} are free in {folder}"
         )
 
 
-def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> None:
+def export(qemu_img: _qemu_img.QemuImg, source: _image.Source, path: str, image_format: str) -> None:
     """One file with all that an image and the layers below it hold; raises `StorageError` where one came meanwhile."""
     growing = _growing(path)
     # nobody else may have read what a killed run left, nor put it there
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with explained(f"export to {path}"), os.fdopen(os.open(growing, flags, MODE), "rb+") as file:
+    with _files.explained(f"export to {path}"), os.fdopen(os.open(growing, flags, MODE), "rb+") as file:
         try:
             _lock(file)
         except BlockingIOError:
-            raise StorageError(f"another run exports to {path} at this moment; wait for it") from None
+            raise _errors.StorageError(f"another run exports to {path} at this moment; wait for it") from None
         opened = os.fstat(file.fileno())
         is_ours = opened.st_uid == os.geteuid() and opened.st_nlink == 1
         if not is_ours or not os.path.samestat(opened, os.stat(growing, follow_symlinks=False)):
-            raise StorageError(f"{growing} is another's file; take it away, or name another dest than {path}")
+            raise _errors.StorageError(f"{growing} is another's file; take it away, or name another dest than {path}")
         try:
             os.fchmod(file.fileno(), MODE)
             qemu_img.convert(source, growing, image_format, "", doing=f"export {source.path} to {path}")
@@ -122,6 +120,6 @@ def export(qemu_img: QemuImg, source: Source, path: str, image_format: str) -> N
             os.link(growing, path, follow_symlinks=False)
             _sync_folder(path)
         except FileExistsError:
-            raise StorageError(f"{path} was made meanwhile by another program; it stays as it is") from None
+            raise _errors.StorageError(f"{path} was made meanwhile by another program; it stays as it is") from None
         finally:
             os.unlink(growing)

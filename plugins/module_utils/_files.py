@@ -18,7 +18,7 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors
 
 #: uid and gid
 Owner = tuple[int, int]
@@ -60,10 +60,10 @@ def explained(doing: str) -> t.Iterator[None]:
     """Turns a failure of the system or of a program inside into `cannot <doing>: <its words>; <mend>`."""
     try:
         yield
-    except (OSError, CommandError) as exc:
+    except (OSError, _errors.CommandError) as exc:
         words = getattr(exc, "strerror", None) or str(exc)
         mends = (mend for number, mend in MENDS.items() if os.strerror(number) in words)
-        raise StorageError("; ".join([f"cannot {doing}: {words}", *mends])) from exc
+        raise _errors.StorageError("; ".join([f"cannot {doing}: {words}", *mends])) from exc
 
 
 def at_once(function: t.Callable[[Asked], Answer], asked: t.Sequence[Asked]) -> list[Answer]:

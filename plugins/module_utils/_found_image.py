@@ -10,16 +10,14 @@ import posixpath
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image, Sizes, Source
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
+from ansible_collections.gfapi.virt.plugins.module_utils import _image, _mount_table, _storage_domain
 
 
 class MountedStorageDomain(t.NamedTuple):
     """A storage domain and the mount that it was found on."""
 
-    storage_domain: StorageDomain
-    mount: Mount
+    storage_domain: _storage_domain.StorageDomain
+    mount: _mount_table.Mount
 
     @property
     def name(self) -> str:
@@ -48,7 +46,7 @@ class ListedImage:
     """An image of a listing, and where each layer lies."""
 
     place: MountedStorageDomain
-    image: Image
+    image: _image.Image
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -111,10 +109,10 @@ class FoundImage(ListedImage):
     layer_bytes: tuple[int, ...]
 
     @classmethod
-    def at(cls, place: MountedStorageDomain, image: Image, sizes: Sizes) -> FoundImage:
+    def at(cls, place: MountedStorageDomain, image: _image.Image, sizes: _image.Sizes) -> FoundImage:
         return cls(place, image, sizes.virtual_bytes, sizes.actual_bytes, sizes.layer_bytes)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> _image.Source:
         """What a copy of it is made from."""
-        return Source(self.path, self.format, self.virtual_size_bytes)
+        return _image.Source(self.path, self.format, self.virtual_size_bytes)

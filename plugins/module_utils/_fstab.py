@@ -12,11 +12,7 @@ import stat
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, take_lock
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import entry_in, with_entry
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import text_of
+from ansible_collections.gfapi.virt.plugins.module_utils import _command, _errors, _files, _mount_options, _mounts
 
 FSTAB: t.Final = "/etc/fstab"
 LOCK_TIMEOUT_S: t.Final = 60
@@ -27,34 +23,36 @@ SYSTEMD: t.Final = "/run/systemd/system"
 class Fstab:
     """The file, and systemd that reads it."""
 
-    def __init__(self, run_program: Run = run, *, path: str = FSTAB) -> None:
+    def __init__(self, run_program: _command.Run = _command.run, *, path: str = FSTAB) -> None:
         self._run = run_program
         self._path = os.path.realpath(path)
 
     def entry(self, point: str) -> str | None:
         """The line for a mount point."""
-        with explained(f"read {self._path}"):
-            return entry_in(self._text(), point)
+        with _files.explained(f"read {self._path}"):
+            return _mount_options.entry_in(self._text(), point)
 
     def put(self, point: str, entry: str | None) -> None:
         """Have this line for a mount point, or none; the file is replaced as a whole."""
         folder, name = os.path.split(self._path)
-        with explained(f"write {self._path}"), Directory.open(folder) as directory:
+        with _files.explained(f"write {self._path}"), _files.Directory.open(folder) as directory:
             # for other runs; the file itself is replaced
-            if not take_lock(directory.descriptor, time.monotonic() + LOCK_TIMEOUT_S):
-                raise StorageError(f"another run writes {self._path} for {LOCK_TIMEOUT_S} s; wait for it, or end it")
+            if not _files.take_lock(directory.descriptor, time.monotonic() + LOCK_TIMEOUT_S):
+                raise _errors.StorageError(
+                    f"another run writes {self._path} for {LOCK_TIMEOUT_S} s; wait for it, or end it"
+                )
             mode, owner = 0o644, directory.owner()
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(self._path)
                 mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
-            directory.replace_text(name, with_entry(self._text(), point, entry), mode, owner)
+            directory.replace_text(name, _mount_options.with_entry(self._text(), point, entry), mode, owner)
         if os.path.isdir(SYSTEMD):
             # it reads the file at the next start in any case
-            with contextlib.suppress(CommandError):
+            with contextlib.suppress(_errors.CommandError):
                 self._run(["systemctl", "daemon-reload"])
 
     def _text(self) -> str:
         try:
-            return text_of(self._path)
+            return _mounts.text_of(self._path)
         except FileNotFoundError:
             return ""

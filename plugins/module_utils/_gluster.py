@@ -17,20 +17,14 @@ import socket
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed, Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, GlusterError
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume, effective_options, volumes_from
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import (
-    Heal,
-    Peer,
-    Status,
-    heal_from,
-    peers_from,
-    status_from,
-    words_of,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _command,
+    _errors,
+    _volume,
+    _volume_state,
+    _volume_use,
+    _xml,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients
 
 #: what gluster calls every volume at once, where an option is the cluster's
 ALL: t.Final = "all"
@@ -70,7 +64,7 @@ T = t.TypeVar("T")
 class Found(t.NamedTuple):
     """A volume, every option in force on it, and the cluster's op-version (100000 is 10.x)."""
 
-    volume: Volume
+    volume: _volume.Volume
     in_force: dict[str, str]
     op_version: int
 
@@ -78,11 +72,11 @@ class Found(t.NamedTuple):
 class Gluster:
     """The gluster program of this host."""
 
-    def __init__(self, run_program: Run = run, *, lock_timeout_s: float = 0) -> None:
+    def __init__(self, run_program: _command.Run = _command.run, *, lock_timeout_s: float = 0) -> None:
         self._run = run_program
         self._lock_timeout_s = lock_timeout_s
 
-    def volume(self, name: str, *, remote_host: str | None = None) -> Volume:
+    def volume(self, name: str, *, remote_host: str | None = None) -> _volume.Volume:
         """A volume, asked of this host's glusterd or of another's (`remote_host`; `volume info` alone can do that)."""
         remote = [f"--remote-host={remote_host}"] if remote_host else []
         return _only(name, self._call(f"read volume {name}", *remote, "volume", "info", name))
@@ -104,14 +98,14 @@ class Gluster:
         for document in (options, version):
             _require_success(doing, document)
         # it is told as the volume's, not as an option
-        in_force = {TRANSPORT: volume.transport, **effective_options(options), **volume.options}
-        return Found(volume, in_force, _op_version(effective_options(version)))
+        in_force = {TRANSPORT: volume.transport, **_volume.effective_options(options), **volume.options}
+        return Found(volume, in_force, _op_version(_volume.effective_options(version)))
 
-    def clients(self, name: str) -> Clients:
+    def clients(self, name: str) -> _volume_use.Clients:
         """Who is connected to a volume, asked by one process. glusterd takes the volume's lock for it."""
         return self._patiently(lambda: self._clients(name))
 
-    def _clients(self, name: str) -> Clients:
+    def _clients(self, name: str) -> _volume_use.Clients:
         doing = f"read the clients of volume {name}"
         lines = f"volume status {name} client-list\nvolume status {name} clients\n"
         self._require_glusterd(doing, name)
@@ -120,10 +114,10 @@ class Gluster:
         if refusals:
             raise _failure(doing, refusals[0])
         if "Client connections for volume" in done.stdout:
-            return Clients.parse(done.stdout)
+            return _volume_use.Clients.parse(done.stdout)
         if "Commit failed on" in done.stdout + done.stderr:
             # what gluster says where a brick of another node has no client; one that uses a volume is on all bricks
-            return Clients({})
+            return _volume_use.Clients({})
         raise _failure(doing, done.stdout.strip() or done.words or "gluster said nothing")
 
     def set_options(self, name: str, options: t.Mapping[str, str]) -> None:
@@ -197,23 +191,25 @@ class Gluster:
             with open(path, encoding="utf-8") as file:
                 lines = [line.strip() for line in file]
         except OSError as exc:
-            raise GlusterError(
+            raise _errors.GlusterError(
                 f"cannot read option group {name} ({path}): {exc.strerror}; the gluster server package installs it"
             ) from exc
         pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
         return {key.strip(): value.strip() for key, _equals, value in pairs}
 
-    def pool_and_volumes(self, *, remote_host: str | None = None) -> tuple[tuple[Peer, ...], tuple[Volume, ...]]:
+    def pool_and_volumes(
+        self, *, remote_host: str | None = None
+    ) -> tuple[tuple[_volume_state.Peer, ...], tuple[_volume.Volume, ...]]:
         """The peers and every volume; of another host's (`remote_host`) only the volumes can be asked."""
         doing = f"read volumes{f' of {remote_host}' if remote_host else ''}"
         if remote_host or not _listens(GLUSTERD_SOCKET):
             # as in volume_and_options
             remote = [f"--remote-host={remote_host}"] if remote_host else []
-            return (), volumes_from(self._call(doing, *remote, "volume", "info"))
+            return (), _volume.volumes_from(self._call(doing, *remote, "volume", "info"))
         pool, info = self._feed(doing, ["pool list", "volume info"])
         _require_success(doing, pool)
         _require_success(doing, info)
-        return peers_from(pool), volumes_from(info)
+        return _volume_state.peers_from(pool), _volume.volumes_from(info)
 
     def options_in_force(self, names: t.Sequence[str]) -> list[dict[str, str]]:
         """Every option in force on each of the volumes; glusterd asks no peer for that."""
@@ -221,9 +217,9 @@ class Gluster:
         documents = self._feed(doing, [f"volume get {name} all" for name in names])
         for document in documents:
             _require_success(doing, document)
-        return [effective_options(document) for document in documents]
+        return [_volume.effective_options(document) for document in documents]
 
-    def status(self, volumes: t.Sequence[Volume], *, timeout_s: float) -> list[Status]:
+    def status(self, volumes: t.Sequence[_volume.Volume], *, timeout_s: float) -> list[_volume_state.Status]:
         """How each of the volumes is, which all are started; every peer is asked.
 
         Raises `GlusterError` where a peer says nothing, or another transaction goes on, for as long as `timeout_s`.
@@ -236,30 +232,34 @@ class Gluster:
         while True:
             left_s = deadline - time.monotonic()
             documents = self._feed(doing, flat, timeout_s=max(left_s, 1))
-            busy = [words for words in map(words_of, documents) if any(part in words for part in BUSY_WORDS)]
+            busy = [
+                words for words in map(_volume_state.words_of, documents) if any(part in words for part in BUSY_WORDS)
+            ]
             if not busy:
                 break
             if left_s < pause_s:
-                raise GlusterError(f"cannot {doing}: {busy[0]} (waited {timeout_s:g} s for the lock)", busy=True)
+                raise _errors.GlusterError(
+                    f"cannot {doing}: {busy[0]} (waited {timeout_s:g} s for the lock)", busy=True
+                )
             time.sleep(pause_s)  # glusterd tells nobody when it lets go of a lock
             pause_s = min(pause_s * 2, 5)
         answers = iter(documents)
-        return [_status_of(doing, [next(answers) for _command in several]) for several in commands]
+        return [_status_of(doing, [next(answers) for _ in several]) for several in commands]
 
-    def heal(self, name: str, *, timeout_s: float) -> dict[str, Heal]:
+    def heal(self, name: str, *, timeout_s: float) -> dict[str, _volume_state.Heal]:
         """What each brick of a started volume says is to be healed; a client that gluster starts asks the bricks."""
         doing = f"read what is to be healed on volume {name}"
         words = ["volume", "heal", name, "info", "summary"]
         (document,) = _documents(doing, self._program(doing, words, timeout_s=timeout_s), count=1)
         _require_success(doing, document)
-        return heal_from(document)
+        return _volume_state.heal_from(document)
 
     def answers(self, host: str) -> bool:
         """Whether the glusterd of another host does; one that hangs is called connected by `pool list`."""
         try:
             words = [f"--remote-host={host}", "volume", "info"]
             _documents(f"ask {host}", self._program(f"ask {host}", words, timeout_s=ANSWER_TIMEOUT_S), count=1)
-        except GlusterError:
+        except _errors.GlusterError:
             return False
         return True
 
@@ -278,11 +278,11 @@ class Gluster:
         while True:
             try:
                 return change()
-            except GlusterError as exc:
+            except _errors.GlusterError as exc:
                 waited_s = time.monotonic() - started
                 if not exc.busy or waited_s + pause_s > self._lock_timeout_s:
                     suffix = f"{_lock_holder(str(exc))} (waited {waited_s:.0f} s for the lock)" if exc.busy else ""
-                    raise GlusterError(f"{exc}{suffix}", busy=exc.busy, partial=exc.partial) from exc
+                    raise _errors.GlusterError(f"{exc}{suffix}", busy=exc.busy, partial=exc.partial) from exc
             time.sleep(pause_s)  # glusterd tells nobody when it lets go of a lock
             pause_s = min(pause_s * 2, 5)
 
@@ -312,20 +312,20 @@ class Gluster:
 
     def _program(
         self, doing: str, words: t.Sequence[str], *, stdin: str = "", timeout_s: float = TIMEOUT_S, xml: bool = True
-    ) -> Completed:
+    ) -> _command.Completed:
         argv = ["gluster", "--mode=script", *(["--xml"] if xml else []), *words]
         try:
             return self._run(argv, stdin=stdin, timeout_s=timeout_s)
-        except CommandError as exc:
-            raise GlusterError(f"cannot {doing}: {exc}") from exc
+        except _errors.CommandError as exc:
+            raise _errors.GlusterError(f"cannot {doing}: {exc}") from exc
 
 
 def _cluster(document: _xml.Element) -> Found:
     """The cluster's options, as if it were a volume with those that somebody set."""
-    in_force = effective_options(document)
-    marked = effective_options(document, keep_mark=True)
+    in_force = _volume.effective_options(document)
+    marked = _volume.effective_options(document, keep_mark=True)
     own = {name: value for name, value in in_force.items() if marked[name] == value and name not in NOT_SET_BY_ANYONE}
-    return Found(Volume(ALL, "", "", 0, (), own), in_force, _op_version(in_force))
+    return Found(_volume.Volume(ALL, "", "", 0, (), own), in_force, _op_version(in_force))
 
 
 def _op_version(options: t.Mapping[str, str]) -> int:
@@ -333,7 +333,7 @@ def _op_version(options: t.Mapping[str, str]) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _status_commands(volume: Volume) -> list[str]:
+def _status_commands(volume: _volume.Volume) -> list[str]:
     """Three questions; clients of a volume without self-heal daemons are asked of each brick.
 
     Asked of such a volume as a whole, glusterd 10.3 says `Commit failed` for a brick that has no client at all.
@@ -344,23 +344,23 @@ def _status_commands(volume: Volume) -> list[str]:
     return [f"{status} detail", status, *(f"{status} {brick}clients" for brick in bricks)]
 
 
-def _status_of(doing: str, documents: t.Sequence[_xml.Element]) -> Status:
+def _status_of(doing: str, documents: t.Sequence[_xml.Element]) -> _volume_state.Status:
     detail, plain, *clients = documents
     _require_success(doing, detail)
     _require_success(doing, plain)
-    return status_from(detail, plain, clients)
+    return _volume_state.status_from(detail, plain, clients)
 
 
-def _only(name: str, info: _xml.Element) -> Volume:
+def _only(name: str, info: _xml.Element) -> _volume.Volume:
     doing = f"read volume {name}"
     _require_success(doing, info)
-    for volume in volumes_from(info):
+    for volume in _volume.volumes_from(info):
         if volume.name == name:
             return volume
-    raise GlusterError(f"cannot {doing}: gluster volume info does not list it; see gluster volume list")
+    raise _errors.GlusterError(f"cannot {doing}: gluster volume info does not list it; see gluster volume list")
 
 
-def _documents(doing: str, done: Completed, *, count: int) -> list[_xml.Element]:
+def _documents(doing: str, done: _command.Completed, *, count: int) -> list[_xml.Element]:
     """The XML documents printed; there are fewer where the program failed before it could write one."""
     texts = ["<?xml" + text for text in done.stdout.split("<?xml")[1:]]
     try:
@@ -386,19 +386,19 @@ def _require_success(doing: str, document: _xml.Element) -> None:
         raise problem
 
 
-def _problem(doing: str, document: _xml.Element) -> GlusterError | None:
+def _problem(doing: str, document: _xml.Element) -> _errors.GlusterError | None:
     if document.findtext("opRet") == "0":
         return None
     words = (document.findtext("opErrstr") or document.findtext("output") or "").strip()
     return _failure(doing, words or "gluster gave no reason", errno=document.findtext("opErrno", ""))
 
 
-def _failure(doing: str, words: str, *, errno: str = "") -> GlusterError:
+def _failure(doing: str, words: str, *, errno: str = "") -> _errors.GlusterError:
     text = " ".join(words.split())
     mend = next((mend for part, mend in MENDS.items() if part in text), None)
     busy = errno == ANOTHER_TRANSACTION or any(part in text for part in (*BUSY_WORDS, *NEW_PEER_WORDS))
     partial = any(part in text for part in PARTIAL_WORDS)
-    return GlusterError(f"cannot {doing}: {text}" + (f"; {mend}" if mend else ""), busy=busy, partial=partial)
+    return _errors.GlusterError(f"cannot {doing}: {text}" + (f"; {mend}" if mend else ""), busy=busy, partial=partial)
 
 
 def _lock_holder(words: str) -> str:

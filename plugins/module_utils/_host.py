@@ -19,10 +19,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
-from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
+from ansible_collections.gfapi.virt.plugins.module_utils import _command, _errors, _libvirt_domains, _versions
 
 #: vdsm's group, and so that of every oVirt storage domain
 STORAGE_GID: t.Final = 36
@@ -35,7 +32,7 @@ GLUSTERD_VOL: t.Final = "/etc/glusterfs/glusterd.vol"
 GLUSTERD_DIRECTORY: t.Final = "/var/lib/glusterd"
 GLUSTERD_PID: t.Final = "/var/run/glusterd.pid"
 #: the option's default became `on` here, and no restart is needed any more
-INSECURE_BY_DEFAULT: t.Final = Version((3, 7, 3))
+INSECURE_BY_DEFAULT: t.Final = _versions.Version((3, 7, 3))
 #: of /proc/PID/stat (proc(5)), counted after the program's name: the start, in ticks after boot
 STARTED: t.Final = 19
 TIMEOUT_S: t.Final = 20
@@ -71,14 +68,14 @@ class Pool:
 class Host:
     """This host."""
 
-    def __init__(self, run_program: Run = run, *, uri: str = "qemu:///system") -> None:
+    def __init__(self, run_program: _command.Run = _command.run, *, uri: str = "qemu:///system") -> None:
         self._run = run_program
         self._uri = uri
 
-    def version_of(self, *argv: str) -> Version | None:
+    def version_of(self, *argv: str) -> _versions.Version | None:
         """The version that a program prints; `None` if it is missing."""
-        with contextlib.suppress(CommandError):
-            return Version.find(self._run(argv, timeout_s=TIMEOUT_S).stdout)
+        with contextlib.suppress(_errors.CommandError):
+            return _versions.Version.find(self._run(argv, timeout_s=TIMEOUT_S).stdout)
         return None
 
     def gluster_driver(self) -> tuple[bool, str]:
@@ -90,30 +87,30 @@ class Host:
         try:
             argv = ["qemu-img", "create", "-f", "qcow2", "-o", "help", "gluster://x/y/z"]
             done = self._run(argv, timeout_s=TIMEOUT_S)
-        except CommandError as exc:
+        except _errors.CommandError as exc:
             return False, str(exc)
         return done.returncode == 0, "" if done.returncode == 0 else done.words
 
-    def libvirt_versions(self) -> tuple[Version | None, Version | None, str]:
+    def libvirt_versions(self) -> tuple[_versions.Version | None, _versions.Version | None, str]:
         """Version of libvirt and of its QEMU, and why they could not be asked.
 
         Raises `MissingLibraryError` where the system's Python has the library and this one has not.
         """
         try:
-            library, hypervisor = LibvirtDomains(self._uri).version()
-        except MissingLibraryError as exc:
+            library, hypervisor = _libvirt_domains.LibvirtDomains(self._uri).version()
+        except _errors.MissingLibraryError as exc:
             if self.has_library("libvirt"):
                 raise
             return None, None, f"{exc}; install python3-libvirt"
-        except LibvirtError as exc:
+        except _errors.LibvirtError as exc:
             return None, None, str(exc)
-        return Version.find(library), Version.find(hypervisor or ""), ""
+        return _versions.Version.find(library), _versions.Version.find(hypervisor or ""), ""
 
     def has_library(self, name: str) -> bool:
         """Whether this Python or the system's has a library."""
         if importlib.util.find_spec(name):
             return True
-        with contextlib.suppress(CommandError):
+        with contextlib.suppress(_errors.CommandError):
             return self._run([SYSTEM_PYTHON, "-c", f"import {name}"], timeout_s=TIMEOUT_S).returncode == 0
         return False
 
@@ -124,7 +121,7 @@ class Host:
         """Whether the local glusterd answers."""
         try:
             return self._run(["gluster", "--mode=script", "volume", "list"], timeout_s=TIMEOUT_S).returncode == 0
-        except CommandError:
+        except _errors.CommandError:
             return False
 
     def pool(self) -> Pool:

@@ -19,16 +19,7 @@ import typing as t
 import uuid
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    IMAGES,
-    NO_UUID,
-    VERSION,
-    is_uuid,
-    require_line,
-    require_name,
-    require_printable,
-)
+from ansible_collections.gfapi.virt.plugins.module_utils import _json, _storage_domain
 
 #: sizes are rounded up to this: gfapi may crash on others (glusterfs #3429), and so does VDSM
 BLOCK_BYTES: t.Final = 4096
@@ -114,8 +105,8 @@ def base_volume_uuid_of(image_uuid: str) -> str:
 
 def describe(name: str, note: str) -> str:
     """DESCRIPTION as oVirt's Engine writes it; raises `ValueError` when name and note do not fit."""
-    require_name(name, "disk")
-    require_printable(note, f"the description of disk {name!r}")
+    _storage_domain.require_name(name, "disk")
+    _storage_domain.require_printable(note, f"the description of disk {name!r}")
     text = json.dumps({"DiskAlias": name, "DiskDescription": note}, ensure_ascii=False, separators=(",", ":"))
     if len(text) > DESCRIPTION_LIMIT:
         excess = len(text) - DESCRIPTION_LIMIT
@@ -149,7 +140,7 @@ class ImageVolume:
 
     @classmethod
     def base(
-        cls, storage_domain_uuid: str, name: str, *, note: str, version: int = VERSION, **values: t.Any
+        cls, storage_domain_uuid: str, name: str, *, note: str, version: int = _storage_domain.VERSION, **values: t.Any
     ) -> ImageVolume:
         """The only layer of a new image, or the one on top of a template, in a storage domain of that version."""
         image_uuid = image_uuid_of(storage_domain_uuid, name)
@@ -200,7 +191,7 @@ class ImageVolume:
                 capacity_bytes=_number("CAP", keys.pop("CAP")),
                 created_at=_number("CTIME", keys.pop("CTIME")),
                 preallocated=kind == "PREALLOCATED",
-                parent_uuid=None if parent == NO_UUID else parent,
+                parent_uuid=None if parent == _storage_domain.NO_UUID else parent,
                 role=keys.pop("VOLTYPE"),
                 legality=keys.pop("LEGALITY"),
                 disk_type=keys.pop("DISKTYPE"),
@@ -211,7 +202,7 @@ class ImageVolume:
         except KeyError as exc:
             raise ValueError(f"there is no {exc.args[0]}") from None
 
-    def to_text(self, version: int = VERSION) -> str:
+    def to_text(self, version: int = _storage_domain.VERSION) -> str:
         """The file's whole text in a version of the format; raises `ValueError` when it is over 512 bytes."""
         size = {"CAP": str(self.capacity_bytes), "SEQ": str(self.sequence)}
         if version < 5:
@@ -220,14 +211,14 @@ class ImageVolume:
             **dict(self.other),
             **size,
             "CTIME": str(self.created_at),
-            "DESCRIPTION": require_line(self.description, "DESCRIPTION"),
+            "DESCRIPTION": _storage_domain.require_line(self.description, "DESCRIPTION"),
             "DISKTYPE": self.disk_type,
             "DOMAIN": self.storage_domain_uuid,
             "FORMAT": FORMATS[self.format],
             "GEN": str(self.generation),
             "IMAGE": self.image_uuid,
             "LEGALITY": self.legality,
-            "PUUID": self.parent_uuid or NO_UUID,
+            "PUUID": self.parent_uuid or _storage_domain.NO_UUID,
             "TYPE": "PREALLOCATED" if self.preallocated else "SPARSE",
             "VOLTYPE": self.role,
         }
@@ -324,7 +315,7 @@ class Image:
     def path_of(self, volume: ImageVolume) -> str:
         """Where one of its image volumes lies, relative to the root of the mount."""
         # an image made from a template holds a link to the template's image volume, whose .meta names the template
-        return posixpath.join(self.leaf.storage_domain_uuid, IMAGES, self.uuid, volume.uuid)
+        return posixpath.join(self.leaf.storage_domain_uuid, _storage_domain.IMAGES, self.uuid, volume.uuid)
 
 
 class Sizes(t.NamedTuple):
@@ -383,4 +374,4 @@ def _require_qcow2(head: bytes) -> None:
 
 def is_image_directory(name: str) -> bool:
     """Whether a name in `images` is an image's."""
-    return is_uuid(name)
+    return _storage_domain.is_uuid(name)

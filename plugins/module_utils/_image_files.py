@@ -14,39 +14,14 @@ import time
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import (
-    Directory,
-    Owner,
-    at_once,
-    pad,
-    staging,
-    staging_key,
-    sweep,
-    take_lock,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _errors,
+    _files,
+    _image,
+    _leases,
+    _qemu_img,
+    _storage_domain,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image import (
-    BLOCK_BYTES,
-    DATA_MODE,
-    DIRECTORY_MODE,
-    LEASE_MODE,
-    META_MODE,
-    REMOVED_PREFIX,
-    SHARED,
-    Image,
-    ImageVolume,
-    Sizes,
-    is_image_directory,
-    padded,
-    require_as_told,
-    virtual_size_in,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import resource
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
-
-if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 META: t.Final = ".meta"
 LEASE: t.Final = ".lease"
@@ -69,16 +44,16 @@ class Listing:
     `staged` are those that a run builds at, or built at when it was killed.
     """
 
-    images: dict[str, Image] = field(default_factory=dict)
+    images: dict[str, _image.Image] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     staged: set[str] = field(default_factory=set)
 
-    def put(self, uuid: str, found: Image | str | None) -> None:
+    def put(self, uuid: str, found: _image.Image | str | None) -> None:
         """An image in place of what was known of it; or what is wrong with it, or that there is none."""
         self.images.pop(uuid, None)
         self.faults.pop(uuid, None)
-        if isinstance(found, Image):
+        if isinstance(found, _image.Image):
             self.images[uuid] = found
         elif found is not None:
             self.faults[uuid] = found
@@ -87,15 +62,15 @@ class Listing:
     def names(self) -> list[str]:
         return sorted(image.name for image in self.images.values() if image.name)
 
-    def image(self, name: str) -> Image | None:
+    def image(self, name: str) -> _image.Image | None:
         """The image of that name, or of that uuid; raises `StorageError` when several have the name."""
         found = [image for image in self.images.values() if image.name == name]
         if len(found) > 1:
             uuids = ", ".join(image.uuid for image in found)
-            raise StorageError(f"{len(found)} disks are called {name!r}: images {uuids}; give the uuid")
+            raise _errors.StorageError(f"{len(found)} disks are called {name!r}: images {uuids}; give the uuid")
         return found[0] if found else self.images.get(name)
 
-    def sharers(self, image: Image) -> list[Image]:
+    def sharers(self, image: _image.Image) -> list[_image.Image]:
         """The other images that hold a link to an image volume of this one (made from it as a template)."""
         ours = {volume.uuid for volume in image.volumes if volume.image_uuid == image.uuid}
         others = (other for other in self.images.values() if other.uuid != image.uuid)
@@ -106,55 +81,57 @@ class Listing:
 class ImageFiles:
     """Reads, makes, grows and deletes images. Every method gets the open `images` directory, whose owner owns all."""
 
-    def __init__(self, qemu_img: QemuImg) -> None:
+    def __init__(self, qemu_img: _qemu_img.QemuImg) -> None:
         self._qemu_img = qemu_img
 
-    def read(self, images: Directory) -> Listing:
+    def read(self, images: _files.Directory) -> Listing:
         """All images."""
         listing = Listing()
         names = images.names()
-        uuids = list(filter(is_image_directory, names))
-        for uuid, found in zip(uuids, at_once(lambda uuid: _read(images, uuid), uuids)):
+        uuids = list(filter(_image.is_image_directory, names))
+        for uuid, found in zip(uuids, _files.at_once(lambda uuid: _read(images, uuid), uuids)):
             listing.put(uuid, found)
-        listing.removed.update(name[len(REMOVED_PREFIX) :] for name in names if name.startswith(REMOVED_PREFIX))
-        listing.staged.update(filter(None, map(staging_key, names)))
+        listing.removed.update(
+            name[len(_image.REMOVED_PREFIX) :] for name in names if name.startswith(_image.REMOVED_PREFIX)
+        )
+        listing.staged.update(filter(None, map(_files.staging_key, names)))
         return listing
 
-    def read_one(self, images: Directory, uuid: str) -> Image | None:
+    def read_one(self, images: _files.Directory, uuid: str) -> _image.Image | None:
         """One image; `None` where there is none, or none that can be read."""
         found = _read(images, uuid)
-        return found if isinstance(found, Image) else None
+        return found if isinstance(found, _image.Image) else None
 
-    def reread(self, images: Directory, listing: Listing, uuid: str) -> None:
+    def reread(self, images: _files.Directory, listing: Listing, uuid: str) -> None:
         """Read one image anew into a listing."""
         listing.put(uuid, _read(images, uuid))
         listing.removed.discard(uuid)
-        if images.is_there(REMOVED_PREFIX + uuid):
+        if images.is_there(_image.REMOVED_PREFIX + uuid):
             listing.removed.add(uuid)
 
-    def sizes(self, images: Directory, image: Image) -> Sizes:
+    def sizes(self, images: _files.Directory, image: _image.Image) -> _image.Sizes:
         """How large an image is; a qcow2 header is read here, for a qemu-img an image would cost most of a run."""
         with images.child(image.uuid) as directory:
             descriptor = directory.open_file(image.leaf.uuid)
             with os.fdopen(descriptor, "rb") as file:
                 is_qcow2 = image.format == "qcow2"
-                virtual = virtual_size_in(file.read(32)) if is_qcow2 else os.fstat(descriptor).st_size
+                virtual = _image.virtual_size_in(file.read(32)) if is_qcow2 else os.fstat(descriptor).st_size
             layers = [
                 os.stat(volume.uuid, dir_fd=directory.descriptor, follow_symlinks=False) for volume in image.volumes
             ]
         actual = sum(status.st_blocks * 512 for status in layers)
-        return Sizes(virtual, actual, tuple(status.st_size for status in layers))
+        return _image.Sizes(virtual, actual, tuple(status.st_size for status in layers))
 
-    def require_as_told(self, images: Directory, image: Image) -> None:
+    def require_as_told(self, images: _files.Directory, image: _image.Image) -> None:
         """Raises `ValueError` where a layer's file is none, or names other files than its `.meta` does."""
         with images.child(image.uuid) as directory:
             for volume in image.volumes:
                 try:
-                    require_as_told(directory.read(volume.uuid, HEAD_BYTES), volume)
+                    _image.require_as_told(directory.read(volume.uuid, HEAD_BYTES), volume)
                 except ValueError as exc:
                     raise ValueError(f"{directory.path}/{volume.uuid}: {exc}") from None
 
-    def is_open(self, images: Directory, uuid: str) -> bool:
+    def is_open(self, images: _files.Directory, uuid: str) -> bool:
         """Whether anybody on any host has a layer of an image open, but for what it shares with others.
 
         A template is only read, and its bricks tell of the VMs of all clones. One that is deleted meanwhile is closed.
@@ -167,7 +144,7 @@ class ImageFiles:
                 raise
             return False
 
-    def open_images(self, images: Directory) -> dict[str, str]:
+    def open_images(self, images: _files.Directory) -> dict[str, str]:
         """The images that anybody on any host has open: directory → name, or the directory's where there is none."""
         listing = self.read(images)
         opened = {}
@@ -180,38 +157,38 @@ class ImageFiles:
 
     def create(
         self,
-        images: Directory,
-        volume: ImageVolume,
-        domain: StorageDomain,
-        source: Source | None = None,
-        template: Image | None = None,
+        images: _files.Directory,
+        volume: _image.ImageVolume,
+        domain: _storage_domain.StorageDomain,
+        source: _image.Source | None = None,
+        template: _image.Image | None = None,
     ) -> bool:
         """Make an image of one image volume, empty or filled from another image; or on top of a template.
 
         `False` if another run made it first. An image that is there stays.
         """
-        with staging(images, volume.image_uuid) as stage:
+        with _files.staging(images, volume.image_uuid) as stage:
             owner = images.owner()
-            with stage.make(WHOLE, DIRECTORY_MODE, owner) as directory:
+            with stage.make(WHOLE, _image.DIRECTORY_MODE, owner) as directory:
                 if template:
                     _link_template(images, template, directory)
                 self._make_data(directory, volume, owner, domain.qcow2_compat, source, template)
                 meta = volume.to_text(domain.version).encode()
-                directory.write_new(volume.uuid + META, meta, META_MODE, owner)
+                directory.write_new(volume.uuid + META, meta, _image.META_MODE, owner)
                 make_lease(directory, volume.uuid, domain, owner)
                 directory.sync()
             return stage.move(WHOLE, images, volume.image_uuid)
 
     def _make_data(
         self,
-        directory: Directory,
-        volume: ImageVolume,
-        owner: Owner,
+        directory: _files.Directory,
+        volume: _image.ImageVolume,
+        owner: _files.Owner,
         compat: str,
-        source: Source | None,
-        template: Image | None,
+        source: _image.Source | None,
+        template: _image.Image | None,
     ) -> None:
-        descriptor = directory.new_file(volume.uuid, DATA_MODE, owner)
+        descriptor = directory.new_file(volume.uuid, _image.DATA_MODE, owner)
         try:
             if source:
                 self._fill(posixpath.join(directory.path, volume.uuid), descriptor, volume, compat, source)
@@ -219,35 +196,35 @@ class ImageFiles:
                 path = posixpath.join(directory.path, volume.uuid)
                 self._qemu_img.create_preallocated_qcow2(path, volume.capacity_bytes, compat)
             elif volume.format == "qcow2":
-                backing = Backing(template.leaf.uuid, template.format) if template else None
+                backing = _qemu_img.Backing(template.leaf.uuid, template.format) if template else None
                 empty = self._qemu_img.empty_qcow2(volume.capacity_bytes, compat, backing)
                 # the table of the clusters, at the end and all zero, may stay a hole, as may what pads it
                 os.pwrite(descriptor, empty.rstrip(b"\0"), 0)
-                os.ftruncate(descriptor, padded(len(empty)))
+                os.ftruncate(descriptor, _image.padded(len(empty)))
             elif volume.preallocated:
                 os.posix_fallocate(descriptor, 0, volume.capacity_bytes)
             else:
                 os.ftruncate(descriptor, volume.capacity_bytes)
                 # as qemu-img does: alignment is probed on allocated bytes
-                os.pwrite(descriptor, bytes(BLOCK_BYTES), 0)
-            pad(descriptor, BLOCK_BYTES)
+                os.pwrite(descriptor, bytes(_image.BLOCK_BYTES), 0)
+            _files.pad(descriptor, _image.BLOCK_BYTES)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
-    def _fill(self, path: str, descriptor: int, volume: ImageVolume, compat: str, source: Source) -> None:
+    def _fill(self, path: str, descriptor: int, volume: _image.ImageVolume, compat: str, source: _image.Source) -> None:
         options = [f"compat={compat}"] * (volume.format == "qcow2") + ["preallocation=falloc"] * volume.preallocated
         doing = f"fill disk {volume.alias} from {source.path}"
         self._qemu_img.convert(source, path, volume.format, ",".join(options), doing=doing)
         if volume.format == "raw":
             # a hole at the start would hide from QEMU what alignment the storage asks for
-            os.posix_fallocate(descriptor, 0, BLOCK_BYTES)
+            os.posix_fallocate(descriptor, 0, _image.BLOCK_BYTES)
             _lengthen(descriptor, volume.capacity_bytes, preallocated=volume.preallocated)
         elif volume.capacity_bytes > source.virtual_size_bytes:
             self._qemu_img.resize_qcow2(path, volume.capacity_bytes, preallocated=volume.preallocated)
 
     @contextlib.contextmanager
-    def locked(self, images: Directory, image: Image) -> t.Iterator[Image]:
+    def locked(self, images: _files.Directory, image: _image.Image) -> t.Iterator[_image.Image]:
         """Keeps other runs from an image's layers, on all hosts; the image as the last of them left it.
 
         Raises `StorageError` where another run works on it for long, or has put another leaf on it.
@@ -258,14 +235,16 @@ class ImageFiles:
                 # the first layer stays as long as its image, and QEMU opens no lease
                 lock = directory.open_file(image.first.uuid + LEASE, os.O_RDWR)
                 held.callback(os.close, lock)
-                if not take_lock(lock, time.monotonic() + LOCK_TIMEOUT_S):
-                    raise StorageError(f"another run works on it for {LOCK_TIMEOUT_S} s; run again when that is done")
-            fresh = Image.from_volumes(image.uuid, _volumes_in(images, image.uuid))
+                if not _files.take_lock(lock, time.monotonic() + LOCK_TIMEOUT_S):
+                    raise _errors.StorageError(
+                        f"another run works on it for {LOCK_TIMEOUT_S} s; run again when that is done"
+                    )
+            fresh = _image.Image.from_volumes(image.uuid, _volumes_in(images, image.uuid))
             if fresh.leaf.uuid != image.leaf.uuid:
-                raise StorageError("another run has put a layer on it meanwhile; run again")
+                raise _errors.StorageError("another run has put a layer on it meanwhile; run again")
             yield fresh
 
-    def allocate(self, images: Directory, image: Image, size_bytes: int) -> None:
+    def allocate(self, images: _files.Directory, image: _image.Image, size_bytes: int) -> None:
         """The part of a preallocated raw image that is new since its `.meta`, once this host sees the file's length.
 
         Raises `StorageError` where it does not see it soon.
@@ -277,7 +256,7 @@ class ImageFiles:
             end = time.monotonic() + SEEN_TIMEOUT_S
             while os.fstat(descriptor).st_size < size_bytes:
                 if time.monotonic() > end:
-                    raise StorageError(
+                    raise _errors.StorageError(
                         f"{image.leaf.uuid} of {size_bytes} bytes is not seen by the mount, so what is new of it is"
                         " not allocated yet; run again"
                     )
@@ -285,32 +264,34 @@ class ImageFiles:
             os.posix_fallocate(descriptor, start, size_bytes - start)
             os.fsync(descriptor)
 
-    def lengthen(self, images: Directory, image: Image, size_bytes: int) -> None:
+    def lengthen(self, images: _files.Directory, image: _image.Image, size_bytes: int) -> None:
         """Make the file of a raw image that no VM uses at least that long."""
         with _layer(images, image, image.leaf) as descriptor:
             if _lengthen(descriptor, size_bytes, preallocated=image.leaf.preallocated):
                 os.fsync(descriptor)
 
-    def resize_qcow2(self, images: Directory, image: Image, size_bytes: int) -> None:
+    def resize_qcow2(self, images: _files.Directory, image: _image.Image, size_bytes: int) -> None:
         """Grow a qcow2 image that no VM uses."""
         path = posixpath.join(images.path, image.uuid, image.leaf.uuid)
         self._qemu_img.resize_qcow2(path, size_bytes, preallocated=image.leaf.preallocated)
 
-    def pad(self, images: Directory, image: Image) -> None:
+    def pad(self, images: _files.Directory, image: _image.Image) -> None:
         """Mend the length of every layer's file."""
         for volume in image.volumes:
             with _layer(images, image, volume) as descriptor:
-                pad(descriptor, BLOCK_BYTES)
+                _files.pad(descriptor, _image.BLOCK_BYTES)
 
-    def write_meta(self, images: Directory, image: Image, volume: ImageVolume, version: int) -> None:
+    def write_meta(
+        self, images: _files.Directory, image: _image.Image, volume: _image.ImageVolume, version: int
+    ) -> None:
         """Replace the `.meta` of one of an image's image volumes."""
         with images.child(image.uuid) as directory:
             write_meta(directory, volume.uuid, volume.to_text(version), images.owner())
 
-    def delete(self, images: Directory, uuid: str) -> None:
+    def delete(self, images: _files.Directory, uuid: str) -> None:
         """Remove an image, also one whose removal was interrupted, and what killed runs built at it."""
-        sweep(images, uuid)
-        removed = REMOVED_PREFIX + uuid
+        _files.sweep(images, uuid)
+        removed = _image.REMOVED_PREFIX + uuid
         images.remove_tree(removed)
         try:
             images.move(uuid, images, removed)
@@ -321,15 +302,17 @@ class ImageFiles:
         images.remove_tree(removed)
 
 
-def write_meta(directory: Directory, volume_uuid: str, text: str, owner: Owner) -> None:
+def write_meta(directory: _files.Directory, volume_uuid: str, text: str, owner: _files.Owner) -> None:
     """Replace a `.meta` in the open directory of an image."""
-    directory.replace_text(volume_uuid + META, text, META_MODE, owner)
+    directory.replace_text(volume_uuid + META, text, _image.META_MODE, owner)
 
 
-def make_lease(directory: Directory, volume_uuid: str, domain: StorageDomain, owner: Owner) -> None:
+def make_lease(
+    directory: _files.Directory, volume_uuid: str, domain: _storage_domain.StorageDomain, owner: _files.Owner
+) -> None:
     """The `.lease` of an image volume, free. Allocated, not written: that would cost as much as all the rest."""
-    data = resource(domain.uuid, volume_uuid, domain.geometry)
-    directory.write_new(volume_uuid + LEASE, data, LEASE_MODE, owner, size_bytes=domain.alignment_bytes)
+    data = _leases.resource(domain.uuid, volume_uuid, domain.geometry)
+    directory.write_new(volume_uuid + LEASE, data, _image.LEASE_MODE, owner, size_bytes=domain.alignment_bytes)
 
 
 def now() -> int:
@@ -338,7 +321,7 @@ def now() -> int:
 
 
 @contextlib.contextmanager
-def _layer(images: Directory, image: Image, volume: ImageVolume) -> t.Iterator[int]:
+def _layer(images: _files.Directory, image: _image.Image, volume: _image.ImageVolume) -> t.Iterator[int]:
     with images.child(image.uuid) as directory:
         descriptor = directory.open_file(volume.uuid, os.O_RDWR)
     try:
@@ -357,7 +340,7 @@ def _lengthen(descriptor: int, size_bytes: int, *, preallocated: bool) -> bool:
     return True
 
 
-def own_layers(directory: Directory) -> list[str]:
+def own_layers(directory: _files.Directory) -> list[str]:
     """The layers in the open directory of an image that are no links to a template's, by name."""
     return [
         name
@@ -369,41 +352,41 @@ def own_layers(directory: Directory) -> list[str]:
     ]
 
 
-def _is_shared(directory: Directory, name: str) -> bool:
+def _is_shared(directory: _files.Directory, name: str) -> bool:
     try:
-        return _volume(directory, name + META).role == SHARED
+        return _volume(directory, name + META).role == _image.SHARED
     except (ValueError, OSError):
         return False
 
 
-def _link_template(images: Directory, template: Image, directory: Directory) -> None:
+def _link_template(images: _files.Directory, template: _image.Image, directory: _files.Directory) -> None:
     """Put a template's only image volume, with what belongs to it, into the directory of a new image."""
     with images.child(template.uuid) as origin:
         for name in (template.leaf.uuid, template.leaf.uuid + META, template.leaf.uuid + LEASE):
             os.link(name, name, src_dir_fd=origin.descriptor, dst_dir_fd=directory.descriptor, follow_symlinks=False)
 
 
-def _read(images: Directory, uuid: str) -> Image | str | None:
+def _read(images: _files.Directory, uuid: str) -> _image.Image | str | None:
     """An image, or what is wrong with it; `None` where it is deleted meanwhile, or holds nothing yet."""
     try:
         # a layer may go, or the whole image be made anew, while it is read
         volumes = images.as_it_is(uuid, lambda: _volumes_in(images, uuid))
-        return Image.from_volumes(uuid, volumes) if volumes else None
+        return _image.Image.from_volumes(uuid, volumes) if volumes else None
     except (ValueError, NotADirectoryError) as exc:
         return str(exc)
     except FileNotFoundError:
         return None
 
 
-def _volumes_in(images: Directory, uuid: str) -> list[ImageVolume]:
+def _volumes_in(images: _files.Directory, uuid: str) -> list[_image.ImageVolume]:
     with images.child(uuid) as directory:
         names = [name for name in directory.names() if name.endswith(META) and not name.startswith(".")]
         return [_volume(directory, name) for name in names]
 
 
-def _volume(directory: Directory, name: str) -> ImageVolume:
+def _volume(directory: _files.Directory, name: str) -> _image.ImageVolume:
     try:
-        return ImageVolume.from_text(name[: -len(META)], directory.read(name, META_READ_BYTES).decode())
+        return _image.ImageVolume.from_text(name[: -len(META)], directory.read(name, META_READ_BYTES).decode())
     except ValueError as exc:
         raise ValueError(f"{directory.path}/{name}: {exc}") from None
     except OSError as exc:

@@ -15,16 +15,18 @@ import posixpath
 import stat
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Layer
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, pad
-from ansible_collections.gfapi.virt.plugins.module_utils._image import BLOCK_BYTES, virtual_size_in
-from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, mount_points
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, Mounts, text_of
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _command,
+    _conversion,
+    _disk,
+    _errors,
+    _files,
+    _image,
+    _image_source,
+    _json,
+    _mount_table,
+    _mounts,
+)
 
 #: vdsm's user and group, who own every image of an oVirt
 OWNER: t.Final = (36, 36)
@@ -41,12 +43,17 @@ MOST_BYTES: t.Final = 1 << 63
 class ImagePaths:
     """Finds the image behind a file and the file behind an image, and has QEMU's user be able to open it."""
 
-    def __init__(self, servers: Servers, mounts: Mounts | None = None, run_program: Run = run) -> None:
+    def __init__(
+        self,
+        servers: _image_source.Servers,
+        mounts: _mounts.Mounts | None = None,
+        run_program: _command.Run = _command.run,
+    ) -> None:
         self.servers = servers
-        self._mounts = mounts or Mounts()
+        self._mounts = mounts or _mounts.Mounts()
         self._run = run_program
 
-    def of_file(self, path: str, image_format: str) -> BothWays | None:
+    def of_file(self, path: str, image_format: str) -> _conversion.BothWays | None:
         """The image; `None` for a file that lies on no gluster mount, or is not there."""
         found = self._place(path)
         if found is None:
@@ -57,15 +64,17 @@ class ImagePaths:
         for file, kind in files:
             place = self._place(file)
             if place is None or place[1].spec.volume != mount.spec.volume:
-                raise StorageError(f"image {real} builds on {file}, which is not on volume {mount.spec.volume}")
+                raise _errors.StorageError(f"image {real} builds on {file}, which is not on volume {mount.spec.volume}")
             relative = posixpath.relpath(place[0], place[1].point)
             inside = posixpath.join(place[1].spec.directory, relative)
-            gluster = DiskSource.gluster(place[1].spec.volume, inside, self.servers.of(place[1]))
-            layers.append((Layer(DiskSource(file=place[0]), kind), Layer(gluster, kind)))
+            gluster = _disk.DiskSource.gluster(place[1].spec.volume, inside, self.servers.of(place[1]))
+            layers.append((_disk.Layer(_disk.DiskSource(file=place[0]), kind), _disk.Layer(gluster, kind)))
         as_files, through = zip(*layers)
-        return BothWays(Reached(as_files[0].source, as_files[1:]), Reached(through[0].source, through[1:]))
+        return _conversion.BothWays(
+            _conversion.Reached(as_files[0].source, as_files[1:]), _conversion.Reached(through[0].source, through[1:])
+        )
 
-    def of_gluster(self, source: DiskSource, image_format: str) -> BothWays:
+    def of_gluster(self, source: _disk.DiskSource, image_format: str) -> _conversion.BothWays:
         """The same for a network disk; raises `StorageError` where its volume is not mounted on this host."""
         volume, path = source.volume_and_path
         hosts = {host.name for host in source.hosts}
@@ -75,21 +84,21 @@ class ImagePaths:
                 both = self.of_file(file, image_format)
                 if both is not None:
                     return both
-        raise StorageError(
+        raise _errors.StorageError(
             f"image {volume}/{path} is on no gluster mount of this host, of volume {volume} from"
             f" {', '.join(sorted(filter(None, hosts)))}; mount its volume (gfapi.virt.glusterfs_domain)"
         )
 
-    def _place(self, path: str) -> tuple[str, Mount] | None:
+    def _place(self, path: str) -> tuple[str, _mount_table.Mount] | None:
         """A file without links on the way, and the gluster mount that it lies on."""
         # a child may hang on a dead mount instead of us
-        with explained(f"look for image {path}"):
+        with _files.explained(f"look for image {path}"):
             done = self._run(["realpath", "-e", "--", path], timeout_s=LOOK_TIMEOUT_S)
         if done.returncode != 0:
             return None
         real = done.stdout.rstrip("\n")
-        table = text_of(TABLE)
-        around = [point for point in mount_points(table) if real.startswith(point.rstrip("/") + "/")]
+        table = _mounts.text_of(_mounts.TABLE)
+        around = [point for point in _mount_table.mount_points(table) if real.startswith(point.rstrip("/") + "/")]
         mount = self._mounts.at(max(around, key=len, default=""))
         return (real, mount) if mount else None
 
@@ -98,37 +107,41 @@ class ImagePaths:
         if image_format != "qcow2":
             return []
         argv = ["qemu-img", "info", "-U", "--backing-chain", "--output=json", "-f", "qcow2", path]
-        with explained(f"read the layers of image {path}"):
+        with _files.explained(f"read the layers of image {path}"):
             done = self._run(argv, timeout_s=LOOK_TIMEOUT_S)
         if done.returncode != 0:
-            raise StorageError(f"cannot read the layers of image {path}: {done.words}")
+            raise _errors.StorageError(f"cannot read the layers of image {path}: {done.words}")
         chain = _json.rows(_json.parse(done.stdout))
         layers = []
         for above, below in zip(chain, chain[1:]):
             if "backing-filename-format" not in above:
-                raise StorageError(
+                raise _errors.StorageError(
                     f"image {above.get('filename')} does not name the format of {below.get('filename')}, which it"
                     " builds on; a guest can forge what would be guessed; write it (qemu-img rebase -u -F)"
                 )
             layers.append((str(below.get("filename")), str(above["backing-filename-format"])))
         return layers
 
-    def sizes(self, image: BothWays, image_format: str) -> tuple[int, int]:
+    def sizes(self, image: _conversion.BothWays, image_format: str) -> tuple[int, int]:
         """What the guest sees of an image, and what all its layers take."""
         path = image.paths[0]
-        with explained(f"look at image {path}"):
+        with _files.explained(f"look at image {path}"):
             with _opened(path) as file:
-                virtual = virtual_size_in(file.read(32)) if image_format == "qcow2" else os.fstat(file.fileno()).st_size
+                virtual = (
+                    _image.virtual_size_in(file.read(32))
+                    if image_format == "qcow2"
+                    else os.fstat(file.fileno()).st_size
+                )
             return virtual, sum(os.stat(layer).st_blocks * 512 for layer in image.paths)
 
-    def is_empty(self, image: BothWays, image_format: str) -> bool:
+    def is_empty(self, image: _conversion.BothWays, image_format: str) -> bool:
         """Whether nothing was ever written into an image."""
         path = image.paths[0]
         argv = ["qemu-img", "map", "-U", "--output=json", "-f", image_format, path]
-        with explained(f"look at image {path}"):
+        with _files.explained(f"look at image {path}"):
             done = self._run(argv, timeout_s=LOOK_TIMEOUT_S)
             if done.returncode != 0:
-                raise StorageError(f"cannot look at image {path}: {done.words}")
+                raise _errors.StorageError(f"cannot look at image {path}: {done.words}")
             told = _json.rows(_mapped(path, done.stdout))
             parts = [_extent(path, part) for part in told if part.get("data") and not part.get("zero")]
             # the first block of a raw image is allocated when it is made
@@ -137,22 +150,22 @@ class ImagePaths:
             with _opened(path) as file:
                 return not any(any(os.pread(file.fileno(), length, offset)) for offset, length in parts)
 
-    def require_apart(self, source: BothWays, copy: BothWays) -> None:
+    def require_apart(self, source: _conversion.BothWays, copy: _conversion.BothWays) -> None:
         """Raises `StorageError` where a copy would be written over what it is copied from, whatever it is called."""
         (volume, path), (other, new_path) = (one.gluster.source.volume_and_path for one in (source, copy))
-        with explained(f"compare image {source.paths[0]} with its copy"):
+        with _files.explained(f"compare image {source.paths[0]} with its copy"):
             # a file has one number on all mounts of its volume
             same = os.stat(source.paths[0]).st_ino == os.stat(copy.paths[0]).st_ino
         if volume == other and (path == new_path or same):
-            raise StorageError(f"image {source.paths[0]} cannot be copied onto itself ({copy.paths[0]})")
+            raise _errors.StorageError(f"image {source.paths[0]} cannot be copied onto itself ({copy.paths[0]})")
 
     def faults(self, path: str) -> list[str]:
         """What keeps QEMU from opening a file through libgfapi, as what is to be done about it."""
-        with explained(f"look at image {path}"):
+        with _files.explained(f"look at image {path}"):
             status = os.stat(path)
             found = []
-            if status.st_size % BLOCK_BYTES:
-                larger = status.st_size + -status.st_size % BLOCK_BYTES
+            if status.st_size % _image.BLOCK_BYTES:
+                larger = status.st_size + -status.st_size % _image.BLOCK_BYTES
                 found.append(f"lengthen image {path} from {status.st_size} to {larger} bytes")
             owner = _remembered(path) or (status.st_uid, status.st_gid)
             if owner != OWNER or status.st_mode & MODE != MODE:
@@ -164,10 +177,14 @@ class ImagePaths:
         """Mend length, owner and mode, also of a file that QEMU has open through the same mount."""
         folder, _slash, name = path.rpartition("/")
         # no link on the way was one when it was found, and none that somebody put there since is followed
-        with explained(f"repair image {path}"), Directory.open("/") as root, root.below(folder) as directory:
+        with (
+            _files.explained(f"repair image {path}"),
+            _files.Directory.open("/") as root,
+            root.below(folder) as directory,
+        ):
             descriptor = directory.open_file(name, os.O_RDWR)
             try:
-                pad(descriptor, BLOCK_BYTES)
+                _files.pad(descriptor, _image.BLOCK_BYTES)
                 if _remembered(path):
                     # libvirt gives the file to this one when the domain ends
                     value = "+{}:+{}".format(*OWNER).encode()
@@ -184,7 +201,7 @@ def _mapped(path: str, text: str) -> object:
     try:
         return _json.parse(text)
     except ValueError as exc:
-        raise StorageError(f"cannot look at image {path}: qemu-img map: {exc}") from None
+        raise _errors.StorageError(f"cannot look at image {path}: qemu-img map: {exc}") from None
 
 
 def _extent(path: str, part: dict[str, t.Any]) -> tuple[int, int]:
@@ -192,7 +209,7 @@ def _extent(path: str, part: dict[str, t.Any]) -> tuple[int, int]:
     offset, length = (_number(part.get(key)) for key in ("offset", "length"))
     # compressed data have no offset
     if offset < 0 or length < 0 or offset >= MOST_BYTES:
-        raise StorageError(f"cannot look at image {path}: qemu-img map does not say where its data are: {part}")
+        raise _errors.StorageError(f"cannot look at image {path}: qemu-img map does not say where its data are: {part}")
     return offset, length
 
 
@@ -201,7 +218,7 @@ def _opened(path: str) -> t.BinaryIO:
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise StorageError(f"image {path} is no regular file; put the image back")
+        raise _errors.StorageError(f"image {path} is no regular file; put the image back")
     return file
 
 

@@ -12,12 +12,14 @@ import posixpath
 import socket
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, ImageSource, Layer
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import ListedImage
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _disk,
+    _errors,
+    _files,
+    _found_image,
+    _mount_table,
+    _storage,
+)
 
 GRAPH: t.Final = ".meta/graphs/active"
 
@@ -32,12 +34,12 @@ class Servers:
         self._known: dict[str, tuple[str, ...]] = {}
         self.warnings: list[str] = []
 
-    def of(self, mount: Mount) -> tuple[str, ...]:
+    def of(self, mount: _mount_table.Mount) -> tuple[str, ...]:
         if mount.point not in self._known:
             self._known[mount.point] = self._look(mount)
         return self._known[mount.point]
 
-    def _look(self, mount: Mount) -> tuple[str, ...]:
+    def _look(self, mount: _mount_table.Mount) -> tuple[str, ...]:
         volume, volfile_server = mount.spec.volume, mount.spec.servers[0]
         hosts = _hosts_in_client(mount)
         if hosts:
@@ -50,7 +52,7 @@ class Servers:
         return (volfile_server,)
 
 
-def _hosts_in_client(mount: Mount) -> list[str]:
+def _hosts_in_client(mount: _mount_table.Mount) -> list[str]:
     """The hosts of the bricks that a mount's client talks to, in brick order.
 
     The client shows its graph below `.meta` (meta translator, since 3.6), which costs milliseconds where the command
@@ -83,7 +85,7 @@ def _is_this_host(name: str) -> bool:
 class ImageSources:
     """Finds images by storage domain and name."""
 
-    def __init__(self, storage: Storage, servers: Servers) -> None:
+    def __init__(self, storage: _storage.Storage, servers: Servers) -> None:
         self._storage = storage
         self._servers = servers
 
@@ -91,25 +93,25 @@ class ImageSources:
     def warnings(self) -> t.Sequence[str]:
         return self._servers.warnings
 
-    def find(self, storage_domain: str, name: str) -> ImageSource:
+    def find(self, storage_domain: str, name: str) -> _disk.ImageSource:
         """Raises `StorageError` naming both when there is no such image, or it is a template."""
         found = self._storage.require_listed(storage_domain, name)
         _require_there(found)
         if found.image.is_template:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"disk {name!r} in storage domain {storage_domain} is a template, which no VM may write to; give the VM"
                 " a clone of it (gfapi.virt.gfapi_disk with clone_of)"
             )
         servers = self._servers.of(found.place.mount)
 
-        def source(path: str) -> DiskSource:
-            return DiskSource.gluster(found.volume, path, servers)
+        def source(path: str) -> _disk.DiskSource:
+            return _disk.DiskSource.gluster(found.volume, path, servers)
 
-        backing = tuple(Layer(source(layer.volume_path), layer.format) for layer in found.backing)
-        return ImageSource(source(found.volume_path), found.path, found.format, found.image_uuid, backing)
+        backing = tuple(_disk.Layer(source(layer.volume_path), layer.format) for layer in found.backing)
+        return _disk.ImageSource(source(found.volume_path), found.path, found.format, found.image_uuid, backing)
 
 
-def _require_there(found: ListedImage) -> None:
+def _require_there(found: _found_image.ListedImage) -> None:
     """Raises `StorageError` for an image whose leaf has no file, only its `.meta`."""
-    with explained(f"read disk {found.name} in storage domain {found.place.name}"):
+    with _files.explained(f"read disk {found.name} in storage domain {found.place.name}"):
         os.stat(found.path, follow_symlinks=False)

@@ -10,13 +10,10 @@ import os
 import posixpath
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _xml
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import Attachment
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-    from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+    from ansible_collections.gfapi.virt.plugins.module_utils import _attachment, _domain_record, _libvirt
 
 #: one of them serves every local libvirt that runs QEMU
 DAEMONS: t.Final = ("/usr/sbin/libvirtd", "/usr/sbin/virtqemud")
@@ -52,7 +49,7 @@ class ImageUsers:
     def __init__(self, uri: str, *, daemons: t.Sequence[str] = DAEMONS) -> None:
         self._uri = uri
         self._daemons = daemons
-        self._records: tuple[DomainRecord, ...] | None = None
+        self._records: tuple[_domain_record.DomainRecord, ...] | None = None
 
     def of(self, image_uuid: str, volume_uuid: str) -> tuple[ImageUser, ...]:
         """The domains with a disk whose chain holds an image, running ones first; `volume_uuid` is that of its leaf."""
@@ -70,41 +67,41 @@ class ImageUsers:
         """Grow the disk of a running domain, the image included."""
         self._libvirt().block_resize(user.name, user.target, size_bytes)
 
-    def domain(self, name: str) -> DomainRecord:
+    def domain(self, name: str) -> _domain_record.DomainRecord:
         """A domain of this host; raises `StorageError` where there is none."""
         found = next((record for record in self._domains() if record.name == name), None)
         if found is None:
             names = ", ".join(record.name for record in self._domains()) or "none"
-            raise StorageError(f"there is no domain {name} on this host (there is {names}); define it first")
+            raise _errors.StorageError(f"there is no domain {name} on this host (there is {names}); define it first")
         return found
 
     def forget(self) -> None:
         """Ask libvirt anew when next asked."""
         self._records = None
 
-    def attach(self, attachment: Attachment, element: _xml.Element) -> None:
+    def attach(self, attachment: _attachment.Attachment, element: _xml.Element) -> None:
         """Give a domain a disk."""
         self._records = None
         self._libvirt().attach_disk(attachment, element)
 
-    def detach(self, attachment: Attachment) -> None:
+    def detach(self, attachment: _attachment.Attachment) -> None:
         """Take a disk out of a domain."""
         self._records = None
         self._libvirt().detach_disk(attachment)
 
-    def _libvirt(self) -> Libvirt:
+    def _libvirt(self) -> _libvirt.Libvirt:
         # importing libvirt takes longer than all else that a run over right disks does, and that run asks it nothing
-        from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import Libvirt
+        from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt
 
-        return Libvirt(self._uri)
+        return _libvirt.Libvirt(self._uri)
 
-    def _domains(self) -> tuple[DomainRecord, ...]:
+    def _domains(self) -> tuple[_domain_record.DomainRecord, ...]:
         if self._records is None:
             # not at the top: as libvirt itself, most runs do not need it
-            from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
+            from ansible_collections.gfapi.virt.plugins.module_utils import _one_name
 
             domains = self._libvirt().domains() if self._is_here else ()
-            self._records = OneName().of_records(domains)
+            self._records = _one_name.OneName().of_records(domains)
         return self._records
 
     @property
@@ -117,7 +114,7 @@ class ImageUsers:
         return not self.is_local or any(map(os.path.exists, self._daemons))
 
 
-def _users(record: DomainRecord, is_meant: IsMeant, leaf: str) -> list[ImageUser]:
+def _users(record: _domain_record.DomainRecord, is_meant: IsMeant, leaf: str) -> list[ImageUser]:
     live, saved, inactive = (_sources(element, is_meant) for element in (record.live, record.saved, record.inactive))
     return [
         ImageUser(

@@ -14,9 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource, Host
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import DEFAULT_PORT, GlusterURI, parse_port
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _json, _uri
 
 #: QEMU's protocol drivers → the path; any other is `other`
 DRIVER_PATHS: t.Final = {"gluster": "gfapi", "host_device": "block"}
@@ -71,11 +69,11 @@ def _names(device: Answer) -> list[str]:
     return [*names, str(device.get("device", "")).replace("drive-", "", 1)]
 
 
-def _lies_below(source: DiskSource, mounts: t.Iterable[str]) -> bool:
+def _lies_below(source: _disk.DiskSource, mounts: t.Iterable[str]) -> bool:
     return any((source.file or "").startswith(mount.rstrip("/") + "/") for mount in mounts)
 
 
-def from_qemu_filename(text: str) -> DiskSource:
+def from_qemu_filename(text: str) -> _disk.DiskSource:
     """The source that QEMU names for a node: a path, a URI, or `json:{...}` with nested or dotted keys.
 
     An empty source stands for what is neither a file nor gluster.
@@ -84,28 +82,28 @@ def from_qemu_filename(text: str) -> DiskSource:
         try:
             return _from_options(_json.table(_json.parse(text[len("json:") :])))
         except ValueError:
-            return DiskSource()
+            return _disk.DiskSource()
     if text.startswith("gluster"):
         try:
-            return DiskSource.from_uri(GlusterURI.parse(text))
+            return _disk.DiskSource.from_uri(_uri.GlusterURI.parse(text))
         except ValueError:
             # QEMU takes more than we write; that it is gluster is certain all the same
-            return DiskSource(protocol="gluster")
-    return DiskSource(file=text) if text.startswith("/") else DiskSource()
+            return _disk.DiskSource(protocol="gluster")
+    return _disk.DiskSource(file=text) if text.startswith("/") else _disk.DiskSource()
 
 
-def _from_options(options: dict[str, t.Any]) -> DiskSource:
+def _from_options(options: dict[str, t.Any]) -> _disk.DiskSource:
     below = options.get("file")
     if isinstance(below, dict):
         return _from_options(below)
     if options.get("driver") == "gluster":
         hosts = tuple(_host_from_options(server) for server in _servers_of(options))
-        return DiskSource(protocol="gluster", name=f"{options.get('volume')}/{options.get('path')}", hosts=hosts)
+        return _disk.DiskSource(protocol="gluster", name=f"{options.get('volume')}/{options.get('path')}", hosts=hosts)
     if options.get("driver") == "file":
-        return DiskSource(file=_text(options, "filename"))
+        return _disk.DiskSource(file=_text(options, "filename"))
     if options.get("driver") == "host_device":
-        return DiskSource(dev=_text(options, "filename"))
-    return DiskSource()
+        return _disk.DiskSource(dev=_text(options, "filename"))
+    return _disk.DiskSource()
 
 
 def _servers_of(options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
@@ -120,11 +118,11 @@ def _servers_of(options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     return [servers[index] for index in sorted(servers)]
 
 
-def _host_from_options(server: dict[str, t.Any]) -> Host:
+def _host_from_options(server: dict[str, t.Any]) -> _disk.Host:
     # `tcp` and `socket` are the spellings of QEMU 2.7 and 2.8
     if server.get("type") == "unix":
-        return Host(None, None, "unix", _text(server, "path") or _text(server, "socket"))
-    return Host(_text(server, "host"), parse_port(str(server.get("port", DEFAULT_PORT))))
+        return _disk.Host(None, None, "unix", _text(server, "path") or _text(server, "socket"))
+    return _disk.Host(_text(server, "host"), _uri.parse_port(str(server.get("port", _uri.DEFAULT_PORT))))
 
 
 def _text(options: Answer, key: str) -> str | None:

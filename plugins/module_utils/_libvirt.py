@@ -14,18 +14,14 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._attachment import (
-    LIVE,
-    NEXT,
-    Attachment,
-    devices_for,
-    disk_of,
-    with_address,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _attachment,
+    _domain_record,
+    _errors,
+    _json,
+    _power,
+    _xml,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._power import STATES, pause_reason
 
 try:
     import libvirt
@@ -69,7 +65,7 @@ class Libvirt:
 
     def __init__(self, uri: str = "qemu:///system") -> None:
         if not HAS_LIBVIRT:
-            raise MissingLibraryError("libvirt")
+            raise _errors.MissingLibraryError("libvirt")
         self.uri = uri
         self._turns = threading.BoundedSemaphore(LONG_CALLS)
         self._opening = threading.Lock()
@@ -116,12 +112,12 @@ class Libvirt:
         thread.start()
         thread.join(CONNECT_S)
         if failed:
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"cannot connect to libvirt at {self.uri}: {failed[0]}; is libvirtd running there?"
                 " (systemctl start libvirtd, or virtqemud)"
             ) from failed[0]
         if not opened:
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"cannot connect to libvirt at {self.uri}: no answer within {CONNECT_S} s; is it up, or does its daemon"
                 " hang? (systemctl restart libvirtd, or virtqemud; VMs run on)"
             )
@@ -131,7 +127,7 @@ class Libvirt:
             connection.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
         return connection
 
-    def domain(self, name: str) -> DomainRecord | None:
+    def domain(self, name: str) -> _domain_record.DomainRecord | None:
         """A domain by name; `None` if libvirt says that there is none.
 
         One that is just being started, which libvirt goes on with where the run that asked for it was killed, is waited
@@ -150,7 +146,7 @@ class Libvirt:
             record = _record_if_there(found)
         return record
 
-    def domains(self) -> tuple[DomainRecord, ...]:
+    def domains(self) -> tuple[_domain_record.DomainRecord, ...]:
         """Every domain, running or defined, by name."""
         with asking("list domains"):
             found = self.connection.listAllDomains(0)
@@ -177,27 +173,35 @@ class Libvirt:
         sizes = {stats.get(f"block.{number}.name"): stats.get(f"block.{number}.capacity", 0) for number in numbers}
         return int(sizes.get(target, 0))
 
-    def attach_disk(self, wanted: Attachment, element: _xml.Element) -> None:
+    def attach_disk(self, wanted: _attachment.Attachment, element: _xml.Element) -> None:
         """Give a domain a disk: the running one first, and its configuration the address that it got there."""
         with asking(f"attach disk {wanted.target} to domain {wanted.domain}"):
             domain = self.connection.lookupByName(wanted.domain)
-            if LIVE in wanted.places:
-                for device in devices_for(element, _xml.parse(domain.XMLDesc(0))):
+            if _attachment.LIVE in wanted.places:
+                for device in _attachment.devices_for(element, _xml.parse(domain.XMLDesc(0))):
                     domain.attachDeviceFlags(_xml.to_text(device), libvirt.VIR_DOMAIN_AFFECT_LIVE)
-            if NEXT in wanted.places:
+            if _attachment.NEXT in wanted.places:
                 record = _record(domain)
-                for device in devices_for(element, record.inactive):
-                    placed = device if record.live is None else with_address(device, record.live, record.inactive)
+                for device in _attachment.devices_for(element, record.inactive):
+                    placed = (
+                        device
+                        if record.live is None
+                        else _attachment.with_address(device, record.live, record.inactive)
+                    )
                     domain.attachDeviceFlags(_xml.to_text(placed), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
-    def detach_disk(self, wanted: Attachment) -> None:
+    def detach_disk(self, wanted: _attachment.Attachment) -> None:
         """Take a disk out of a domain. The guest of a running one is asked for it, and has to let it go."""
         with asking(f"detach disk {wanted.target} from domain {wanted.domain}"):
             domain = self.connection.lookupByName(wanted.domain)
-            if LIVE in wanted.places:
+            if _attachment.LIVE in wanted.places:
                 image = wanted.image_uuid
-                unplug(domain, f"image {image}", lambda live: disk_of(live, image))
-            disk = disk_of(_record(domain).inactive, wanted.image_uuid) if NEXT in wanted.places else None
+                unplug(domain, f"image {image}", lambda live: _attachment.disk_of(live, image))
+            disk = (
+                _attachment.disk_of(_record(domain).inactive, wanted.image_uuid)
+                if _attachment.NEXT in wanted.places
+                else None
+            )
             if disk is not None:
                 domain.detachDeviceFlags(_xml.to_text(disk), libvirt.VIR_DOMAIN_AFFECT_CONFIG)
 
@@ -209,7 +213,7 @@ class Libvirt:
         answer = _json.table(_json.parse(text))
         if "return" not in answer:
             words = _json.table(answer.get("error")).get("desc", text)
-            raise LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
+            raise _errors.LibvirtError(f"cannot ask the QEMU of domain {name}: {command}: {words}")
         return answer["return"]
 
 
@@ -219,7 +223,7 @@ def unplug(domain: t.Any, what: str, find: t.Callable[[_xml.Element], _xml.Eleme
     press = 0.0
     while (device := find(_xml.parse(domain.XMLDesc(0)))) is not None:
         if time.monotonic() >= end:
-            raise LibvirtError(
+            raise _errors.LibvirtError(
                 f"cannot detach {what} from domain {domain.name()}: the guest did not let go of it within"
                 f" {UNPLUG_TIMEOUT_S} s; see that its system is up and does not use it, and run again"
             )
@@ -258,27 +262,27 @@ def state_and_reason(domain: t.Any) -> tuple[str, str | None]:
         if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return "shut_off", None
         raise
-    state = STATES[number]
-    return state, pause_reason(reason) if state == "paused" else None
+    state = _power.STATES[number]
+    return state, _power.pause_reason(reason) if state == "paused" else None
 
 
-def _record_if_there(domain: t.Any) -> DomainRecord | None:
+def _record_if_there(domain: t.Any) -> _domain_record.DomainRecord | None:
     """A domain that was there a moment ago; `None` if somebody has undefined it since."""
     try:
         return _record(domain)
-    except LibvirtError as exc:
+    except _errors.LibvirtError as exc:
         cause = t.cast(t.Any, exc.__cause__)
         if cause.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
 
 
-def _record(domain: t.Any) -> DomainRecord:
+def _record(domain: t.Any) -> _domain_record.DomainRecord:
     with asking(f"read domain {domain.name()}"):
         secure = libvirt.VIR_DOMAIN_XML_SECURE
         persistent = bool(domain.isPersistent())
         state, reason = state_and_reason(domain)
-        return DomainRecord(
+        return _domain_record.DomainRecord(
             name=domain.name(),
             uuid=domain.UUIDString(),
             state=state,
@@ -297,7 +301,7 @@ def asking(doing: str) -> t.Iterator[None]:
     try:
         yield
     except libvirt.libvirtError as exc:
-        raise LibvirtError(f"cannot {doing}: {without_log(str(exc))}") from exc
+        raise _errors.LibvirtError(f"cannot {doing}: {without_log(str(exc))}") from exc
 
 
 def without_log(text: str) -> str:

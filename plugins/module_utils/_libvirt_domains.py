@@ -9,110 +9,103 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt import (
-    POLL_S,
-    PRESS_AGAIN_S,
-    Libvirt,
-    asking,
-    flag,
-    state_and_reason,
-    unless_gone,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._power import GIVEN_UP, IO_ERROR, disk_trouble, is_given_up
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _errors, _libvirt, _power, _xml
 
 #: QEMU tries what had failed again at once when it is resumed
 RESUMED_S: t.Final = 3
 
 
-class LibvirtDomains(Libvirt):
+class LibvirtDomains(_libvirt.Libvirt):
     """A host's libvirt, with what makes domains and has them run."""
 
     def host_architecture(self) -> str:
         """The host's processor architecture, as in `x86_64`."""
-        with asking("ask libvirt for the host's capabilities"):
+        with _libvirt.asking("ask libvirt for the host's capabilities"):
             return _xml.parse(self.connection.getCapabilities()).findtext("host/cpu/arch", "x86_64")
 
     def has_kvm(self, arch: str) -> bool:
         """Whether libvirt can start KVM domains of this architecture."""
-        with asking("ask libvirt for the host's capabilities"):
+        with _libvirt.asking("ask libvirt for the host's capabilities"):
             capabilities = _xml.parse(self.connection.getCapabilities())
         guests = [guest for guest in capabilities.iterfind("guest/arch") if guest.get("name") == arch]
         return any(kind.get("type") == "kvm" for guest in guests for kind in guest.iterfind("domain"))
 
     def version(self) -> tuple[str, str | None]:
         """libvirt's version, and that of its QEMU if it has one."""
-        with asking("ask libvirt for its version"):
+        with _libvirt.asking("ask libvirt for its version"):
             hypervisor = self.connection.getVersion() if self.connection.getType() == "QEMU" else None
             return _version_text(self.connection.getLibVersion()), hypervisor and _version_text(hypervisor)
 
     def define(self, element: _xml.Element) -> None:
         """Define or redefine a domain; libvirt checks it against its own schema."""
         name = element.findtext("name", "")
-        with asking(f"define domain {name}"):
-            self.connection.defineXMLFlags(_xml.to_text(element), flag("DEFINE_VALIDATE"))
+        with _libvirt.asking(f"define domain {name}"):
+            self.connection.defineXMLFlags(_xml.to_text(element), _libvirt.flag("DEFINE_VALIDATE"))
 
     def undefine(self, name: str) -> None:
         """Forget a domain with its NVRAM, managed save and snapshot metadata; never its images."""
         whats = ("MANAGED_SAVE", "SNAPSHOTS_METADATA", "CHECKPOINTS_METADATA", "NVRAM")
-        flags = sum(flag(f"UNDEFINE_{what}") for what in whats)
-        with asking(f"undefine domain {name}"):
+        flags = sum(_libvirt.flag(f"UNDEFINE_{what}") for what in whats)
+        with _libvirt.asking(f"undefine domain {name}"):
             self.connection.lookupByName(name).undefineFlags(flags)
 
     def set_autostart(self, name: str, *, autostart: bool) -> None:
-        with asking(f"set autostart of domain {name}"):
+        with _libvirt.asking(f"set autostart of domain {name}"):
             self.connection.lookupByName(name).setAutostart(int(autostart))
 
     def start(self, name: str, *, paused: bool = False) -> None:
-        flags = flag("START_PAUSED") if paused else 0
-        with asking(f"start domain {name}"), self._for_long_call() as connection:
+        flags = _libvirt.flag("START_PAUSED") if paused else 0
+        with _libvirt.asking(f"start domain {name}"), self._for_long_call() as connection:
             connection.lookupByName(name).createWithFlags(flags)
 
     def suspend(self, name: str) -> None:
-        with asking(f"pause domain {name}"):
+        with _libvirt.asking(f"pause domain {name}"):
             self.connection.lookupByName(name).suspend()
 
     def resume(self, name: str) -> None:
         """Raises `LibvirtError` naming the disks where storage trouble that paused a domain does so again."""
-        with asking(f"resume domain {name}"):
+        with _libvirt.asking(f"resume domain {name}"):
             domain = self.connection.lookupByName(name)
-            troubled = state_and_reason(domain)[1] == IO_ERROR
+            troubled = _libvirt.state_and_reason(domain)[1] == _power.IO_ERROR
             if troubled and self.block_devices(name) is None:
-                raise LibvirtError(f"domain {name} cannot be resumed: {GIVEN_UP}")
+                raise _errors.LibvirtError(f"domain {name} cannot be resumed: {_power.GIVEN_UP}")
             domain.resume()
             end = time.monotonic() + RESUMED_S
             while troubled and time.monotonic() < end:
-                time.sleep(POLL_S)  # that a request succeeds is told by nobody
-                if state_and_reason(domain)[1] == IO_ERROR:
+                time.sleep(_libvirt.POLL_S)  # that a request succeeds is told by nobody
+                if _libvirt.state_and_reason(domain)[1] == _power.IO_ERROR:
                     given_up = self.block_devices(name) is None
-                    troubles = GIVEN_UP if given_up else "; ".join(_disk_troubles(domain)) or "an input/output error"
-                    raise LibvirtError(f"domain {name} was resumed and is paused again: {troubles}; then run again")
+                    troubles = (
+                        _power.GIVEN_UP if given_up else "; ".join(_disk_troubles(domain)) or "an input/output error"
+                    )
+                    raise _errors.LibvirtError(
+                        f"domain {name} was resumed and is paused again: {troubles}; then run again"
+                    )
 
     def shut_down(self, name: str, *, timeout_s: float, force: bool, allowed_by: str = "force_stop: true") -> None:
         """Ask the guest to power off and wait for it; after `timeout_s` end it if `force`, else raise."""
-        with asking(f"shut down domain {name}"):
+        with _libvirt.asking(f"shut down domain {name}"):
             domain = self.connection.lookupByName(name)
             end = time.monotonic() + timeout_s
             press = time.monotonic()
-            state = state_and_reason(domain)[0]
+            state = _libvirt.state_and_reason(domain)[0]
             while state not in ("shut_off", "paused", "crashed") and time.monotonic() < end:
                 if time.monotonic() >= press:
-                    with unless_gone():
+                    with _libvirt.unless_gone():
                         domain.shutdown()
-                    press = time.monotonic() + PRESS_AGAIN_S
-                time.sleep(POLL_S)  # a guest powers off when it likes, and is asked again meanwhile
-                state = state_and_reason(domain)[0]
+                    press = time.monotonic() + _libvirt.PRESS_AGAIN_S
+                time.sleep(_libvirt.POLL_S)  # a guest powers off when it likes, and is asked again meanwhile
+                state = _libvirt.state_and_reason(domain)[0]
             if state == "shut_off":
                 return
             if not force:
                 reason = f"the guest did not power off within {timeout_s:g} s; raise shutdown_timeout"
                 if state in ("paused", "crashed"):
                     reason = f"it is {state}, so its guest does nothing; resume it first (state: running)"
-                raise LibvirtError(
+                raise _errors.LibvirtError(
                     f"cannot shut down domain {name}: {reason}, or allow it to be ended with {allowed_by}"
                 )
-            with self._for_long_call() as connection, unless_gone():
+            with self._for_long_call() as connection, _libvirt.unless_gone():
                 connection.lookupByName(name).destroy()
 
     def block_devices(self, name: str) -> tuple[t.Any, t.Any] | None:
@@ -122,8 +115,8 @@ class LibvirtDomains(Libvirt):
         """
         try:
             return self.qmp(name, "query-block"), self.qmp(name, "query-named-block-nodes")
-        except LibvirtError as exc:
-            if is_given_up(str(exc)):
+        except _errors.LibvirtError as exc:
+            if _power.is_given_up(str(exc)):
                 return None
             raise
 
@@ -132,7 +125,7 @@ def _disk_troubles(domain: t.Any) -> list[str]:
     live = _xml.parse(domain.XMLDesc(0))
     disks = {disk.target: disk.source for disk in map(_disk.from_element, live.iterfind("devices/disk"))}
     return [
-        disk_trouble(target, disks[target].name or disks[target].file or "", error)
+        _power.disk_trouble(target, disks[target].name or disks[target].file or "", error)
         for target, error in sorted(domain.diskErrors().items())
         if target in disks
     ]

@@ -10,10 +10,7 @@ import copy
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _devices, _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._attachment import HOT_BUSES, free_slots
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain, from_element, image_key, named
+from ansible_collections.gfapi.virt.plugins.module_utils import _attachment, _devices, _disk, _domain, _xml
 
 #: what is compared as it stands; a running domain has its own view of the rest
 _PLAIN: t.Final = (
@@ -42,7 +39,7 @@ class Change:
 
 
 def live_changes(
-    live: _xml.Element, before: _xml.Element, after: _xml.Element, asked: Domain | None = None
+    live: _xml.Element, before: _xml.Element, after: _xml.Element, asked: _domain.Domain | None = None
 ) -> tuple[Change, ...]:
     """What brings a running domain nearer to its next configuration without a restart.
 
@@ -50,9 +47,9 @@ def live_changes(
     that alone, is taken out where devices of its kind are `asked` for. Memory and processors follow a change of the
     configuration only, for whether the guest complies is its own affair.
     """
-    running, new = from_element(live), from_element(after)
-    old = new if after is before else from_element(before)
-    slots = free_slots(live)
+    running, new = _domain.from_element(live), _domain.from_element(after)
+    old = new if after is before else _domain.from_element(before)
+    slots = _attachment.free_slots(live)
     changes = [*_disk_changes(live, after, running, new), *_interface_changes(live, after, running, new)]
     changes += _single_changes(live, after)
     changes = [one for one in changes if one.kind != "detach" or asked is None or _is_for_us(one, before, asked)]
@@ -69,13 +66,15 @@ def live_changes(
     return tuple(changes)
 
 
-def _is_for_us(change: Change, before: _xml.Element, asked: Domain) -> bool:
+def _is_for_us(change: Change, before: _xml.Element, asked: _domain.Domain) -> bool:
     element = t.cast(_xml.Element, change.element)
     kinds = {"disk": asked.disks, "interface": asked.interfaces, "channel": asked.guest_agent, "rng": asked.rng}
     return kinds.get(element.tag) is not None or device_like(before, element) is not None
 
 
-def _disk_changes(live: _xml.Element, after: _xml.Element, running: Domain, new: Domain) -> list[Change]:
+def _disk_changes(
+    live: _xml.Element, after: _xml.Element, running: _domain.Domain, new: _domain.Domain
+) -> list[Change]:
     has, wanted = running.disks or (), new.disks or ()
     targets = {disk.target for disk in (*has, *(running.drives or ()))}
     changes = []
@@ -83,28 +82,32 @@ def _disk_changes(live: _xml.Element, after: _xml.Element, running: Domain, new:
         there = _alike(disk, has)
         # libvirt would open a gluster image to change its owner
         fits = not (disk.source.is_gluster and _disk.is_relabelled(live))
-        if there is None and disk.bus in HOT_BUSES and disk.target not in targets and fits:
+        if there is None and disk.bus in _attachment.HOT_BUSES and disk.target not in targets and fits:
             changes += [Change("attach", f"disk {disk.target}", disk_at(after, disk.target))]
         elif there is not None and (there.iotune or ()) != (disk.iotune or ()):
             limits = {**dict.fromkeys(dict(there.iotune or ()), 0), **dict(disk.iotune or ())}
             changes += [Change("iotune", f"limits of disk {there.target}", disk_at(live, there.target), limits)]
     kept = {disk.target for disk in wanted} | {_system_target(running)}
-    gone = [disk for disk in has if disk.bus in HOT_BUSES and disk.target not in kept and not _alike(disk, wanted)]
+    gone = [
+        disk
+        for disk in has
+        if disk.bus in _attachment.HOT_BUSES and disk.target not in kept and not _alike(disk, wanted)
+    ]
     return changes + [Change("detach", f"disk {disk.target}", disk_at(live, disk.target)) for disk in gone]
 
 
-def _system_target(running: Domain) -> str:
+def _system_target(running: _domain.Domain) -> str:
     """The disk that a guest's system is on, as far as anybody can tell: pulled out, it takes the guest with it."""
     disks = running.disks or ()
     booted = sorted((disk for disk in disks if disk.boot_order), key=lambda disk: disk.boot_order or 0)
     return next((disk.target for disk in (*booted, *disks)), "")
 
 
-def _alike(disk: Disk, others: t.Iterable[Disk]) -> Disk | None:
+def _alike(disk: _disk.Disk, others: t.Iterable[_disk.Disk]) -> _disk.Disk | None:
     """The disk of the same image, whichever layer of it is on top."""
     for other in others:
         same_image = disk.serial is not None and disk.serial == other.serial
-        if same_image or image_key(disk.source) == image_key(other.source) != "":
+        if same_image or _domain.image_key(disk.source) == _domain.image_key(other.source) != "":
             return other
     return None
 
@@ -114,7 +117,9 @@ def disk_at(domain: _xml.Element, target: str) -> _xml.Element:
     return next(node for node in domain.iterfind("devices/disk") if _disk.from_element(node).target == target)
 
 
-def _interface_changes(live: _xml.Element, after: _xml.Element, running: Domain, new: Domain) -> list[Change]:
+def _interface_changes(
+    live: _xml.Element, after: _xml.Element, running: _domain.Domain, new: _domain.Domain
+) -> list[Change]:
     has = {(one.mac or "").lower(): one for one in running.interfaces or ()}
     wanted = {(one.mac or "").lower(): one for one in new.interfaces or ()}
     changes = []
@@ -151,7 +156,7 @@ def _single_changes(live: _xml.Element, after: _xml.Element) -> list[Change]:
     return changes
 
 
-def _drive_changes(after: _xml.Element, running: Domain, new: Domain) -> list[Change]:
+def _drive_changes(after: _xml.Element, running: _domain.Domain, new: _domain.Domain) -> list[Change]:
     """Media: the drive itself stays."""
     has = {drive.target: drive for drive in running.drives or ()}
     return [
@@ -161,7 +166,7 @@ def _drive_changes(after: _xml.Element, running: Domain, new: Domain) -> list[Ch
     ]
 
 
-def _display_changes(live: _xml.Element, running: Domain, new: Domain) -> list[Change]:
+def _display_changes(live: _xml.Element, running: _domain.Domain, new: _domain.Domain) -> list[Change]:
     """Passwords; where a display listens is settled at the start."""
     changes = []
     for node, has in zip(live.findall("devices/graphics"), running.graphics or ()):
@@ -255,8 +260,8 @@ def _identity(element: _xml.Element) -> str:
 
 def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     """The fields in which a running domain differs from its configuration, and that only a restart brings over."""
-    running, wanted = from_element(live), from_element(configured)
-    fields = named(running, wanted, _PLAIN)
+    running, wanted = _domain.from_element(live), _domain.from_element(configured)
+    fields = _domain.named(running, wanted, _PLAIN)
     if "memory" in fields and running.memory_max_kib == wanted.memory_max_kib:
         # whether the guest gives it back is its own affair, after a restart too
         fields.remove("memory")
@@ -277,7 +282,7 @@ def pending_fields(live: _xml.Element, configured: _xml.Element) -> list[str]:
     return fields
 
 
-def _guest_views(disks: t.Iterable[Disk] | None) -> list[tuple[object, ...]]:
+def _guest_views(disks: t.Iterable[_disk.Disk] | None) -> list[tuple[object, ...]]:
     """What the guest and QEMU see of disks; the servers of a gluster disk are a matter of the next start."""
     views = [
         (
@@ -290,11 +295,11 @@ def _guest_views(disks: t.Iterable[Disk] | None) -> list[tuple[object, ...]]:
     return sorted(views, key=str)
 
 
-def _by_mac(domain: Domain) -> dict[str, _devices.Interface]:
+def _by_mac(domain: _domain.Domain) -> dict[str, _devices.Interface]:
     return {(one.mac or "").lower(): replace(one, mac=None) for one in domain.interfaces or ()}
 
 
-def _displays(domain: Domain, other: Domain) -> list[tuple[str, str | None, int | None]]:
+def _displays(domain: _domain.Domain, other: _domain.Domain) -> list[tuple[str, str | None, int | None]]:
     """Where displays are; an address that one side leaves to libvirt is no difference."""
     named = {one.type for one in other.graphics or () if one.listen}
     return sorted((one.type, one.listen if one.type in named else None, one.port) for one in domain.graphics or ())

@@ -16,7 +16,7 @@ import typing as t
 from ansible_collections.gfapi.virt.plugins.module_utils import _xml
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain
 
 _UNIT_KIB: t.Final = {
     "b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "MB": 1e6 / 1024, "M": 1024, "MiB": 1024,
@@ -49,7 +49,7 @@ def read(element: _xml.Element) -> dict[str, t.Any]:
     }
 
 
-def write(element: _xml.Element, current: Domain, domain: Domain) -> None:
+def write(element: _xml.Element, current: _domain.Domain, domain: _domain.Domain) -> None:
     """Change the machine of a `<domain>` to agree with the model, at the places that differ only."""
     if domain.metadata is not None and domain.metadata != (current.metadata or ()):
         _write_metadata(element, domain.metadata or ())
@@ -68,7 +68,7 @@ def _memory_kib(element: _xml.Element | None) -> int | None:
     return round(int(text) * _UNIT_KIB.get(element.get("unit", "KiB"), 1))
 
 
-def _write_memory(element: _xml.Element, current: Domain, domain: Domain) -> None:
+def _write_memory(element: _xml.Element, current: _domain.Domain, domain: _domain.Domain) -> None:
     given, at_most = _with_room(
         (current.memory_kib, current.memory_max_kib), (domain.memory_kib, domain.memory_max_kib)
     )
@@ -86,7 +86,7 @@ def _write_memory(element: _xml.Element, current: Domain, domain: Domain) -> Non
         _replace(element, _xml.element("currentMemory", {"unit": "KiB"}, text=str(given)))
 
 
-def _write_vcpus(element: _xml.Element, current: Domain, domain: Domain) -> None:
+def _write_vcpus(element: _xml.Element, current: _domain.Domain, domain: _domain.Domain) -> None:
     given, at_most = _with_room((current.vcpus, current.vcpus_max), (domain.vcpus, domain.vcpus_max))
     node = element.find("vcpu")
     if node is None or (given, at_most) == (current.vcpus, current.vcpus_max):
@@ -129,7 +129,7 @@ def _has_secure_boot(element: _xml.Element) -> bool | None:
     return "yes" in said or any(node.get("secure") == "yes" for node in loaders)
 
 
-def _write_firmware(element: _xml.Element, current: Domain, domain: Domain) -> None:
+def _write_firmware(element: _xml.Element, current: _domain.Domain, domain: _domain.Domain) -> None:
     """Let libvirt find the firmware of a kind. What the old one kept for its machine is of no use to the new one."""
     wanted = domain.firmware or current.firmware
     secure = current.secure_boot if domain.secure_boot is None else domain.secure_boot
@@ -156,7 +156,7 @@ def _topology(element: _xml.Element | None) -> tuple[int, int, int] | None:
     return sockets, cores, threads
 
 
-def _write_cpu(element: _xml.Element, current: Domain, domain: Domain) -> None:
+def _write_cpu(element: _xml.Element, current: _domain.Domain, domain: _domain.Domain) -> None:
     """The mode and its model; all else of it stays."""
     if domain.cpu_mode not in (None, current.cpu_mode) or domain.cpu_model not in (None, current.cpu_model):
         cpu = _xml.child(element, "cpu")
@@ -194,7 +194,7 @@ def _write_metadata(element: _xml.Element, entries: t.Sequence[tuple[str, str]])
         element.remove(metadata)
 
 
-def require_consistent(element: _xml.Element, domain: Domain, asked: Domain) -> None:
+def require_consistent(element: _xml.Element, domain: _domain.Domain, asked: _domain.Domain) -> None:
     """Raises `ValueError` for numbers that contradict one another, where libvirt's own words name neither."""
     topology = element.find("cpu/topology")
     parts = {} if topology is None else {name: int(number) for name, number in topology.items() if number.isdigit()}

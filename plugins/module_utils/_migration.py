@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import parse_host
+from ansible_collections.gfapi.virt.plugins.module_utils import _uri
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-    from ansible_collections.gfapi.virt.plugins.module_utils._use_record import ThisHost, UseRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain_record, _use_record
 
 #: of a running domain: while it runs on, and afterwards defined there and no longer here
 FLAGS: t.Final = ("LIVE", "AUTO_CONVERGE", "ABORT_ON_ERROR")
@@ -26,11 +25,13 @@ def uri_of(host: str) -> str:
         if not re.match(r"qemu(\+[a-z0-9]+)?://[^/]+/system\b", host):
             raise ValueError(f"host {host!r} is no libvirt of another hypervisor, as in qemu+ssh://hv2/system")
         return host
-    name = parse_host(host)
+    name = _uri.parse_host(host)
     return f"qemu+ssh://{f'[{name}]' if ':' in name else name}/system"
 
 
-def require_movable(name: str, host: str, here: DomainRecord | None, there: DomainRecord | None) -> DomainRecord:
+def require_movable(
+    name: str, host: str, here: _domain_record.DomainRecord | None, there: _domain_record.DomainRecord | None
+) -> _domain_record.DomainRecord:
     """The domain as it is here; raises `ValueError` where it cannot go there."""
     if here is None:
         raise ValueError(f"domain {name} is neither on this host nor on {host}; define it on one of them first")
@@ -45,14 +46,14 @@ def require_movable(name: str, host: str, here: DomainRecord | None, there: Doma
     return here
 
 
-def is_there(here: DomainRecord | None, there: DomainRecord | None) -> bool:
+def is_there(here: _domain_record.DomainRecord | None, there: _domain_record.DomainRecord | None) -> bool:
     """Whether a domain is to be dealt with on the other host, for it runs there, or is on that one alone."""
     if there is None or (here is not None and here.is_active):
         return False
     return here is None or there.is_active
 
 
-def host_called(hostname: str, records: t.Iterable[UseRecord]) -> ThisHost | None:
+def host_called(hostname: str, records: t.Iterable[_use_record.UseRecord]) -> _use_record.ThisHost | None:
     """The one host of that name among those that note what they use; `None` where none or several have it."""
     short = hostname.partition(".")[0]
     found = {record.host for record in records if record.host.name.partition(".")[0] == short}

@@ -16,8 +16,7 @@ from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _plan
 
 Params = dict[str, t.Any]
 Result = dict[str, t.Any]
@@ -57,7 +56,7 @@ def require_libraries(module: AnsibleModule, names: t.Sequence[str]) -> None:
 
 
 def run(
-    make_items: t.Callable[[Params], Item | t.Sequence[Item]],
+    make_items: t.Callable[[Params], _plan.Item | t.Sequence[_plan.Item]],
     argument_spec: t.Mapping[str, t.Any],
     *,
     one: str,
@@ -73,12 +72,12 @@ def run(
     require_libraries(module, libraries)
     try:
         made = make_items(module.params)
-    except MissingLibraryError as exc:
+    except _errors.MissingLibraryError as exc:
         require_libraries(module, [*libraries, exc.library])
         raise
-    except (ValueError, GfapiError) as exc:
+    except (ValueError, _errors.GfapiError) as exc:
         module.fail_json(msg=_one_line(exc), actions=[])
-    items = [made] if isinstance(made, Item) else list(made)
+    items = [made] if isinstance(made, _plan.Item) else list(made)
     for warning in dict.fromkeys(warning for item in items for warning in item.warnings):
         module.warn(warning)
     progress = [_Progress(item) for item in items]
@@ -91,7 +90,7 @@ def run(
         "actions": [action for entry in results for action in entry["actions"]],
     }
     errors = [entry.error for entry in progress if entry.error]
-    if not isinstance(made, Item):
+    if not isinstance(made, _plan.Item):
         result[many or one] = results
         result["diff"] = [_diff(item) for item in items if item.plan.changed]
     elif not errors:
@@ -102,7 +101,7 @@ def run(
     module.exit_json(**result)
 
 
-def _diff(item: Item) -> Result:
+def _diff(item: _plan.Item) -> Result:
     header = {"before_header": item.name, "after_header": item.name}
     return {"before": item.plan.before, "after": item.plan.after, **header}
 
@@ -115,10 +114,10 @@ def run_info(
     require_libraries(module, libraries)
     try:
         result = read(module.params)
-    except MissingLibraryError as exc:
+    except _errors.MissingLibraryError as exc:
         require_libraries(module, [*libraries, exc.library])
         raise
-    except (ValueError, GfapiError) as exc:
+    except (ValueError, _errors.GfapiError) as exc:
         module.fail_json(msg=_one_line(exc))
     for warning in result.pop("warnings", ()):
         module.warn(warning)
@@ -128,23 +127,23 @@ def run_info(
 class _Progress:
     """How far one item has come."""
 
-    def __init__(self, item: Item) -> None:
+    def __init__(self, item: _plan.Item) -> None:
         self.item = item
-        self.done: list[Action] = []
+        self.done: list[_plan.Action] = []
         self.error: str | None = None
 
-    def carry_out(self, actions: t.Sequence[Action]) -> None:
+    def carry_out(self, actions: t.Sequence[_plan.Action]) -> None:
         """The actions in turn, up to the first that fails; what can be taken back of those before it then is."""
         for action in actions:
             try:
                 action.run()
-            except (ValueError, GfapiError) as exc:
-                begun = [action] if isinstance(exc, GfapiError) and exc.partial else []
+            except (ValueError, _errors.GfapiError) as exc:
+                begun = [action] if isinstance(exc, _errors.GfapiError) and exc.partial else []
                 self.error = "; ".join([_one_line(exc), *self._put_back(begun)])
                 return
             self.done.append(action)
 
-    def _put_back(self, begun: t.Sequence[Action]) -> list[str]:
+    def _put_back(self, begun: t.Sequence[_plan.Action]) -> list[str]:
         """What was taken back, and what could not be, which stays done; the action that failed halfway comes last."""
         words = []
         halves = [replace(action, summary=f"{action.summary} (in part)") for action in begun]
@@ -155,7 +154,7 @@ class _Progress:
                 continue
             try:
                 action.undo.run()
-            except (ValueError, GfapiError) as exc:
+            except (ValueError, _errors.GfapiError) as exc:
                 words.append(f"not put back: {_one_line(exc)}")
             else:
                 words.append(f"put back: {action.undo.summary}")
@@ -170,7 +169,7 @@ class _Progress:
         if real and actions and self.item.read and not self.error:
             try:
                 value = dict(self.item.read())
-            except (ValueError, GfapiError) as exc:
+            except (ValueError, _errors.GfapiError) as exc:
                 self.error = _one_line(exc)
         state: Result = {"changed": bool(actions), "actions": actions}
         return {**value, **state, **({"failed": True, "msg": self.error} if self.error else {})}
@@ -181,7 +180,7 @@ def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
 
     After a failure `stop` holds back every item whose turn, or place among those that wait, had not come.
     """
-    waiting: list[tuple[_Progress, tuple[Action, ...]]] = []
+    waiting: list[tuple[_Progress, tuple[_plan.Action, ...]]] = []
     for entry in progress:
         now, later = entry.item.plan.split()
         entry.carry_out(now)
@@ -190,7 +189,7 @@ def _carry_out(progress: t.Sequence[_Progress], *, stop: bool) -> None:
         if later and not entry.error:
             waiting.append((entry, later))
 
-    def carry_out_rest(job: tuple[_Progress, tuple[Action, ...]]) -> None:
+    def carry_out_rest(job: tuple[_Progress, tuple[_plan.Action, ...]]) -> None:
         entry, later = job
         if not (stop and any(other.error for other in progress)):
             entry.carry_out(later)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import unescape
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec, format_host
+from ansible_collections.gfapi.virt.plugins.module_utils import _mount_table, _uri
 
 BACKUP_OPTION: t.Final = "backup-volfile-servers"
 
@@ -61,7 +60,7 @@ MENDS: t.Final = (
 UNREACHABLE: t.Final = "is glusterd running on {server}, and does this host reach its port 24007?"
 
 
-def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
+def mount_options(spec: _uri.VolumeSpec, options: t.Sequence[str]) -> list[str]:
     """The options as asked for, and the spec's further servers as backups unless the user named some.
 
     Raises `ValueError` for what mount.glusterfs would split or refuse.
@@ -69,13 +68,13 @@ def mount_options(spec: VolumeSpec, options: t.Sequence[str]) -> list[str]:
     for option in options:
         if not _OPTION.fullmatch(option):
             raise ValueError(f"mount option {option!r} is not name or name=value without blanks and commas")
-    backups = [format_host(server) for server in spec.servers[1:]]
+    backups = [_uri.format_host(server) for server in spec.servers[1:]]
     if not backups or any(option.startswith(f"{BACKUP_OPTION}=") for option in options):
         return list(options)
     return [*options, f"{BACKUP_OPTION}={':'.join(backups)}"]
 
 
-def source_of(spec: VolumeSpec) -> str:
+def source_of(spec: _uri.VolumeSpec) -> str:
     """What mount is told to mount."""
     return str(spec).replace("[", "").replace("]", "")
 
@@ -127,16 +126,16 @@ def with_entry(fstab: str, point: str, entry: str | None) -> str:
 
 def _point_of(line: str) -> str | None:
     fields = line.split()
-    return None if len(fields) < 2 or fields[0].startswith("#") else unescape(fields[1])
+    return None if len(fields) < 2 or fields[0].startswith("#") else _mount_table.unescape(fields[1])
 
 
-def boot_entry(spec: VolumeSpec, point: str, options: t.Sequence[str]) -> str:
+def boot_entry(spec: _uri.VolumeSpec, point: str, options: t.Sequence[str]) -> str:
     """The line of `/etc/fstab` that mounts a volume when the host starts, which goes on without it."""
     words = [*mount_options(spec, options), *BOOT_OPTIONS]
     return f"{source_of(spec)} {point} glusterfs {','.join(dict.fromkeys(words))} 0 0"
 
 
-def does_mount(entry: str | None, spec: VolumeSpec, options: t.Sequence[str] | None) -> bool:
+def does_mount(entry: str | None, spec: _uri.VolumeSpec, options: t.Sequence[str] | None) -> bool:
     """Whether a line mounts that volume, with those options where they matter; it may name more servers."""
     fields = (entry or "").split()
     if len(fields) < 4 or fields[0] != source_of(spec) or fields[2] != "glusterfs":
@@ -155,7 +154,7 @@ def last_error(log: str) -> str:
     return errors[-1].strip().removesuffix("[]").strip() if errors else ""
 
 
-def mend_for(log: str, spec: VolumeSpec) -> str:
+def mend_for(log: str, spec: _uri.VolumeSpec) -> str:
     """What to do about the errors in a client's log."""
     text = next((mend for words, mend in MENDS if words in log), UNREACHABLE)
     return text.format(server=" or ".join(spec.servers), volume=spec.volume, directory=spec.directory)

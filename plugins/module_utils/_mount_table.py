@@ -11,13 +11,13 @@ import posixpath
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils import _uri
 
 
 class Mount(t.NamedTuple):
     """A gluster mount as the table has it: of several servers it names the first."""
 
-    spec: VolumeSpec
+    spec: _uri.VolumeSpec
     point: str
 
     def file_of(self, volume: str, path: str) -> str | None:
@@ -60,11 +60,11 @@ def parse_info(text: str) -> dict[tuple[int, int], Mount]:
     return found
 
 
-def _spec_in_table(text: str) -> VolumeSpec:
+def _spec_in_table(text: str) -> _uri.VolumeSpec:
     # an IPv6 server stands there without brackets; the last colon is the one before the volume
     server, _colon, location = text.rpartition(":")
     volume, _slash, directory = location.strip("/").partition("/")
-    return VolumeSpec((server,), volume.removesuffix(".rdma"), directory)
+    return _uri.VolumeSpec((server,), volume.removesuffix(".rdma"), directory)
 
 
 def mount_points(text: str) -> list[str]:

@@ -13,19 +13,15 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import (
-    last_error,
-    mend_for,
-    mount_options,
-    source_of,
-    told_options,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _command,
+    _errors,
+    _files,
+    _mount_options,
+    _mount_table,
+    _mounts,
+    _uri,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import mount_points
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import ANSWER_TIMEOUT_S, TABLE, Mounts, text_of
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
 
 LOGS: t.Final = "/var/log/glusterfs"
 #: where volumes are looked at that are not mounted
@@ -41,10 +37,17 @@ UNMOUNT_TIMEOUT_S: t.Final = 30
 RETURN_TIMEOUT_S: t.Final = 15
 
 
-class Mounter(Mounts):
+class Mounter(_mounts.Mounts):
     """Mounts and unmounts; apart from `Mounts`, for most modules only read and pay for every line of theirs."""
 
-    def __init__(self, run_program: Run = run, *, table: str = TABLE, logs: str = LOGS, visits: str = VISITS) -> None:
+    def __init__(
+        self,
+        run_program: _command.Run = _command.run,
+        *,
+        table: str = _mounts.TABLE,
+        logs: str = LOGS,
+        visits: str = VISITS,
+    ) -> None:
         super().__init__(run_program, table=table)
         self._logs = logs
         self._visits = visits
@@ -56,12 +59,12 @@ class Mounter(Mounts):
             time.sleep(0.5)  # the client tells nobody of a brick that it reaches again
 
     def _lists(self, point: str) -> bool:
-        with contextlib.suppress(CommandError):
-            return self._run(["ls", point], timeout_s=ANSWER_TIMEOUT_S).returncode == 0
+        with contextlib.suppress(_errors.CommandError):
+            return self._run(["ls", point], timeout_s=_mounts.ANSWER_TIMEOUT_S).returncode == 0
         return False
 
     def mount(
-        self, spec: VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
+        self, spec: _uri.VolumeSpec, point: str, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
     ) -> None:
         """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log.
 
@@ -69,18 +72,27 @@ class Mounter(Mounts):
         """
         mount = self.at(point)
         if mount and mount.spec.location != spec.location:
-            raise StorageError(f"cannot mount {spec} on {point}: {mount.spec} is mounted there; unmount it first")
+            raise _errors.StorageError(
+                f"cannot mount {spec} on {point}: {mount.spec} is mounted there; unmount it first"
+            )
         if mount:
             return
         is_ours = _make_directory(point)
         known = {pid for pid, _words in _clients(point)}
-        words = mount_options(spec, options)
+        words = _mount_options.mount_options(spec, options)
         log = self._log_of(point, words)
         position = _size_of(log)
-        argv = ["mount", "-t", "glusterfs", *(["-o", ",".join(words)] if words else []), source_of(spec), point]
+        argv = [
+            "mount",
+            "-t",
+            "glusterfs",
+            *(["-o", ",".join(words)] if words else []),
+            _mount_options.source_of(spec),
+            point,
+        ]
         try:
             done = self._run(argv, timeout_s=timeout_s)
-        except CommandError as exc:
+        except _errors.CommandError as exc:
             fault = str(exc)
         else:
             if done.returncode == 0 and self.at(point):
@@ -105,7 +117,7 @@ class Mounter(Mounts):
             for pid in begun:
                 _kill(pid)
             if is_mounted:
-                with contextlib.suppress(CommandError):
+                with contextlib.suppress(_errors.CommandError):
                     self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
             time.sleep(0.1)  # a client that ends tells nobody
 
@@ -116,7 +128,7 @@ class Mounter(Mounts):
         if done.returncode != 0 and point in self._all_points():
             holders = ", ".join(self.read_holders(point)[:5])
             suffix = f"; in use by {holders}" if holders else ""
-            raise StorageError(f"cannot unmount {point}: {done.words}{suffix}")
+            raise _errors.StorageError(f"cannot unmount {point}: {done.words}{suffix}")
         with contextlib.suppress(OSError):
             os.rmdir(point)
 
@@ -128,7 +140,7 @@ class Mounter(Mounts):
 
     def client_options(self, point: str) -> frozenset[str] | None:
         """What the client of a mount was told on its command line; `None` where there is no such process."""
-        return next((told_options(words) for _pid, words in _clients(point)), None)
+        return next((_mount_options.told_options(words) for _pid, words in _clients(point)), None)
 
     def read_holders(self, point: str) -> list[str]:
         """What has something open below a directory; nothing is asked of the mount itself.
@@ -144,12 +156,12 @@ class Mounter(Mounts):
         return [*processes, *mounts, *(f"{device}" for device, file in _loop_devices() if _is_below(file, point))]
 
     def _all_points(self) -> list[str]:
-        with explained(f"read the mount table {self._table}"):
-            return mount_points(text_of(self._table))
+        with _files.explained(f"read the mount table {self._table}"):
+            return _mount_table.mount_points(_mounts.text_of(self._table))
 
     @contextlib.contextmanager
     def visit(
-        self, spec: VolumeSpec, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
+        self, spec: _uri.VolumeSpec, options: t.Sequence[str] = (), *, timeout_s: float = MOUNT_TIMEOUT_S
     ) -> t.Iterator[str]:
         """The volume on a mount point of our own, for as long as the context lasts: to look at what is on it."""
         self._end_visits()
@@ -167,7 +179,7 @@ class Mounter(Mounts):
             folder, pid = os.path.split(mount.point)
             if folder == self._visits and not _is_alive(pid):
                 # it may hang, and nobody looks through it any more
-                with contextlib.suppress(StorageError, CommandError):
+                with contextlib.suppress(_errors.StorageError, _errors.CommandError):
                     self.abandon(mount.point)
         mounted = [mount.point for mount in self.table()]
         for client, words in _processes():
@@ -204,23 +216,25 @@ def _kill(pid: int) -> None:
 
 def _make_directory(point: str) -> bool:
     """Make a mount point where there is none; whether it was made."""
-    with explained(f"make mount point {point}"):
+    with _files.explained(f"make mount point {point}"):
         if os.path.isdir(point):
             return False
         os.makedirs(point)
         return True
 
 
-def _failure(spec: VolumeSpec, point: str, words: str, log: str, position: int) -> StorageError:
+def _failure(spec: _uri.VolumeSpec, point: str, words: str, log: str, position: int) -> _errors.StorageError:
     """What mount said, the last error that its client logged, and the mend."""
     try:
-        text = text_of(log, position)
+        text = _mounts.text_of(log, position)
     except OSError:
         text = ""
-    reason = last_error(text)
+    reason = _mount_options.last_error(text)
     said = words.partition(" Check the log file")[0].rstrip(".")
     logged = f"; {log} says: {reason}" if reason else ""
-    return StorageError(f"cannot mount {spec} on {point}: {said}{logged}; {mend_for(text, spec)}")
+    return _errors.StorageError(
+        f"cannot mount {spec} on {point}: {said}{logged}; {_mount_options.mend_for(text, spec)}"
+    )
 
 
 def _is_below(path: str, point: str) -> bool:
@@ -231,7 +245,7 @@ def _loop_devices() -> t.Iterator[tuple[str, str]]:
     """Every loop device with the file behind it."""
     for path in glob.iglob("/sys/block/loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
-            yield f"/dev/{path.split('/')[3]}", text_of(path).rstrip("\n")
+            yield f"/dev/{path.split('/')[3]}", _mounts.text_of(path).rstrip("\n")
 
 
 def _open_paths(pid: int) -> t.Iterator[str]:
@@ -243,7 +257,9 @@ def _open_paths(pid: int) -> t.Iterator[str]:
             yield os.readlink(link)
     with contextlib.suppress(OSError):
         # mapped files need no descriptor
-        yield from {line.split(None, 5)[5] for line in text_of(f"/proc/{pid}/maps").splitlines() if " /" in line}
+        yield from {
+            line.split(None, 5)[5] for line in _mounts.text_of(f"/proc/{pid}/maps").splitlines() if " /" in line
+        }
 
 
 def _processes() -> t.Iterator[tuple[int, list[str]]]:
@@ -251,7 +267,7 @@ def _processes() -> t.Iterator[tuple[int, list[str]]]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
-                words = text_of(f"/proc/{name}/cmdline").rstrip("\0").split("\0")
+                words = _mounts.text_of(f"/proc/{name}/cmdline").rstrip("\0").split("\0")
                 yield int(name), words
 
 

@@ -10,10 +10,7 @@ import contextlib
 import os
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, HungError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space, parse_table
+from ansible_collections.gfapi.virt.plugins.module_utils import _command, _errors, _files, _mount_table
 
 TABLE: t.Final = "/proc/self/mounts"
 DEAD: t.Final = "Transport endpoint is not connected"
@@ -35,47 +32,49 @@ def require_no_link(point: str) -> None:
     # asks nothing of what is mounted there, which may hang
     with contextlib.suppress(OSError):
         target = os.readlink(point)
-        raise StorageError(f"mount point {point} is a symbolic link to {target}; take it away, or mend mount_root")
+        raise _errors.StorageError(
+            f"mount point {point} is a symbolic link to {target}; take it away, or mend mount_root"
+        )
 
 
 class Mounts:
     """Reads the gluster mounts of this host."""
 
-    def __init__(self, run_program: Run = run, *, table: str = TABLE) -> None:
+    def __init__(self, run_program: _command.Run = _command.run, *, table: str = TABLE) -> None:
         self._run = run_program
         self._table = table
 
-    def table(self) -> tuple[Mount, ...]:
-        with explained(f"read the mount table {self._table}"):
-            return parse_table(text_of(self._table))
+    def table(self) -> tuple[_mount_table.Mount, ...]:
+        with _files.explained(f"read the mount table {self._table}"):
+            return _mount_table.parse_table(text_of(self._table))
 
-    def at(self, point: str) -> Mount | None:
+    def at(self, point: str) -> _mount_table.Mount | None:
         """The gluster mount on that directory."""
         return next((mount for mount in reversed(self.table()) if mount.point == point), None)
 
-    def read_space(self, point: str) -> Space | None:
+    def read_space(self, point: str) -> _mount_table.Space | None:
         """The space of the volume, asked of its bricks by a child process that may hang instead of us.
 
         `None` for a mount whose client or volume is gone; raises `HungError` when there is no answer in time.
         """
         try:
             done = self._run(["stat", "-f", "-c", "%S %b %a", point], timeout_s=ANSWER_TIMEOUT_S)
-        except CommandError as exc:
-            raise HungError(
+        except _errors.CommandError as exc:
+            raise _errors.HungError(
                 f"mount {point} does not answer within {ANSWER_TIMEOUT_S} s; are the servers of its volume up?"
             ) from exc
         if DEAD in done.stderr:
             return None
         if done.returncode != 0:
-            raise StorageError(f"cannot read mount {point}: {done.words}")
+            raise _errors.StorageError(f"cannot read mount {point}: {done.words}")
         block, blocks, free = (int(word) for word in done.stdout.split())
-        return Space(block * blocks, block * free)
+        return _mount_table.Space(block * blocks, block * free)
 
-    def require_answer(self, point: str) -> Space:
+    def require_answer(self, point: str) -> _mount_table.Space:
         """The same, but a dead mount is an error too."""
         space = self.read_space(point)
         if space is None:
-            raise StorageError(f"mount {point} is dead: {DEAD}; gfapi.virt.glusterfs_domain mounts it again")
+            raise _errors.StorageError(f"mount {point} is dead: {DEAD}; gfapi.virt.glusterfs_domain mounts it again")
         return space
 
 

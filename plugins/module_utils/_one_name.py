@@ -16,16 +16,18 @@ import re
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, run
-from ansible_collections.gfapi.virt.plugins.module_utils._files import explained
-from ansible_collections.gfapi.virt.plugins.module_utils._image import base_volume_uuid_of
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, parse_info, parse_table
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import TABLE, text_of
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, SEEDS
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _command,
+    _files,
+    _image,
+    _mount_table,
+    _mounts,
+    _storage_domain,
+    _xml,
+)
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain_record
 
 _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 #: in a Gluster volume, on a mount, or through the links that VDSM makes on its hosts
@@ -39,7 +41,7 @@ DEPTH: t.Final = 4
 class OneName:
     """Finds out which file each is; what it knows of a name it keeps, so make a new one to look again."""
 
-    def __init__(self, run_program: Run = run) -> None:
+    def __init__(self, run_program: _command.Run = _command.run) -> None:
         self._run = run_program
         #: (attribute, name) → the other name
         self._known: dict[tuple[str, str], str] = {}
@@ -51,7 +53,7 @@ class OneName:
         """
         return self._all([configuration])[0]
 
-    def of_records(self, records: t.Iterable[DomainRecord]) -> tuple[DomainRecord, ...]:
+    def of_records(self, records: t.Iterable[_domain_record.DomainRecord]) -> tuple[_domain_record.DomainRecord, ...]:
         """Domains with all of their configurations so."""
         records = tuple(records)
         wanted = [one for record in records for one in (record.live, record.saved, record.inactive) if one is not None]
@@ -69,7 +71,7 @@ class OneName:
         odd = {key for one in configurations for source in _sources(one) if (key := _odd(source))}
         unknown = sorted(odd - self._known.keys())
         if unknown:
-            with explained(f"look which file {', '.join(name for _attribute, name in unknown)} is"):
+            with _files.explained(f"look which file {', '.join(name for _attribute, name in unknown)} is"):
                 self._known.update({**{key: key[1] for key in unknown}, **self._look(unknown)})
         return [self._renamed(one) if odd else one for one in configurations]
 
@@ -84,10 +86,10 @@ class OneName:
         return copy
 
     def _look(self, keys: t.Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        mounts = parse_table(text_of(TABLE))
+        mounts = _mount_table.parse_table(_mounts.text_of(_mounts.TABLE))
         paths = {key: _files_of(*key, mounts) for key in keys}
         files = self._stat([path for found in paths.values() for path in found])
-        devices = parse_info(text_of(INFO))
+        devices = _mount_table.parse_info(_mounts.text_of(INFO))
         volumes = {os.makedev(*device): mount.spec.volume for device, mount in devices.items()}
         #: of files on gluster: volume and inode number
         known = {path: (volumes[device], inode) for path, (device, inode) in files.items() if device in volumes}
@@ -113,12 +115,12 @@ class OneName:
         rows = [row.split(" ", 2) for row in done.stdout.split("\0") if row]
         return {path: (int(device), int(inode)) for device, inode, path in rows}
 
-    def _find(self, inodes: t.Collection[int], mounts: t.Sequence[Mount]) -> dict[int, tuple[str, str]]:
+    def _find(self, inodes: t.Collection[int], mounts: t.Sequence[_mount_table.Mount]) -> dict[int, tuple[str, str]]:
         """Inode number → an image volume of a storage domain: its file on a mount, and its name in the volume."""
         if not inodes or not mounts:
             return {}
         wanted = [word for inode in sorted(inodes) for word in ("-o", "-inum", str(inode))][1:]
-        aside = ["(", "-name", ".?*", "-o", "-name", FOLDER, ")", "-prune", "-o"]
+        aside = ["(", "-name", ".?*", "-o", "-name", _storage_domain.FOLDER, ")", "-prune", "-o"]
         points = [mount.point for mount in mounts]
         words = ["-maxdepth", str(DEPTH), *aside, "(", *wanted, ")", "-printf", "%i %p\\0"]
         done = self._run(["find", *points, *words], timeout_s=LOOK_TIMEOUT_S)
@@ -127,7 +129,7 @@ class OneName:
             number, _blank, path = row.partition(" ")
             match = IMAGE_VOLUME.fullmatch(path)
             # a template's image volume lies with its clones too
-            if match and (int(number) not in found or base_volume_uuid_of(match[2]) == match[3]):
+            if match and (int(number) not in found or _image.base_volume_uuid_of(match[2]) == match[3]):
                 mount = next(one for one in mounts if path.startswith(f"{one.point}/"))
                 inside = posixpath.join(mount.spec.location, posixpath.relpath(path, mount.point))
                 found[int(number)] = (path, inside)
@@ -142,12 +144,12 @@ def _odd(source: _xml.Element) -> tuple[str, str] | None:
     """Attribute and name of what may be an image under another name."""
     attribute = "name" if source.get("protocol") == "gluster" else "file"
     name = source.get(attribute)
-    if not name or IMAGE_VOLUME.fullmatch(posixpath.normpath(name)) or f"/{SEEDS}/" in name:
+    if not name or IMAGE_VOLUME.fullmatch(posixpath.normpath(name)) or f"/{_storage_domain.SEEDS}/" in name:
         return None
     return attribute, name
 
 
-def _files_of(attribute: str, name: str, mounts: t.Sequence[Mount]) -> list[str]:
+def _files_of(attribute: str, name: str, mounts: t.Sequence[_mount_table.Mount]) -> list[str]:
     """Where a name leads on this host: a file, or an image of a volume on the mounts of that."""
     if attribute == "file":
         return [name]

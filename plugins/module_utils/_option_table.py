@@ -14,8 +14,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import READERS, TAKES, boolean
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _option_values, _volume
 
 SHARD: t.Final = "features.shard"
 SHARD_SIZE: t.Final = "features.shard-block-size"
@@ -62,11 +61,16 @@ class Option:
         if self.type == "enum":
             return " or ".join(self.words)
         bounds = {"from": self.minimum, "to": self.maximum}
-        return " ".join([TAKES[self.type], *(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)])
+        return " ".join(
+            [
+                _option_values.TAKES[self.type],
+                *(f"{word} {bound}" for word, bound in bounds.items() if bound is not None),
+            ]
+        )
 
     def read(self, text: str) -> object:
         """What a spelling stands for; None where it is no value of this type."""
-        return READERS[self.type](text)
+        return _option_values.READERS[self.type](text)
 
     def is_valid(self, text: str) -> bool:
         value = self.read(text)
@@ -142,9 +146,11 @@ class OptionTable:
     def spelled(self, full_name: str, text: str) -> str:
         """A value as the option takes it: an enum that has `enable` and no `on` gets `enable` where YAML had `true`."""
         option = self.get(full_name)
-        if option is None or text in option.words or boolean(text) is None:
+        if option is None or text in option.words or _option_values.boolean(text) is None:
             return text
-        return next((word for word in option.words if boolean(word) is boolean(text)), text)
+        return next(
+            (word for word in option.words if _option_values.boolean(word) is _option_values.boolean(text)), text
+        )
 
     def require_valid(self, full_name: str, text: str) -> None:
         """Raises `ValueError` for a value that the option's type does not have, which glusterd may well take."""
@@ -205,7 +211,7 @@ class OptionTable:
         return ({SHARD_SIZE: changes[SHARD_SIZE]}, rest)
 
     def to_reset(
-        self, volume: Volume, *, asked: t.Iterable[str], kept: t.Collection[str], purge: bool
+        self, volume: _volume.Volume, *, asked: t.Iterable[str], kept: t.Collection[str], purge: bool
     ) -> tuple[str, ...]:
         """The options set on a volume that are to be reset: those asked for, and with `purge` all that are not kept.
 
@@ -230,7 +236,7 @@ class OptionTable:
         stays = name in _ENCRYPTION or name.startswith(("user.", "ssl.", "auth.ssl-"))
         return not stays and not (option and option.reset)
 
-    def _require_resettable(self, name: str, volume: Volume, kept: t.Collection[str]) -> None:
+    def _require_resettable(self, name: str, volume: _volume.Volume, kept: t.Collection[str]) -> None:
         option = self.get(name)
         if name in kept:
             raise ValueError(f"option {name} is asked to be set and to be reset; name it once")
@@ -239,7 +245,7 @@ class OptionTable:
         if option is not None and option.reset == "never":
             raise ValueError(f"option {name} is not reset as an option; use gluster volume quota {volume.name} disable")
 
-    def after_reset(self, volume: Volume, names: t.Iterable[str]) -> dict[str, str | None]:
+    def after_reset(self, volume: _volume.Volume, names: t.Iterable[str]) -> dict[str, str | None]:
         """Option → value in force after it was reset; None where gluster does not say what its default is."""
         original = values_at_creation(volume)
         once = (CLIENT_IO_THREADS,) if volume.was_never_started else (CLIENT_IO_THREADS, GRANULAR_ENTRY_HEAL)
@@ -273,7 +279,7 @@ def table_for(op_version: int) -> OptionTable:
     return OptionTable(_options_11.VERSION, _options_11.OPTIONS)
 
 
-def values_at_creation(volume: Volume) -> dict[str, str]:
+def values_at_creation(volume: _volume.Volume) -> dict[str, str]:
     """Option → value that glusterd sets by itself when it makes such a volume."""
     family = volume.options.get(_FROM_FAMILY)
     return {

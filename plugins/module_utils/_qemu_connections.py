@@ -17,7 +17,7 @@ import socket
 import sys
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import DEFAULT_PORT
+from ansible_collections.gfapi.virt.plugins.module_utils import _uri
 
 PID_FILES: t.Final = "/run/libvirt/qemu"
 PROC: t.Final = "/proc"
@@ -65,7 +65,7 @@ def peers_in(table: str) -> dict[str, str]:
         if len(words) < 10:
             continue
         address, _colon, port = words[2].partition(":")
-        if words[3] == _ESTABLISHED and int(port, 16) != DEFAULT_PORT:
+        if words[3] == _ESTABLISHED and int(port, 16) != _uri.DEFAULT_PORT:
             found[words[9]] = _address(address)
     return found
 

@@ -13,12 +13,10 @@ import os
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._command import Run, Watch, run
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError
+from ansible_collections.gfapi.virt.plugins.module_utils import _command, _errors, _json
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
+    from ansible_collections.gfapi.virt.plugins.module_utils import _image
 
 TIMEOUT_S: t.Final = 60
 #: reserving the space of a large image takes as long as the bricks need
@@ -66,7 +64,7 @@ def _tell_journal(text: str) -> None:
 class QemuImg:
     """The qemu-img program of this host. Paths are absolute. Raises `CommandError` with its words."""
 
-    def __init__(self, run_program: Run = run) -> None:
+    def __init__(self, run_program: _command.Run = _command.run) -> None:
         self._run = run_program
         self._empty: dict[tuple[int, str, Backing | None], bytes] = {}
 
@@ -116,15 +114,15 @@ class QemuImg:
         # 3 is of blocks that nothing names, which do no harm
         return done.returncode in (0, 3)
 
-    def required_bytes(self, source: Source, image_format: str) -> int:
+    def required_bytes(self, source: _image.Source, image_format: str) -> int:
         """How much space a copy of an image takes in another format."""
         words = ("measure", "--output=json", "-f", source.format, "-O", image_format, source.path)
         found = _json.table(_json.parse(self._call(source.path, *words))).get("required")
         if not isinstance(found, int):
-            raise CommandError(f"qemu-img does not tell what a copy of {source.path} takes")
+            raise _errors.CommandError(f"qemu-img does not tell what a copy of {source.path} takes")
         return found
 
-    def convert(self, source: Source, path: str, image_format: str, options: str, *, doing: str) -> None:
+    def convert(self, source: _image.Source, path: str, image_format: str, options: str, *, doing: str) -> None:
         """Fill a file, which is emptied first, with an image and the chain behind it; the journal tells how far."""
         words = ("-p", "-f", source.format, "-O", image_format, *(["-o", options] if options else []))
         timeout_s = RESERVE_TIMEOUT_S + source.virtual_size_bytes // SLOWEST_BYTES_S
@@ -137,10 +135,10 @@ class QemuImg:
         words = ("resize", "-q", *reserve, "-f", "qcow2", path, str(size_bytes))
         self._call(path, *words, timeout_s=timeout_s)
 
-    def _call(self, path: str, *words: str, timeout_s: float = TIMEOUT_S, watch: Watch | None = None) -> str:
+    def _call(self, path: str, *words: str, timeout_s: float = TIMEOUT_S, watch: _command.Watch | None = None) -> str:
         done = self._run(["qemu-img", *words], timeout_s=timeout_s, watch=watch)
         if done.returncode != 0:
             # the caller names the disk; the path is that of an image in the making
             said = done.words.replace(f"{path}: ", "")
-            raise CommandError(said or f"qemu-img ended with status {done.returncode}")
+            raise _errors.CommandError(said or f"qemu-img ended with status {done.returncode}")
         return done.stdout

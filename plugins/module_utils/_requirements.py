@@ -10,7 +10,6 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _versions
-from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
 
 #: the packages that hold QEMU's gluster block driver
 DRIVER_PACKAGES: t.Final = (
@@ -23,8 +22,8 @@ DRIVER_PACKAGES: t.Final = (
 class HostState:
     """What was found on a host."""
 
-    qemu: Version | None
-    libvirt: Version | None
+    qemu: _versions.Version | None
+    libvirt: _versions.Version | None
     libvirt_reason: str
     driver: bool
     driver_reason: str

@@ -15,8 +15,7 @@ import io
 import os
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import MissingLibraryError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _files
 
 try:
     import pycdlib
@@ -42,8 +41,8 @@ class Seeds:
     def read(self, path: str) -> dict[str, str] | None:
         """The files of a seed, none of one that anybody may read; `None` where there is none, or no seed of ours."""
         folder, name = os.path.split(path)
-        doing = explained(f"read cloud-init's seed {path}")
-        with doing, contextlib.suppress(FileNotFoundError), Directory.open(folder) as directory:
+        doing = _files.explained(f"read cloud-init's seed {path}")
+        with doing, contextlib.suppress(FileNotFoundError), _files.Directory.open(folder) as directory:
             files = _files_in(directory.read(name, LIMIT_BYTES))
             modes = (os.fstat(directory.descriptor).st_mode, directory.statuses()[name].st_mode)
             return files if files is None or not any(mode & 0o007 for mode in modes) else {}
@@ -53,9 +52,9 @@ class Seeds:
         """Make or replace a seed. A VM that has it open goes on with the old one."""
         folder, name = os.path.split(path)
         data = _image_of(files)
-        with explained(f"write cloud-init's seed {path}"):
+        with _files.explained(f"write cloud-init's seed {path}"):
             parent, own = os.path.split(folder)
-            with Directory.open(parent) as above:
+            with _files.Directory.open(parent) as above:
                 uid = above.owner()[0]
                 with contextlib.suppress(FileExistsError):
                     above.make(own, FOLDER_MODE, (uid, GROUP)).close()
@@ -67,14 +66,14 @@ class Seeds:
     def remove(self, path: str) -> None:
         """Remove a seed; one that is gone is well."""
         folder, name = os.path.split(path)
-        doing = explained(f"remove cloud-init's seed {path}")
-        with doing, contextlib.suppress(FileNotFoundError), Directory.open(folder) as directory:
+        doing = _files.explained(f"remove cloud-init's seed {path}")
+        with doing, contextlib.suppress(FileNotFoundError), _files.Directory.open(folder) as directory:
             directory.remove(name)
 
 
 def _require_library() -> None:
     if not HAS_PYCDLIB:
-        raise MissingLibraryError("pycdlib")
+        raise _errors.MissingLibraryError("pycdlib")
 
 
 def _image_of(files: t.Mapping[str, str]) -> bytes:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils._image import FORMATS
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import StorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
-from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _image,
+    _leases,
+    _mount_table,
+    _storage_domain,
+    _use_record,
+    _xleases,
+)
 
 #: a leader record, whatever its sector
 RECORD_BYTES: t.Final = 512
@@ -47,7 +49,7 @@ Files = t.Mapping[str, SeenFile]
 class Seen:
     """What is on a mount. With other than one storage domain there, the fields below those are empty."""
 
-    space: Space
+    space: _mount_table.Space
     #: the directories that hold a dom_md
     found: tuple[str, ...]
     #: in the root of the mount
@@ -62,7 +64,7 @@ class Seen:
     #: image → its files; `None` where they were not looked at
     images: t.Mapping[str, Files] | None = None
     #: what other hosts noted of their use, and which of those images somebody has open
-    uses: OtherUses = field(default_factory=OtherUses)
+    uses: _use_record.OtherUses = field(default_factory=_use_record.OtherUses)
     opened: frozenset[str] = frozenset()
 
     def with_folder(self, files: Files, least_bytes: int | None) -> Seen:
@@ -72,7 +74,7 @@ class Seen:
         paths = tuple(f"{self.found[0]}/images/{name}" for name in abandoned)
         return replace(self, image_names=names, abandoned=self.abandoned + paths)
 
-    def with_uses(self, uses: OtherUses, opened: frozenset[str]) -> Seen:
+    def with_uses(self, uses: _use_record.OtherUses, opened: frozenset[str]) -> Seen:
         return replace(self, uses=uses, opened=opened)
 
     def with_images(self, images: t.Mapping[str, Files]) -> Seen:
@@ -82,10 +84,12 @@ class Seen:
 def records_of(metadata: SeenFile | None) -> dict[str, tuple[int, int]]:
     """Where in the files of `dom_md` the records stand that tell whether these are well: offset and bytes."""
     try:
-        unit = StorageDomain.from_text(metadata.head.decode()).alignment_bytes if metadata else MIB
+        unit = (
+            _storage_domain.StorageDomain.from_text(metadata.head.decode()).alignment_bytes if metadata else _leases.MIB
+        )
     except ValueError:
-        unit = MIB
-    return {"ids": (0, RECORD_BYTES), "leases": (unit, RECORD_BYTES), "xleases": (unit, INDEX_BYTES)}
+        unit = _leases.MIB
+    return {"ids": (0, RECORD_BYTES), "leases": (unit, RECORD_BYTES), "xleases": (unit, _xleases.INDEX_BYTES)}
 
 
 def bytes_of_image(files: Files, name: str) -> int:
@@ -95,5 +99,5 @@ def bytes_of_image(files: Files, name: str) -> int:
     if name.endswith(".lease"):
         return RECORD_BYTES
     meta = files.get(f"{name}.meta")
-    is_qcow2 = meta is not None and f"FORMAT={FORMATS['qcow2']}".encode() in meta.head
+    is_qcow2 = meta is not None and f"FORMAT={_image.FORMATS['qcow2']}".encode() in meta.head
     return HEADER_BYTES if is_qcow2 else 0

@@ -20,10 +20,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._image import DESCRIPTION_LIMIT, SHARED, ImageVolume, described
+from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain, _errors, _image, _xml
 
 NAME: t.Final = "Snapshot"
 NOTE: t.Final = "SnapshotDescription"
@@ -42,23 +39,25 @@ _UUID: t.Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _IMAGE_VOLUME: t.Final = re.compile(rf"(?:.*/)?({_UUID})/(?:images/)?({_UUID})/({_UUID})")
 
 
-def note_of(volume: ImageVolume) -> str:
-    return described(volume.description, NOTE)
+def note_of(volume: _image.ImageVolume) -> str:
+    return _image.described(volume.description, NOTE)
 
 
-def named(volume: ImageVolume, name: str, note: str) -> ImageVolume:
+def named(volume: _image.ImageVolume, name: str, note: str) -> _image.ImageVolume:
     """The leaf as it is once it is a snapshot."""
     return replace(volume, role="INTERNAL", description=_description(volume, {NAME: name, NOTE: note}))
 
 
-def unnamed(volume: ImageVolume) -> ImageVolume:
+def unnamed(volume: _image.ImageVolume) -> _image.ImageVolume:
     """A snapshot as it is once it is the leaf again."""
     return replace(volume, role="LEAF", description=_description(volume, {}))
 
 
-def overlay_of(volume: ImageVolume, uuid: str, *, created_at: int, like: ImageVolume | None = None) -> ImageVolume:
+def overlay_of(
+    volume: _image.ImageVolume, uuid: str, *, created_at: int, like: _image.ImageVolume | None = None
+) -> _image.ImageVolume:
     """A new leaf on an image volume, named and described like another, as a rule the leaf until now."""
-    return ImageVolume(
+    return _image.ImageVolume(
         uuid=uuid,
         image_uuid=volume.image_uuid,
         storage_domain_uuid=volume.storage_domain_uuid,
@@ -72,7 +71,7 @@ def overlay_of(volume: ImageVolume, uuid: str, *, created_at: int, like: ImageVo
     )
 
 
-def adopted(volume: ImageVolume, child: ImageVolume) -> ImageVolume:
+def adopted(volume: _image.ImageVolume, child: _image.ImageVolume) -> _image.ImageVolume:
     """A layer that got all data of the one above it: called and as large as that one."""
     return replace(
         marked(volume, COMMITTED),
@@ -82,25 +81,25 @@ def adopted(volume: ImageVolume, child: ImageVolume) -> ImageVolume:
     )
 
 
-def mark_of(volume: ImageVolume) -> str:
+def mark_of(volume: _image.ImageVolume) -> str:
     return dict(volume.other).get(MARK, "")
 
 
-def marked(volume: ImageVolume, mark: str) -> ImageVolume:
+def marked(volume: _image.ImageVolume, mark: str) -> _image.ImageVolume:
     """A layer between two states; without a mark, one that is usable again."""
     other = {**dict(volume.other), MARK: mark}
     kept = tuple(sorted((key, value) for key, value in other.items() if value or key != MARK))
     return replace(volume, legality=ILLEGAL if mark else LEGAL, other=kept)
 
 
-def _description(volume: ImageVolume, keys: dict[str, str]) -> str:
+def _description(volume: _image.ImageVolume, keys: dict[str, str]) -> str:
     alias, note = volume.alias, volume.note
     about = {"DiskAlias": alias, "DiskDescription": note, **{key: value for key, value in keys.items() if value}}
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
-    if len(text) > DESCRIPTION_LIMIT:
+    if len(text) > _image.DESCRIPTION_LIMIT:
         raise ValueError(
             f"the names and descriptions of disk {alias!r} and snapshot {keys.get(NAME, '')!r} are too long for its"
-            f" .meta by {len(text) - DESCRIPTION_LIMIT} characters"
+            f" .meta by {len(text) - _image.DESCRIPTION_LIMIT} characters"
         )
     return text
 
@@ -126,20 +125,20 @@ class State:
     """An image as its files and the domain that uses it show it. By uuid: the image volumes, and what qcow2 say."""
 
     name: str
-    volumes: t.Mapping[str, ImageVolume]
+    volumes: t.Mapping[str, _image.ImageVolume]
     #: the image volume that a qcow2 layer's header names
     backing: t.Mapping[str, str]
     #: qcow2 layers that hold no data of their own
     empty: frozenset[str]
     use: Use | None = None
 
-    def snapshot(self, name: str) -> ImageVolume | None:
+    def snapshot(self, name: str) -> _image.ImageVolume | None:
         return next((volume for volume in self.volumes.values() if volume.snapshot == name), None)
 
-    def children(self, uuid: str) -> list[ImageVolume]:
+    def children(self, uuid: str) -> list[_image.ImageVolume]:
         return [volume for volume in self.volumes.values() if volume.parent_uuid == uuid]
 
-    def above(self, uuid: str) -> list[ImageVolume]:
+    def above(self, uuid: str) -> list[_image.ImageVolume]:
         """All that builds on an image volume, nearest first."""
         found = self.children(uuid)
         for volume in found:
@@ -147,30 +146,32 @@ class State:
         return found
 
     @property
-    def leaf(self) -> ImageVolume:
+    def leaf(self) -> _image.ImageVolume:
         leaves = [volume for volume in self.volumes.values() if not self.children(volume.uuid)]
         usable = [volume for volume in leaves if volume.legality == LEGAL] if len(leaves) > 1 else leaves
         if len(usable) != 1:
-            raise StorageError(f"disk {self.name!r} has {len(usable)} image volumes that no other builds on, not one")
+            raise _errors.StorageError(
+                f"disk {self.name!r} has {len(usable)} image volumes that no other builds on, not one"
+            )
         return usable[0]
 
     @property
-    def committed_into(self) -> ImageVolume | None:
+    def committed_into(self) -> _image.ImageVolume | None:
         """The layer that an unfinished removal commits into."""
         return next((one for one in self.volumes.values() if mark_of(one) in (COMMIT, PIVOT, COMMITTED)), None)
 
     @property
-    def discarded(self) -> list[ImageVolume]:
+    def discarded(self) -> list[_image.ImageVolume]:
         """What is to go."""
         return [volume for volume in self.volumes.values() if mark_of(volume) == DISCARD]
 
     @property
-    def snapshots(self) -> list[ImageVolume]:
+    def snapshots(self) -> list[_image.ImageVolume]:
         """The oldest first."""
         base = next(volume for volume in self.volumes.values() if volume.parent_uuid not in self.volumes)
         return [volume for volume in (base, *self.above(base.uuid)) if volume.snapshot]
 
-    def chain(self, leaf: ImageVolume) -> list[ImageVolume]:
+    def chain(self, leaf: _image.ImageVolume) -> list[_image.ImageVolume]:
         """An image volume and what it builds on, the base last."""
         found = [leaf]
         while found[-1].parent_uuid in self.volumes:
@@ -182,29 +183,29 @@ class Step(t.NamedTuple):
     """One change to an image. `do` names a method of the edge; the rest are its arguments."""
 
     do: str
-    volume: ImageVolume
-    other: ImageVolume | None = None
+    volume: _image.ImageVolume
+    other: _image.ImageVolume | None = None
 
 
 def require_settled(state: State) -> None:
     """Raises `StorageError` for an image that another operation left between two states."""
     if state.committed_into:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {state.name!r}: the removal of a snapshot was interrupted"
             f" ({_name(state.committed_into)}); finish it first, with state: absent"
         )
     if state.discarded:
         below = state.volumes.get(state.discarded[0].parent_uuid or "")
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {state.name!r}: its revert to a snapshot was interrupted ({_name(below)}); finish it first, with"
             " state: reverted"
         )
     illegal = [volume.uuid for volume in state.volumes.values() if volume.legality != LEGAL]
     if illegal:
-        raise StorageError(f"disk {state.name!r} is not usable: {illegal[0]} is not LEGAL")
+        raise _errors.StorageError(f"disk {state.name!r} is not usable: {illegal[0]} is not LEGAL")
 
 
-def _name(volume: ImageVolume | None) -> str:
+def _name(volume: _image.ImageVolume | None) -> str:
     return (volume.snapshot or volume.uuid) if volume else "of one that is gone"
 
 
@@ -218,18 +219,18 @@ def creation_step(state: State, name: str) -> Step | None:
     if snapshot and state.children(snapshot.uuid):
         return None
     leaf = state.leaf
-    if leaf.role == SHARED:
-        raise StorageError(f"disk {state.name!r} is a template, which takes no snapshots")
+    if leaf.role == _image.SHARED:
+        raise _errors.StorageError(f"disk {state.name!r} is a template, which takes no snapshots")
     require_current(state, leaf)
     return Step("overlay", leaf)
 
 
-def require_current(state: State, leaf: ImageVolume) -> None:
+def require_current(state: State, leaf: _image.ImageVolume) -> None:
     """Raises `StorageError` where the domain runs, or would, on something else than the leaf."""
     use = state.use
     for word, chain in (("runs", use.live), ("would start", use.configured)) if use else ():
         if use and chain is not None and chain[:1] != (leaf.uuid,):
-            raise StorageError(
+            raise _errors.StorageError(
                 f"disk {state.name!r}: domain {use.domain} {word} on image volume {''.join(chain[:1]) or 'none'}, and"
                 f" the leaf is {leaf.uuid}; {_mend(state, chain)}"
             )
@@ -251,7 +252,7 @@ def is_behind(state: State, name: str) -> bool:
     if not any(chain[:1] == (snapshot.uuid,) for chain in chains):
         return False
     if not _is_empty_leaf(state, snapshot):
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {state.name!r}: domain {use.domain} has snapshot {name} itself as its disk, and layers above it hold"
             " data; mend the domain's disk first"
         )
@@ -263,7 +264,7 @@ def runs_on(state: State, volume_uuid: str) -> bool:
     return state.use is not None and (state.use.live or ())[:1] == (volume_uuid,)
 
 
-def _is_empty_leaf(state: State, snapshot: ImageVolume) -> bool:
+def _is_empty_leaf(state: State, snapshot: _image.ImageVolume) -> bool:
     above = state.above(snapshot.uuid)
     return len(above) == 1 and above[0].uuid in state.empty
 
@@ -303,12 +304,14 @@ def is_between_layers(state: State, name: str) -> bool:
     return any(state.children(child.uuid) for child in state.children(target.uuid))
 
 
-def _require_committable(state: State, target: ImageVolume, child: ImageVolume) -> None:
-    if target.role == SHARED:
-        raise StorageError(f"disk {state.name!r}: snapshot {target.snapshot} is a template, and nothing goes into it")
+def _require_committable(state: State, target: _image.ImageVolume, child: _image.ImageVolume) -> None:
+    if target.role == _image.SHARED:
+        raise _errors.StorageError(
+            f"disk {state.name!r}: snapshot {target.snapshot} is a template, and nothing goes into it"
+        )
     use = state.use
     if use and target.uuid in (use.current[:1]) and not _is_empty_leaf(state, target):
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {state.name!r}: domain {use.domain} has snapshot {target.snapshot} itself as its disk, and"
             " layers above it hold data; mend the domain's disk first"
         )
@@ -316,11 +319,11 @@ def _require_committable(state: State, target: ImageVolume, child: ImageVolume) 
         require_current(state, state.leaf)
 
 
-def _commit_leaf(state: State, target: ImageVolume, child: ImageVolume) -> Step:
+def _commit_leaf(state: State, target: _image.ImageVolume, child: _image.ImageVolume) -> Step:
     use = state.use
     if use is None:
         if mark_of(target) == PIVOT:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"disk {state.name!r}: the removal of snapshot {target.snapshot} was interrupted while a domain"
                 f" went over from image volume {child.uuid} to {target.uuid}, and no domain of this host tells"
                 " whether it did; define the domain again as it was"
@@ -339,7 +342,9 @@ def _commit_leaf(state: State, target: ImageVolume, child: ImageVolume) -> Step:
     return Step("pivot", target, child)
 
 
-def _commit_middle(state: State, target: ImageVolume, child: ImageVolume, upper: ImageVolume) -> Step:
+def _commit_middle(
+    state: State, target: _image.ImageVolume, child: _image.ImageVolume, upper: _image.ImageVolume
+) -> Step:
     use = state.use
     if use and use.live is not None and child.uuid in use.live:
         return Step("commit_live", target, child)
@@ -348,7 +353,7 @@ def _commit_middle(state: State, target: ImageVolume, child: ImageVolume, upper:
     return Step("adopt" if state.backing.get(upper.uuid) == target.uuid else "commit_offline", target, child)
 
 
-def _step_after_commit(state: State, target: ImageVolume) -> Step:
+def _step_after_commit(state: State, target: _image.ImageVolume) -> Step:
     """All data are in the layer, which has the name of the one above it already."""
     child = next((volume for volume in state.children(target.uuid) if mark_of(volume) == DISCARD), None)
     if child is None:
@@ -371,7 +376,9 @@ def revert_step(state: State, name: str) -> Step | None:
     snapshot = state.snapshot(name)
     if snapshot is None:
         known = ", ".join(volume.snapshot for volume in state.snapshots) or "none"
-        raise StorageError(f"disk {state.name!r} has no snapshot {name!r} (it has {known}); name one that is there")
+        raise _errors.StorageError(
+            f"disk {state.name!r} has no snapshot {name!r} (it has {known}); name one that is there"
+        )
     above = state.above(snapshot.uuid)
     gone = state.discarded
     if gone and any(volume not in above for volume in gone):
@@ -398,14 +405,14 @@ def revert_step(state: State, name: str) -> Step | None:
     return Step("remove", _top(state, gone)) if gone else None
 
 
-def _top(state: State, volumes: t.Sequence[ImageVolume]) -> ImageVolume:
+def _top(state: State, volumes: t.Sequence[_image.ImageVolume]) -> _image.ImageVolume:
     return next(volume for volume in volumes if not state.children(volume.uuid))
 
 
 # --- domains --------------------------------------------------------------------------------------------------------
 
 
-def image_of(source: DiskSource) -> tuple[str, str, str] | None:
+def image_of(source: _disk.DiskSource) -> tuple[str, str, str] | None:
     """The storage domain, image and image volume that a source is; `None` for anything else."""
     match = _IMAGE_VOLUME.fullmatch(source.name or source.file or "")
     return t.cast("tuple[str, str, str]", match.groups()) if match else None
@@ -439,7 +446,7 @@ def _chain(element: _xml.Element | None) -> tuple[str, ...]:
     return tuple(place[2] for place in places if place)
 
 
-def moved(source: DiskSource, volume_uuid: str) -> DiskSource:
+def moved(source: _disk.DiskSource, volume_uuid: str) -> _disk.DiskSource:
     """The same source, with another image volume of the image."""
 
     def other(path: str | None) -> str | None:
@@ -448,7 +455,7 @@ def moved(source: DiskSource, volume_uuid: str) -> DiskSource:
     return replace(source, name=other(source.name), file=other(source.file))
 
 
-def repointed(inactive: _xml.Element, chains: t.Mapping[str, t.Sequence[ImageVolume]]) -> _xml.Element:
+def repointed(inactive: _xml.Element, chains: t.Mapping[str, t.Sequence[_image.ImageVolume]]) -> _xml.Element:
     """A domain's configuration whose disks have these chains, by the image's uuid; all else stays."""
     model = _domain.from_element(inactive)
     disks = []
@@ -491,7 +498,7 @@ def index_of(live: _xml.Element, target: str, volume_uuid: str) -> str:
             index = source.get("index") or (parent.get("index") if parent is not None else None)
             if place and place[2] == volume_uuid and index:
                 return f"{target}[{index}]"
-    raise StorageError(f"disk {target} of the domain has no layer {volume_uuid}")
+    raise _errors.StorageError(f"disk {target} of the domain has no layer {volume_uuid}")
 
 
 def has_agent(live: _xml.Element) -> bool:
@@ -516,16 +523,16 @@ def require_one_moment(states: t.Sequence[State], taken: t.Sequence[State], name
     """Raises `StorageError` where some disks have the snapshot, were written to since, and others lack it."""
     lacking = [state.name for state in states if state not in taken]
     for state in taken if lacking else ():
-        snapshot = t.cast(ImageVolume, state.snapshot(name))
+        snapshot = t.cast(_image.ImageVolume, state.snapshot(name))
         is_running = state.use is not None and state.use.live is not None and not is_behind(state, name)
         if is_running or not _is_empty_leaf(state, snapshot):
-            raise StorageError(
+            raise _errors.StorageError(
                 f"snapshot {name} is there of disk {state.name!r} and not of {', '.join(lacking)}, and one taken now"
                 " would be of another moment; take one of another name, or remove this one first"
             )
 
 
-def require_room(volume: ImageVolume, name: str, note: str, version: int) -> None:
+def require_room(volume: _image.ImageVolume, name: str, note: str, version: int) -> None:
     """Raises `ValueError` where the `.meta` has no room for the snapshot's name, or for its removal."""
     marked(named(volume, name, note), COMMITTED).to_text(version)
 
@@ -534,7 +541,7 @@ def require_removable(state: State, name: str, version: int) -> None:
     """The same for what a removal writes."""
     target = state.snapshot(name)
     for child in state.children(target.uuid) if target else ():
-        adopted(t.cast(ImageVolume, target), child).to_text(version)
+        adopted(t.cast(_image.ImageVolume, target), child).to_text(version)
         marked(child, DISCARD).to_text(version)
 
 

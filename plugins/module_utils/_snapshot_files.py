@@ -14,32 +14,16 @@ import posixpath
 import typing as t
 import uuid
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _snapshot
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting, pad, staging
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import (
-    BLOCK_BYTES,
-    DATA_MODE,
-    META_MODE,
-    Image,
-    ImageVolume,
-    backing_file_in,
-    padded,
-    require_as_told,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _errors,
+    _files,
+    _found_image,
+    _image,
+    _image_files,
+    _qemu_img,
+    _snapshot,
+    _storage_domain,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import (
-    LEASE,
-    META,
-    META_READ_BYTES,
-    make_lease,
-    now,
-    own_layers,
-    write_meta,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import Backing, QemuImg
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Use
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, is_uuid
 
 #: what direct I/O may have to be aligned to
 DIRECT_BYTES: t.Final = 4096
@@ -50,64 +34,70 @@ HEAD_BYTES: t.Final = 4096
 class Layers:
     """Reads and changes the image volumes of one image. Each change is whole or not there, whenever it is killed."""
 
-    def __init__(self, qemu_img: QemuImg, place: MountedStorageDomain, image: Image) -> None:
+    def __init__(
+        self, qemu_img: _qemu_img.QemuImg, place: _found_image.MountedStorageDomain, image: _image.Image
+    ) -> None:
         self._qemu_img = qemu_img
         self.place = place
         self.image_uuid = image.uuid
         self.name = image.name or image.uuid
         self._first_uuid = image.first.uuid
 
-    def read(self, use: Use | None) -> State:
+    def read(self, use: _snapshot.Use | None) -> _snapshot.State:
         """The image as its files show it now."""
-        volumes: dict[str, ImageVolume] = {}
+        volumes: dict[str, _image.ImageVolume] = {}
         backing: dict[str, str] = {}
         empty: set[str] = set()
         with self._directory("read the layers") as directory:
-            names = [name for name in directory.names() if name.endswith(META) and not name.startswith(".")]
+            names = [
+                name for name in directory.names() if name.endswith(_image_files.META) and not name.startswith(".")
+            ]
             for name in names:
                 with _named(name):
-                    text = directory.read(name, META_READ_BYTES).decode()
-                    volume = ImageVolume.from_text(name[: -len(META)], text)
+                    text = directory.read(name, _image_files.META_READ_BYTES).decode()
+                    volume = _image.ImageVolume.from_text(name[: -len(_image_files.META)], text)
                 volumes[volume.uuid] = volume
                 if volume.format == "qcow2" and directory.is_there(volume.uuid):
                     head = _read_direct(directory, volume.uuid, 0, HEAD_BYTES)
                     with _named(volume.uuid):
-                        backing[volume.uuid] = posixpath.basename(backing_file_in(head) or "")
+                        backing[volume.uuid] = posixpath.basename(_image.backing_file_in(head) or "")
                     if _snapshot.is_without_data(head, _reader(directory, volume.uuid)):
                         empty.add(volume.uuid)
-        return State(self.name, volumes, backing, frozenset(empty), use)
+        return _snapshot.State(self.name, volumes, backing, frozenset(empty), use)
 
     def is_open(self) -> bool:
         """Whether anybody on any host has a layer open, but for a template's, which all clones have."""
         with self._directory("look for users") as directory:
-            names = own_layers(directory)
-            return lasting(lambda: any(map(directory.is_open, names)))
+            names = _image_files.own_layers(directory)
+            return _files.lasting(lambda: any(map(directory.is_open, names)))
 
-    def overlay(self, parent: ImageVolume, like: ImageVolume | None = None) -> None:
+    def overlay(self, parent: _image.ImageVolume, like: _image.ImageVolume | None = None) -> None:
         """A new empty leaf; there once its `.meta` is, and swept away by the next one otherwise."""
-        volume = _snapshot.overlay_of(parent, str(uuid.uuid4()), created_at=now(), like=like)
+        volume = _snapshot.overlay_of(parent, str(uuid.uuid4()), created_at=_image_files.now(), like=like)
         domain = self.place.storage_domain
-        below = Backing(parent.uuid, parent.format)
+        below = _qemu_img.Backing(parent.uuid, parent.format)
         with (
-            explained(self._doing("make a layer")),
+            _files.explained(self._doing("make a layer")),
             self._images() as images,
-            staging(images, self.image_uuid) as stage,
+            _files.staging(images, self.image_uuid) as stage,
             images.child(self.image_uuid) as directory,
         ):
             data = self._qemu_img.empty_qcow2(volume.capacity_bytes, domain.qcow2_compat, below)
             self._sweep(directory)
             owner = directory.owner()
-            descriptor = stage.new_file(volume.uuid, DATA_MODE, owner)
+            descriptor = stage.new_file(volume.uuid, _image.DATA_MODE, owner)
             try:
                 os.pwrite(descriptor, data.rstrip(b"\0"), 0)
-                os.ftruncate(descriptor, padded(len(data)))
+                os.ftruncate(descriptor, _image.padded(len(data)))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            make_lease(stage, volume.uuid, domain, owner)
-            stage.write_new(volume.uuid + META, volume.to_text(self.place.version).encode(), META_MODE, owner)
+            _image_files.make_lease(stage, volume.uuid, domain, owner)
+            stage.write_new(
+                volume.uuid + _image_files.META, volume.to_text(self.place.version).encode(), _image.META_MODE, owner
+            )
             # the .meta last: with it the layer is there
-            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
+            for name in (volume.uuid, volume.uuid + _image_files.LEASE, volume.uuid + _image_files.META):
                 os.rename(name, name, src_dir_fd=stage.descriptor, dst_dir_fd=directory.descriptor)
                 directory.sync()
 
@@ -116,53 +106,53 @@ class Layers:
         with self._directory("remove what a killed run left") as directory:
             self._sweep(directory)
 
-    def _sweep(self, directory: Directory) -> None:
-        for name in filter(is_uuid, directory.names()):
-            if not directory.is_there(name + META) and not directory.is_open(name):
+    def _sweep(self, directory: _files.Directory) -> None:
+        for name in filter(_storage_domain.is_uuid, directory.names()):
+            if not directory.is_there(name + _image_files.META) and not directory.is_open(name):
                 # one that is no qcow2 file is not ours
                 with contextlib.suppress(ValueError):
                     head = _read_direct(directory, name, 0, HEAD_BYTES)
-                    if backing_file_in(head) and _snapshot.is_without_data(head, _reader(directory, name)):
-                        directory.remove(name + LEASE)
+                    if _image.backing_file_in(head) and _snapshot.is_without_data(head, _reader(directory, name)):
+                        directory.remove(name + _image_files.LEASE)
                         directory.remove(name)
 
-    def write(self, volume: ImageVolume) -> None:
+    def write(self, volume: _image.ImageVolume) -> None:
         """Replace the `.meta` of an image volume."""
         text = volume.to_text(self.place.version)
         with self._directory("write the .meta of a layer") as directory:
-            write_meta(directory, volume.uuid, text, directory.owner())
+            _image_files.write_meta(directory, volume.uuid, text, directory.owner())
 
-    def commit(self, target: ImageVolume, child: ImageVolume, upper: ImageVolume | None) -> None:
+    def commit(self, target: _image.ImageVolume, child: _image.ImageVolume, upper: _image.ImageVolume | None) -> None:
         """Write a layer into the one below it, and have the one above build on that one."""
         with self._directory("commit a layer") as directory:
             for volume in (child, target):
                 with _named(volume.uuid):
-                    require_as_told(_read_direct(directory, volume.uuid, 0, HEAD_BYTES), volume)
+                    _image.require_as_told(_read_direct(directory, volume.uuid, 0, HEAD_BYTES), volume)
             path = posixpath.join(directory.path, child.uuid)
             self._qemu_img.commit(path, child.capacity_bytes)
             self._pad(directory, target)
             if upper:
                 path = posixpath.join(directory.path, upper.uuid)
-                self._qemu_img.name_backing(path, Backing(target.uuid, target.format))
+                self._qemu_img.name_backing(path, _qemu_img.Backing(target.uuid, target.format))
 
-    def pad(self, volume: ImageVolume) -> None:
+    def pad(self, volume: _image.ImageVolume) -> None:
         """Mend the length of a file that QEMU may have grown."""
         with self._directory("pad a layer") as directory:
             self._pad(directory, volume)
 
-    def _pad(self, directory: Directory, volume: ImageVolume) -> None:
+    def _pad(self, directory: _files.Directory, volume: _image.ImageVolume) -> None:
         descriptor = directory.open_file(volume.uuid, os.O_RDWR)
         try:
-            pad(descriptor, BLOCK_BYTES)
+            _files.pad(descriptor, _image.BLOCK_BYTES)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
-    def remove(self, volume: ImageVolume) -> None:
+    def remove(self, volume: _image.ImageVolume) -> None:
         """Take away a layer that is marked to go; its `.meta`, which says so, last."""
         with self._directory("remove a layer") as directory:
             # the .meta last: with it the layer is there
-            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):
+            for name in (volume.uuid, volume.uuid + _image_files.LEASE, volume.uuid + _image_files.META):
                 directory.remove(name)
             directory.sync()
 
@@ -171,28 +161,28 @@ class Layers:
         """Keeps the runs of all hosts but one from the image's layers. Raises `StorageError` where another has it."""
         # the first layer stays as long as its image, and QEMU opens no lease
         with self._directory("lock the layers") as directory:
-            lock = directory.open_file(self._first_uuid + LEASE, os.O_RDWR)
+            lock = directory.open_file(self._first_uuid + _image_files.LEASE, os.O_RDWR)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"disk {self.name!r}: another run works on its snapshots; run again when it is done"
             ) from None
         finally:
             os.close(lock)
 
     @contextlib.contextmanager
-    def _directory(self, doing: str) -> t.Iterator[Directory]:
-        with explained(self._doing(doing)), self._images() as images, images.child(self.image_uuid) as directory:
+    def _directory(self, doing: str) -> t.Iterator[_files.Directory]:
+        with _files.explained(self._doing(doing)), self._images() as images, images.child(self.image_uuid) as directory:
             try:
                 yield directory
             except ValueError as exc:
-                raise StorageError(f"disk {self.name!r}: {exc}") from exc
+                raise _errors.StorageError(f"disk {self.name!r}: {exc}") from exc
 
     @contextlib.contextmanager
-    def _images(self) -> t.Iterator[Directory]:
-        with Directory.open(self.place.path) as top, top.child(IMAGES) as images:
+    def _images(self) -> t.Iterator[_files.Directory]:
+        with _files.Directory.open(self.place.path) as top, top.child(_storage_domain.IMAGES) as images:
             yield images
 
     def _doing(self, doing: str) -> str:
@@ -207,11 +197,11 @@ def _named(name: str) -> t.Iterator[None]:
         raise ValueError(f"{name}: {exc}") from None
 
 
-def _reader(directory: Directory, name: str) -> t.Callable[[int, int], bytes]:
+def _reader(directory: _files.Directory, name: str) -> t.Callable[[int, int], bytes]:
     return lambda offset, length: _read_direct(directory, name, offset, length)
 
 
-def _read_direct(directory: Directory, name: str, offset: int, length: int) -> bytes:
+def _read_direct(directory: _files.Directory, name: str, offset: int, length: int) -> bytes:
     """Part of a file past all caches, those of the bricks too: QEMU writes directly, and through another client."""
     skipped = offset % DIRECT_BYTES
     blocks = -(-(skipped + length) // DIRECT_BYTES) or 1

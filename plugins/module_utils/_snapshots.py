@@ -9,19 +9,21 @@ from __future__ import annotations
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _snapshot
-from ansible_collections.gfapi.virt.plugins.module_utils._block_jobs import BlockJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._image import ImageVolume
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State, Step
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _block_jobs,
+    _domain,
+    _domain_record,
+    _errors,
+    _image,
+    _snapshot,
+    _snapshot_files,
+    _use_record,
+)
 
 #: more than any way from one state to another takes
 MOST_STEPS: t.Final = 1000
 
-NextStep = t.Callable[[State], t.Optional[Step]]
+NextStep = t.Callable[[_snapshot.State], t.Optional[_snapshot.Step]]
 
 
 class DiskLayers:
@@ -31,7 +33,13 @@ class DiskLayers:
     """
 
     def __init__(
-        self, layers: Layers, jobs: BlockJobs, domain: str | None, others: OtherUses, *, force: bool = False
+        self,
+        layers: _snapshot_files.Layers,
+        jobs: _block_jobs.BlockJobs,
+        domain: str | None,
+        others: _use_record.OtherUses,
+        *,
+        force: bool = False,
     ) -> None:
         self.layers = layers
         self._others = others
@@ -47,7 +55,7 @@ class DiskLayers:
     def image_uuid(self) -> str:
         return self.layers.image_uuid
 
-    def state(self) -> State:
+    def state(self) -> _snapshot.State:
         record = self._record()
         use = record and _snapshot.use_of(record.name, record.live, record.inactive, self.image_uuid)
         return self.layers.read(use or None)
@@ -62,15 +70,15 @@ class DiskLayers:
         if self.layers.is_open():
             users = others.running(self.image_uuid)
             if users:
-                raise StorageError(f"{doing}: it is used by {users}; shut that down first")
-            raise StorageError(
+                raise _errors.StorageError(f"{doing}: it is used by {users}; shut that down first")
+            raise _errors.StorageError(
                 f"{doing}: its bricks have image {self.image_uuid} open, for a VM of another host or another program;"
                 " stop that first"
             )
         if not self._force:
             others.require_none(self.image_uuid, doing)
 
-    def require_live_commit(self, state: State, name: str) -> None:
+    def require_live_commit(self, state: _snapshot.State, name: str) -> None:
         """Raises `LibvirtError` where libvirt lacks what it takes to remove a snapshot of a running domain."""
         if _snapshot.is_between_layers(state, name):
             self._jobs.require_reader(f"disk {self.name!r}: snapshot {name} cannot be removed live")
@@ -84,7 +92,7 @@ class DiskLayers:
                 if step is None:
                     return
                 getattr(self, f"_{step.do}")(state, step.volume, step.other)
-        raise StorageError(f"disk {self.name!r}: its layers do not become what they should; last step {step}")
+        raise _errors.StorageError(f"disk {self.name!r}: its layers do not become what they should; last step {step}")
 
     def create(self, name: str, note: str) -> None:
         """A new leaf; the one until now is called `name`."""
@@ -99,43 +107,49 @@ class DiskLayers:
                 self.layers.write(volume)
             self.layers.overlay(volume)
 
-    def _overlay(self, _state: State, volume: ImageVolume, like: ImageVolume | None) -> None:
+    def _overlay(self, _state: _snapshot.State, volume: _image.ImageVolume, like: _image.ImageVolume | None) -> None:
         self.require_free("reverted")
         self.layers.overlay(volume, like)
 
-    def _forget(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _forget(self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None) -> None:
         self.layers.sweep()
         self.layers.write(_snapshot.unnamed(volume))
 
-    def _mark_commit(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _mark_commit(
+        self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None
+    ) -> None:
         self.layers.write(_snapshot.marked(volume, _snapshot.COMMIT))
 
-    def _mark_pivot(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _mark_pivot(
+        self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None
+    ) -> None:
         self.layers.write(_snapshot.marked(volume, _snapshot.PIVOT))
 
-    def _mark_discard(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _mark_discard(
+        self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None
+    ) -> None:
         self.layers.write(_snapshot.marked(volume, _snapshot.DISCARD))
 
-    def _settle(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _settle(self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None) -> None:
         self.layers.pad(volume)
         self.layers.write(_snapshot.marked(volume, ""))
 
-    def _adopt(self, _state: State, volume: ImageVolume, child: ImageVolume) -> None:
+    def _adopt(self, _state: _snapshot.State, volume: _image.ImageVolume, child: _image.ImageVolume) -> None:
         self.layers.write(_snapshot.adopted(volume, child))
 
-    def _reparent(self, _state: State, volume: ImageVolume, parent: ImageVolume) -> None:
+    def _reparent(self, _state: _snapshot.State, volume: _image.ImageVolume, parent: _image.ImageVolume) -> None:
         self.layers.write(replace(volume, parent_uuid=parent.uuid))
 
-    def _remove(self, _state: State, volume: ImageVolume, _other: ImageVolume | None) -> None:
+    def _remove(self, _state: _snapshot.State, volume: _image.ImageVolume, _other: _image.ImageVolume | None) -> None:
         self.layers.remove(volume)
 
-    def _commit_offline(self, state: State, volume: ImageVolume, child: ImageVolume) -> None:
+    def _commit_offline(self, state: _snapshot.State, volume: _image.ImageVolume, child: _image.ImageVolume) -> None:
         self.require_free("committed")
         self.layers.commit(volume, child, next(iter(state.children(child.uuid)), None))
         # at once: from here on the layer may be written to by whoever starts on it
         self.layers.write(_snapshot.adopted(volume, child))
 
-    def _commit_live(self, state: State, volume: ImageVolume, child: ImageVolume) -> None:
+    def _commit_live(self, state: _snapshot.State, volume: _image.ImageVolume, child: _image.ImageVolume) -> None:
         record, use = self._require_record(), t.cast(_snapshot.Use, state.use)
         live = t.cast(t.Any, record.live)
         base = _snapshot.index_of(live, use.target, volume.uuid)
@@ -143,25 +157,29 @@ class DiskLayers:
         is_leaf = not state.children(child.uuid)
         self._jobs.commit(record.name, use.target, base, top, active=is_leaf)
 
-    def _pivot(self, state: State, _volume: ImageVolume, _child: ImageVolume) -> None:
+    def _pivot(self, state: _snapshot.State, _volume: _image.ImageVolume, _child: _image.ImageVolume) -> None:
         use = t.cast(_snapshot.Use, state.use)
         self._jobs.pivot(use.domain, use.target)
 
-    def _repoint(self, state: State, leaf: ImageVolume, _other: ImageVolume | None) -> None:
+    def _repoint(self, state: _snapshot.State, leaf: _image.ImageVolume, _other: _image.ImageVolume | None) -> None:
         record = self._require_record()
         self._jobs.define(_snapshot.repointed(record.inactive, {self.image_uuid: state.chain(leaf)}))
 
-    def _record(self) -> DomainRecord | None:
+    def _record(self) -> _domain_record.DomainRecord | None:
         return None if self._domain is None else self._jobs.domain(self._domain)
 
-    def _require_record(self) -> DomainRecord:
+    def _require_record(self) -> _domain_record.DomainRecord:
         record = self._record()
         if record is None:
-            raise StorageError(f"disk {self.name!r}: domain {self._domain} is gone; define it again, and run again")
+            raise _errors.StorageError(
+                f"disk {self.name!r}: domain {self._domain} is gone; define it again, and run again"
+            )
         return record
 
 
-def switch(jobs: BlockJobs, domain: str, disks: t.Sequence[DiskLayers], name: str, *, quiesce: bool) -> None:
+def switch(
+    jobs: _block_jobs.BlockJobs, domain: str, disks: t.Sequence[DiskLayers], name: str, *, quiesce: bool
+) -> None:
     """Have a domain go on with the new leaves of disks, all at one moment, running or at its next start."""
     states = {disk.image_uuid: disk.state() for disk in disks}
     behind = {uuid: state for uuid, state in states.items() if _snapshot.is_behind(state, name)}
@@ -169,8 +187,8 @@ def switch(jobs: BlockJobs, domain: str, disks: t.Sequence[DiskLayers], name: st
         return
     record = jobs.domain(domain)
     if record is None:
-        raise StorageError(f"domain {domain} is gone; define it again, and run again")
-    snapshots = {uuid: t.cast(ImageVolume, state.snapshot(name)).uuid for uuid, state in behind.items()}
+        raise _errors.StorageError(f"domain {domain} is gone; define it again, and run again")
+    snapshots = {uuid: t.cast(_image.ImageVolume, state.snapshot(name)).uuid for uuid, state in behind.items()}
     running = {
         uuid: behind[uuid].leaf.uuid
         for uuid, snapshot in snapshots.items()
@@ -178,7 +196,7 @@ def switch(jobs: BlockJobs, domain: str, disks: t.Sequence[DiskLayers], name: st
     }
     if running and record.live is not None:
         jobs.snapshot(domain, _snapshot.snapshot_element(record.live, running), quiesce=quiesce)
-        record = t.cast(DomainRecord, jobs.domain(domain))
+        record = t.cast(_domain_record.DomainRecord, jobs.domain(domain))
     chains = {uuid: state.chain(state.leaf) for uuid, state in behind.items()}
     after = _snapshot.repointed(record.inactive, chains)
     if _domain.differing_fields(record.inactive, after):

@@ -14,8 +14,7 @@ import posixpath
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
+from ansible_collections.gfapi.virt.plugins.module_utils import _image, _json
 
 #: QEMU's names of the formats that are read
 FORMATS: t.Final = ("qcow2", "raw", "vmdk", "vdi", "vhdx", "vpc")
@@ -64,7 +63,7 @@ def require_alone(path: str, image_format: str, head: bytes) -> None:
         raise _not_alone(path, "is the descriptor of a VMDK in several files")
 
 
-def source_from_info(path: str, text: str) -> Source:
+def source_from_info(path: str, text: str) -> _image.Source:
     """From `qemu-img info --output=json`; raises `ValueError` where that names other files."""
     info = _json.table(_json.parse(text))
     if info.get("encrypted"):
@@ -82,7 +81,7 @@ def source_from_info(path: str, text: str) -> Source:
     image_format, size_bytes = info.get("format"), info.get("virtual-size")
     if not isinstance(image_format, str) or not isinstance(size_bytes, int):
         raise ValueError(f"source {path}: qemu-img tells neither its format nor its size")
-    return Source(path, image_format, size_bytes)
+    return _image.Source(path, image_format, size_bytes)
 
 
 def _not_alone(path: str, words: str) -> ValueError:

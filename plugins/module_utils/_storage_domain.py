@@ -17,8 +17,7 @@ import typing as t
 import unicodedata
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MAX_HOSTS, MIB
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils import _leases, _uri
 
 #: what this collection makes; 3 and 4 are used and upgraded
 VERSION: t.Final = 5
@@ -118,7 +117,7 @@ class StorageDomain:
     role: str = "Regular"
     domain_class: str = "Data"
     block_size_bytes: int = 512
-    alignment_bytes: int = MIB
+    alignment_bytes: int = _leases.MIB
     other: tuple[tuple[str, str], ...] = LEGACY
 
     def __post_init__(self) -> None:
@@ -126,14 +125,14 @@ class StorageDomain:
             raise ValueError(f"SDUUID {self.uuid!r} is not a uuid")
         if self.version not in READABLE_VERSIONS:
             raise ValueError(f"VERSION {self.version} is not one of {', '.join(map(str, READABLE_VERSIONS))}")
-        if self.geometry not in MAX_HOSTS or (self.version < VERSION and self.geometry != (512, MIB)):
+        if self.geometry not in _leases.MAX_HOSTS or (self.version < VERSION and self.geometry != (512, _leases.MIB)):
             raise ValueError(
                 f"BLOCK_SIZE {self.block_size_bytes} with ALIGNMENT {self.alignment_bytes} is nothing that version"
                 f" {self.version} has"
             )
 
     @classmethod
-    def new(cls, uuid: str, name: str, spec: VolumeSpec, block_size_bytes: int = 512) -> StorageDomain:
+    def new(cls, uuid: str, name: str, spec: _uri.VolumeSpec, block_size_bytes: int = 512) -> StorageDomain:
         """One that no data center has, for 250 hosts; raises `ValueError` for a name that does not fit."""
         require_new_name(name)
         return cls(uuid, name, str(spec), block_size_bytes=block_size_bytes)
@@ -203,7 +202,7 @@ FIELDS: t.Final = (
     Field("role", "ROLE", "Regular"),
     Field("domain_class", "CLASS", "Data"),
     Field("block_size_bytes", "BLOCK_SIZE", "512", parse=_number, since=5),
-    Field("alignment_bytes", "ALIGNMENT", str(MIB), parse=_number, since=5),
+    Field("alignment_bytes", "ALIGNMENT", str(_leases.MIB), parse=_number, since=5),
 )
 
 
@@ -249,7 +248,7 @@ def _unsealed(text: str) -> dict[str, str]:
     return keys
 
 
-def mount_point(mount_root: str, spec: VolumeSpec) -> str:
+def mount_point(mount_root: str, spec: _uri.VolumeSpec) -> str:
     """Where oVirt mounts it, so that its hosts and ours mean the same directory."""
     return posixpath.join(mount_root, spec.mount_name)
 

@@ -10,38 +10,19 @@ import posixpath
 import typing as t
 from dataclasses import dataclass, field
 
-from ansible_collections.gfapi.virt.plugins.module_utils._image import (
-    REMOVED_PREFIX,
-    Image,
-    ImageVolume,
-    backing_file_in,
-    is_padded,
-    virtual_size_in,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _image,
+    _leases,
+    _seen,
+    _storage_domain,
+    _storage_domain_layout,
+    _use_record,
+    _xleases,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, Leader
-from ansible_collections.gfapi.virt.plugins.module_utils._seen import Files, Seen, SeenFile
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    FOLDER,
-    IMAGES,
-    MARK,
-    METADATA,
-    REMOVED,
-    VERSION,
-    Seals,
-    StorageDomain,
-    seals_of,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import (
-    SPM_LEASE,
-    block_size_of,
-    missing_from,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
-from ansible_collections.gfapi.virt.plugins.module_utils._xleases import INDEX_BYTES, XLeaseIndex
 
 META: t.Final = ".meta"
 LEASE: t.Final = ".lease"
-MAILBOX_BYTES: t.Final = 16 * MIB
+MAILBOX_BYTES: t.Final = 16 * _leases.MIB
 #: VDSM's, while it finds out the block size
 PROBE_PREFIX: t.Final = ".prob-"
 MISSING: t.Final = "file_missing"
@@ -63,8 +44,8 @@ class Finding(t.NamedTuple):
 class Layer:
     """An image volume as its files show it; `None` is what is missing or cannot be read."""
 
-    volume: ImageVolume
-    data: SeenFile | None
+    volume: _image.ImageVolume
+    data: _seen.SeenFile | None
     virtual_bytes: int | None
     backing_file: str | None
 
@@ -77,7 +58,7 @@ class Layer:
 class ImageState:
     """An image that can be read, the leaf first."""
 
-    image: Image
+    image: _image.Image
     layers: tuple[Layer, ...]
 
     @property
@@ -117,18 +98,18 @@ class State:
     """A storage domain as its files show it; `None` is what cannot be told."""
 
     uuid: str | None = None
-    storage_domain: StorageDomain | None = None
-    seals: Seals | None = None
+    storage_domain: _storage_domain.StorageDomain | None = None
+    seals: _storage_domain.Seals | None = None
     images: tuple[ImageState, ...] | None = None
     leftovers: Leftovers = Leftovers()
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     #: what other hosts noted of their use, and which of those images somebody has open
-    uses: OtherUses = field(default_factory=OtherUses)
+    uses: _use_record.OtherUses = field(default_factory=_use_record.OtherUses)
     opened: frozenset[str] = frozenset()
 
 
-def state_of(seen: Seen) -> State | None:
+def state_of(seen: _seen.Seen) -> State | None:
     """What was seen, judged; `None` for a mount without a storage domain."""
     left = leftovers_of(seen)
     if not seen.found:
@@ -138,12 +119,14 @@ def state_of(seen: Seen) -> State | None:
         several = Finding("several", message, "move all but one to a volume of their own")
         return State(leftovers=left, problems=(several,))
     uuid = seen.found[0]
-    metadata = seen.files.get(posixpath.basename(METADATA), SeenFile(0, fault="it is missing"))
-    seals = seals_of(metadata.head.decode(errors="replace")) if metadata.head else None
+    metadata = seen.files.get(posixpath.basename(_storage_domain.METADATA), _seen.SeenFile(0, fault="it is missing"))
+    seals = _storage_domain.seals_of(metadata.head.decode(errors="replace")) if metadata.head else None
     try:
         domain = _storage_domain_from(metadata, uuid)
     except ValueError as exc:
-        broken = Finding("metadata_broken", f"{uuid}/{METADATA} is not usable: {exc}", "restore it from a copy")
+        broken = Finding(
+            "metadata_broken", f"{uuid}/{_storage_domain.METADATA} is not usable: {exc}", "restore it from a copy"
+        )
         return State(uuid, None, seals, None, left, (broken,))
     images, problems, warnings = _images_from(seen, domain)
     problems[:0] = [*file_problems(seen, domain), *block_size_problems(seen, domain)]
@@ -153,16 +136,16 @@ def state_of(seen: Seen) -> State | None:
     )
 
 
-def use_warnings(seen: Seen) -> t.Iterator[Finding]:
+def use_warnings(seen: _seen.Seen) -> t.Iterator[Finding]:
     """What other hosts noted and nobody can read."""
     for fault in seen.uses.faults:
         yield Finding("use_unreadable", f"what another host noted of its use cannot be read: {fault}", "take it away")
 
 
-def _storage_domain_from(metadata: SeenFile, uuid: str) -> StorageDomain:
+def _storage_domain_from(metadata: _seen.SeenFile, uuid: str) -> _storage_domain.StorageDomain:
     if metadata.fault:
         raise ValueError(metadata.fault)
-    domain = StorageDomain.from_text(metadata.head.decode())
+    domain = _storage_domain.StorageDomain.from_text(metadata.head.decode())
     if domain.uuid != uuid:
         raise ValueError(f"SDUUID is {domain.uuid}, its directory {uuid}")
     return domain
@@ -171,29 +154,29 @@ def _storage_domain_from(metadata: SeenFile, uuid: str) -> StorageDomain:
 # --- dom_md ---------------------------------------------------------------------------------------------------------
 
 
-def file_problems(seen: Seen, domain: StorageDomain) -> t.Iterator[Finding]:
+def file_problems(seen: _seen.Seen, domain: _storage_domain.StorageDomain) -> t.Iterator[Finding]:
     """Lease files and mailboxes that are missing, too small, or hold no record that sanlock or VDSM would take."""
     filled = {name: file for name, file in seen.files.items() if file.size_bytes or file.fault}
-    for entry in missing_from(domain, filled):
+    for entry in _storage_domain_layout.missing_from(domain, filled):
         word = "empty" if posixpath.basename(entry.path) in seen.files else "missing"
         yield Finding(MISSING, f"{entry.path} is {word}", "gfapi.virt.glusterfs_domain adds it")
     unit = domain.alignment_bytes
     sizes = {"ids": unit, "leases": 2 * unit, "inbox": MAILBOX_BYTES, "outbox": MAILBOX_BYTES}
     checks: dict[str, t.Callable[[bytes], None]] = {
         "ids": lambda head: _require_record(head, domain.uuid, None),
-        "leases": lambda head: _require_record(head, domain.uuid, SPM_LEASE),
+        "leases": lambda head: _require_record(head, domain.uuid, _storage_domain_layout.SPM_LEASE),
         "xleases": lambda head: _require_index(head, domain.uuid),
     }
     if domain.version >= 4:
-        sizes["xleases"] = unit + INDEX_BYTES
+        sizes["xleases"] = unit + _xleases.INDEX_BYTES
     for name, size in sizes.items():
         file = filled.get(name)
         if file:
-            yield from _lease_problems(f"{FOLDER}/{name}", file, size, checks.get(name))
+            yield from _lease_problems(f"{_storage_domain.FOLDER}/{name}", file, size, checks.get(name))
 
 
 def _lease_problems(
-    path: str, file: SeenFile, size: int, require: t.Callable[[bytes], None] | None
+    path: str, file: _seen.SeenFile, size: int, require: t.Callable[[bytes], None] | None
 ) -> t.Iterator[Finding]:
     mend = "while no host uses it, move it away; gfapi.virt.glusterfs_domain makes it anew"
     if file.size_bytes < size:
@@ -210,7 +193,7 @@ def _lease_problems(
 
 def _require_record(head: bytes, lockspace: str, resource: str | None) -> None:
     """Raises `ValueError` for what is no record of that lockspace, or resource in it, that sanlock takes."""
-    leader = Leader.from_bytes(head)
+    leader = _leases.Leader.from_bytes(head)
     if leader.lockspace != lockspace:
         raise ValueError(f"its lockspace is {leader.lockspace!r}, not {lockspace!r}")
     if resource is not None and leader.resource != resource:
@@ -218,46 +201,55 @@ def _require_record(head: bytes, lockspace: str, resource: str | None) -> None:
 
 
 def _require_index(head: bytes, lockspace: str) -> None:
-    index = XLeaseIndex.from_bytes(head)
+    index = _xleases.XLeaseIndex.from_bytes(head)
     if index.lockspace != lockspace:
         raise ValueError(f"its lockspace is {index.lockspace!r}, not {lockspace!r}")
     if index.updating:
         raise ValueError("it says that it is being rewritten, and VDSM takes none that does")
 
 
-def block_size_problems(seen: Seen, domain: StorageDomain) -> t.Iterator[Finding]:
+def block_size_problems(seen: _seen.Seen, domain: _storage_domain.StorageDomain) -> t.Iterator[Finding]:
     """A storage that asks for other blocks than the storage domain was made with."""
-    if seen.least_bytes in (None, 1) or block_size_of(seen.least_bytes) == domain.block_size_bytes:
+    if (
+        seen.least_bytes in (None, 1)
+        or _storage_domain_layout.block_size_of(seen.least_bytes) == domain.block_size_bytes
+    ):
         return
     message = f"BLOCK_SIZE is {domain.block_size_bytes}, and direct I/O on the volume takes {seen.least_bytes} bytes"
     mend = "oVirt refuses it; put the bricks on disks like those that it was made on, or make it anew"
     yield Finding("block_size_differs", message, mend)
 
 
-def domain_warnings(seen: Seen, domain: StorageDomain, seals: Seals | None) -> t.Iterator[Finding]:
+def domain_warnings(
+    seen: _seen.Seen, domain: _storage_domain.StorageDomain, seals: _storage_domain.Seals | None
+) -> t.Iterator[Finding]:
     """What does not keep the storage domain from being used."""
     if seals and seals.stored is None:
-        yield Finding("no_seal", f"{METADATA} has no seal", "the next change by gfapi.virt.glusterfs_domain writes it")
-    if MARK in seen.names:
-        mend = f"run gfapi.virt.glusterfs_domain with version {VERSION}, which finishes it"
+        yield Finding(
+            "no_seal",
+            f"{_storage_domain.METADATA} has no seal",
+            "the next change by gfapi.virt.glusterfs_domain writes it",
+        )
+    if _storage_domain.MARK in seen.names:
+        mend = f"run gfapi.virt.glusterfs_domain with version {_storage_domain.VERSION}, which finishes it"
         yield Finding("upgrade_unfinished", f"an upgrade of version {domain.version} was interrupted, or runs", mend)
-    elif domain.version < VERSION:
-        mend = f"gfapi.virt.glusterfs_domain with version {VERSION} upgrades it"
+    elif domain.version < _storage_domain.VERSION:
+        mend = f"gfapi.virt.glusterfs_domain with version {_storage_domain.VERSION} upgrades it"
         yield Finding("old_version", f"it is of version {domain.version}", mend)
 
 
 # --- what interrupted work left -------------------------------------------------------------------------------------
 
 
-def leftovers_of(seen: Seen) -> Leftovers:
+def leftovers_of(seen: _seen.Seen) -> Leftovers:
     """Sorted by what they were for, as paths from the root of the mount."""
-    removed = [name for name in seen.names if name.startswith(REMOVED)]
+    removed = [name for name in seen.names if name.startswith(_storage_domain.REMOVED)]
     temporary = [name for name in seen.names if name.startswith(PROBE_PREFIX)]
     if len(seen.found) == 1:
         uuid = seen.found[0]
-        folder = f"{uuid}/{IMAGES}"
-        removed += [f"{folder}/{name}" for name in seen.image_names if name.startswith(REMOVED_PREFIX)]
-        temporary += [f"{uuid}/{FOLDER}/{name}" for name in seen.files if is_temporary(name)]
+        folder = f"{uuid}/{_storage_domain.IMAGES}"
+        removed += [f"{folder}/{name}" for name in seen.image_names if name.startswith(_image.REMOVED_PREFIX)]
+        temporary += [f"{uuid}/{_storage_domain.FOLDER}/{name}" for name in seen.files if is_temporary(name)]
         for image, files in (seen.images or {}).items():
             temporary += [f"{folder}/{image}/{name}" for name in files if is_temporary(name)]
     return Leftovers(tuple(removed), seen.abandoned, tuple(temporary))
@@ -292,7 +284,7 @@ def _some(paths: t.Sequence[str]) -> str:
 
 
 def _images_from(
-    seen: Seen, domain: StorageDomain
+    seen: _seen.Seen, domain: _storage_domain.StorageDomain
 ) -> tuple[tuple[ImageState, ...] | None, list[Finding], list[Finding]]:
     """The images, by name, with their problems and warnings."""
     images: list[ImageState] = []
@@ -314,37 +306,37 @@ def _images_from(
     return None if seen.images is None else tuple(images), problems, warnings
 
 
-def image_from(uuid: str, files: Files) -> ImageState | None:
+def image_from(uuid: str, files: _seen.Files) -> ImageState | None:
     """An image by its files, `None` where there is no `.meta`; raises `ValueError` for what is no single chain."""
     names = [name for name in files if name.endswith(META) and not is_temporary(name)]
     volumes = [_volume_from(name, files[name]) for name in names]
     if not volumes:
         return None
-    image = Image.from_volumes(uuid, volumes)
+    image = _image.Image.from_volumes(uuid, volumes)
     return ImageState(image, tuple(_layer_from(volume, files.get(volume.uuid)) for volume in image.volumes))
 
 
-def _volume_from(name: str, file: SeenFile) -> ImageVolume:
+def _volume_from(name: str, file: _seen.SeenFile) -> _image.ImageVolume:
     try:
         if file.fault:
             raise ValueError(file.fault)
-        return ImageVolume.from_text(name[: -len(META)], file.head.decode())
+        return _image.ImageVolume.from_text(name[: -len(META)], file.head.decode())
     except ValueError as exc:
         raise ValueError(f"{name}: {exc}") from None
 
 
-def _layer_from(volume: ImageVolume, data: SeenFile | None) -> Layer:
+def _layer_from(volume: _image.ImageVolume, data: _seen.SeenFile | None) -> Layer:
     if data is None or data.fault:
         return Layer(volume, data, None, None)
     if volume.format == "raw":
         return Layer(volume, data, data.size_bytes, None)
     try:
-        return Layer(volume, data, virtual_size_in(data.head), backing_file_in(data.head))
+        return Layer(volume, data, _image.virtual_size_in(data.head), _image.backing_file_in(data.head))
     except ValueError:
         return Layer(volume, data, None, None)
 
 
-def image_problems(state: ImageState, files: Files, domain: StorageDomain) -> t.Iterator[Finding]:
+def image_problems(state: ImageState, files: _seen.Files, domain: _storage_domain.StorageDomain) -> t.Iterator[Finding]:
     """What keeps an image from being used, or its lease from being taken."""
     for layer in state.layers:
         volume = layer.volume
@@ -360,7 +352,9 @@ def image_problems(state: ImageState, files: Files, domain: StorageDomain) -> t.
         yield from _lease_findings(thing, files.get(volume.uuid + LEASE), volume.uuid, domain)
 
 
-def _lease_findings(thing: str, lease: SeenFile | None, volume_uuid: str, domain: StorageDomain) -> t.Iterator[Finding]:
+def _lease_findings(
+    thing: str, lease: _seen.SeenFile | None, volume_uuid: str, domain: _storage_domain.StorageDomain
+) -> t.Iterator[Finding]:
     mend = "while no VM with a lease runs on it, remove what is there and make the lease with sanlock direct init"
     if lease is None:
         yield Finding("lease_missing", f"{thing}: there is no {LEASE}", mend)
@@ -386,7 +380,7 @@ def image_warnings(state: ImageState) -> t.Iterator[Finding]:
         )
         yield Finding("size_differs", f"{thing}: {words}", mend)
     for layer in state.layers:
-        if layer.data and not is_padded(layer.data.size_bytes):
+        if layer.data and not _image.is_padded(layer.data.size_bytes):
             file = f"its file {layer.volume.uuid} of {layer.data.size_bytes} bytes"
             words = f"{file} is no multiple of 512, and QEMU cannot read its end through libgfapi"
             yield Finding("not_padded", f"{thing}: {words}", mend)
@@ -397,7 +391,7 @@ def image_warnings(state: ImageState) -> t.Iterator[Finding]:
             yield Finding("backing_differs", f"{thing}: {words}", "look at both with qemu-img info before it is used")
 
 
-def file_warnings(uuid: str, files: Files) -> t.Iterator[Finding]:
+def file_warnings(uuid: str, files: _seen.Files) -> t.Iterator[Finding]:
     """Files that belong to no image volume, and a directory with nothing in it."""
     names = [name for name in files if not is_temporary(name)]
     stray = [name for name in names if f"{name.removesuffix(LEASE)}{META}" not in files and not name.endswith(META)]

@@ -10,16 +10,7 @@ import posixpath
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import MIB, lockspace, resource
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    FOLDER,
-    IMAGES,
-    METADATA,
-    METADATA_MODE,
-    XLEASES,
-    StorageDomain,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._xleases import XLeaseIndex
+from ansible_collections.gfapi.virt.plugins.module_utils import _leases, _storage_domain, _xleases
 
 #: the resource that the host holds which changes the storage domain for its data center
 SPM_LEASE: t.Final = "SDM"
@@ -43,43 +34,43 @@ class Entry:
 
     path: str
     mode: int
-    content: t.Callable[[StorageDomain, int], Content] | None = None
+    content: t.Callable[[_storage_domain.StorageDomain, int], Content] | None = None
     since: int = 3
 
 
-def _ids(domain: StorageDomain, _now: int) -> Content:
-    return Content(lockspace(domain.uuid, domain.geometry))
+def _ids(domain: _storage_domain.StorageDomain, _now: int) -> Content:
+    return Content(_leases.lockspace(domain.uuid, domain.geometry))
 
 
-def _leases(domain: StorageDomain, _now: int) -> Content:
+def _lockspace_of(domain: _storage_domain.StorageDomain, _now: int) -> Content:
     # the first unit is left to the locks of version 2
     unit = domain.alignment_bytes
-    return Content(resource(domain.uuid, SPM_LEASE, domain.geometry), 2 * unit, offset=unit)
+    return Content(_leases.resource(domain.uuid, SPM_LEASE, domain.geometry), 2 * unit, offset=unit)
 
 
-def _mailboxes(_domain: StorageDomain, _now: int) -> Content:
-    return Content(size_bytes=16 * MIB)
+def _mailboxes(_domain: _storage_domain.StorageDomain, _now: int) -> Content:
+    return Content(size_bytes=16 * _leases.MIB)
 
 
-def _xleases(domain: StorageDomain, now: int) -> Content:
-    return Content(XLeaseIndex(domain.uuid, now).to_bytes(), offset=domain.alignment_bytes)
+def _index_of(domain: _storage_domain.StorageDomain, now: int) -> Content:
+    return Content(_xleases.XLeaseIndex(domain.uuid, now).to_bytes(), offset=domain.alignment_bytes)
 
 
-def _metadata(domain: StorageDomain, _now: int) -> Content:
+def _metadata(domain: _storage_domain.StorageDomain, _now: int) -> Content:
     return Content(domain.to_text().encode())
 
 
 #: in the order they are made
 LAYOUT: t.Final = (
     Entry("", 0o755),
-    Entry(FOLDER, 0o755),
-    Entry(IMAGES, 0o755),
+    Entry(_storage_domain.FOLDER, 0o755),
+    Entry(_storage_domain.IMAGES, 0o755),
     Entry("dom_md/inbox", 0o660, _mailboxes),
     Entry("dom_md/outbox", 0o660, _mailboxes),
-    Entry("dom_md/leases", 0o660, _leases),
+    Entry("dom_md/leases", 0o660, _lockspace_of),
     Entry("dom_md/ids", 0o660, _ids),
-    Entry(XLEASES, 0o660, _xleases, since=4),
-    Entry(METADATA, METADATA_MODE, _metadata),
+    Entry(_storage_domain.XLEASES, 0o660, _index_of, since=4),
+    Entry(_storage_domain.METADATA, _storage_domain.METADATA_MODE, _metadata),
 )
 
 
@@ -95,7 +86,7 @@ def block_size_of(taken_bytes: int | None) -> int:
     return max(taken_bytes, 512)
 
 
-def missing_from(domain: StorageDomain, names: t.Collection[str]) -> tuple[Entry, ...]:
+def missing_from(domain: _storage_domain.StorageDomain, names: t.Collection[str]) -> tuple[Entry, ...]:
     """The files in `dom_md` that its version has and that are not among these."""
     return tuple(
         entry

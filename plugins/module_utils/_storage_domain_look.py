@@ -16,68 +16,64 @@ import os
 import stat
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._bounded import Beat
-from ansible_collections.gfapi.virt.plugins.module_utils._files import (
-    Directory,
-    at_once,
-    explained,
-    has_owner,
-    is_staging,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _bounded,
+    _files,
+    _image,
+    _mount_table,
+    _seen,
+    _storage_domain,
+    _storage_domain_layout,
+    _storage_domain_read,
+    _use_records,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image import is_image_directory
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen, SeenFile, bytes_of_image, records_of
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import FOLDER, IMAGES, REMOVED
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import PROBED_BYTES
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_read import METADATA_LIMIT
-from ansible_collections.gfapi.virt.plugins.module_utils._use_records import read_others, this_host
 
-Files = dict[str, SeenFile]
+Files = dict[str, _seen.SeenFile]
 
 
-def look(point: str, space: Space, *, images: bool, beat: Beat) -> Seen:
+def look(point: str, space: _mount_table.Space, *, images: bool, beat: _bounded.Beat) -> _seen.Seen:
     """What a mount holds that has answered; `beat` is called for each image."""
-    with explained(f"read what is on {point}"), Directory.open(point) as root:
+    with _files.explained(f"read what is on {point}"), _files.Directory.open(point) as root:
         names = root.statuses()
         folders = [name for name, status in names.items() if stat.S_ISDIR(status.st_mode)]
-        found = [name for name in folders if not name.startswith(".") and _has(root, name, FOLDER)]
-        seen = Seen(space, tuple(found), tuple(names), abandoned=_abandoned(root, folders))
+        found = [name for name in folders if not name.startswith(".") and _has(root, name, _storage_domain.FOLDER)]
+        seen = _seen.Seen(space, tuple(found), tuple(names), abandoned=_abandoned(root, folders))
         if len(found) != 1:
             return seen
         with root.below(found[0]) as directory:
             seen = seen.with_folder(*look_at_folder(directory))
-            with contextlib.suppress(FileNotFoundError), directory.child(IMAGES) as parent:
+            with contextlib.suppress(FileNotFoundError), directory.child(_storage_domain.IMAGES) as parent:
                 seen = _look_at_images(seen, parent, images=images, beat=beat)
                 return _look_at_uses(seen, point, parent) if images else seen
         return seen
 
 
-def _has(root: Directory, name: str, part: str) -> bool:
+def _has(root: _files.Directory, name: str, part: str) -> bool:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), root.child(name) as directory:
         return directory.is_there(part)
     return False
 
 
-def _abandoned(parent: Directory, folders: t.Iterable[str]) -> tuple[str, ...]:
+def _abandoned(parent: _files.Directory, folders: t.Iterable[str]) -> tuple[str, ...]:
     """The staging directories of runs that are dead."""
-    staging = (name for name in folders if is_staging(name) and not name.startswith(REMOVED))
-    return tuple(name for name in staging if not has_owner(parent, name))
+    staging = (name for name in folders if _files.is_staging(name) and not name.startswith(_storage_domain.REMOVED))
+    return tuple(name for name in staging if not _files.has_owner(parent, name))
 
 
-def look_at_folder(directory: Directory) -> tuple[Files, int | None]:
+def look_at_folder(directory: _files.Directory) -> tuple[Files, int | None]:
     """The files of `dom_md` with the bytes that tell what they are, and the least that direct I/O takes there."""
-    with directory.child(FOLDER) as folder:
+    with directory.child(_storage_domain.FOLDER) as folder:
         statuses = folder.statuses()
-        files = {name: _seen(status) for name, status in statuses.items()}
+        files = {name: _seen_file(status) for name, status in statuses.items()}
         if "metadata" in files:
-            files["metadata"] = _read(folder, "metadata", files["metadata"], METADATA_LIMIT)
-        for name, (offset, size) in records_of(files.get("metadata")).items():
+            files["metadata"] = _read(folder, "metadata", files["metadata"], _storage_domain_read.METADATA_LIMIT)
+        for name, (offset, size) in _seen.records_of(files.get("metadata")).items():
             if name in files:
                 files[name] = _read(folder, name, files[name], size, offset)
         return files, _least_bytes(folder, "ids") if "ids" in files else None
 
 
-def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) -> Seen:
+def _look_at_images(seen: _seen.Seen, parent: _files.Directory, *, images: bool, beat: _bounded.Beat) -> _seen.Seen:
     statuses = parent.statuses()
     folders = [name for name, status in statuses.items() if stat.S_ISDIR(status.st_mode)]
     seen = seen.with_names(tuple(statuses), _abandoned(parent, folders))
@@ -89,42 +85,42 @@ def _look_at_images(seen: Seen, parent: Directory, *, images: bool, beat: Beat) 
         beat()
         return name, files
 
-    found = at_once(read, list(filter(is_image_directory, folders)))
+    found = _files.at_once(read, list(filter(_image.is_image_directory, folders)))
     return seen.with_images({name: files for name, files in found if files is not None})
 
 
-def _look_at_uses(seen: Seen, point: str, parent: Directory) -> Seen:
+def _look_at_uses(seen: _seen.Seen, point: str, parent: _files.Directory) -> _seen.Seen:
     """What other hosts noted, and which of the images that they name are open."""
-    uses = read_others(point, this_host())
+    uses = _use_records.read_others(point, _use_records.this_host())
     noted = {image for record in uses.records for image in record.images}
     return seen.with_uses(uses, frozenset(name for name in noted & set(seen.image_names) if _is_open(parent, name)))
 
 
-def _is_open(parent: Directory, name: str) -> bool:
+def _is_open(parent: _files.Directory, name: str) -> bool:
     """Whether any file of an image is open."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), parent.child(name) as directory:
         return any(map(directory.is_open, directory.names()))
     return False
 
 
-def _look_at_image(parent: Directory, name: str) -> Files | None:
+def _look_at_image(parent: _files.Directory, name: str) -> Files | None:
     """The files of an image; `None` if it is deleted meanwhile."""
     with contextlib.suppress(FileNotFoundError), parent.child(name) as directory:
-        files = {name: _seen(status) for name, status in directory.statuses().items()}
+        files = {name: _seen_file(status) for name, status in directory.statuses().items()}
         # the .meta files come first, for they tell which data has a header
         for name in sorted(files, key=lambda name: not name.endswith(".meta")):
-            size = bytes_of_image(files, name)
+            size = _seen.bytes_of_image(files, name)
             if size:
                 files[name] = _read(directory, name, files[name], size)
         return files
     return None
 
 
-def _seen(status: os.stat_result) -> SeenFile:
-    return SeenFile(status.st_size, status.st_blocks * 512)
+def _seen_file(status: os.stat_result) -> _seen.SeenFile:
+    return _seen.SeenFile(status.st_size, status.st_blocks * 512)
 
 
-def _read(directory: Directory, name: str, file: SeenFile, size: int, offset: int = 0) -> SeenFile:
+def _read(directory: _files.Directory, name: str, file: _seen.SeenFile, size: int, offset: int = 0) -> _seen.SeenFile:
     """The file with some of its bytes, or with the reason why they cannot be read."""
     try:
         return file.with_head(directory.read(name, size, offset))
@@ -134,15 +130,17 @@ def _read(directory: Directory, name: str, file: SeenFile, size: int, offset: in
         return file.with_fault(exc.strerror or str(exc))
 
 
-def _least_bytes(folder: Directory, name: str) -> int | None:
+def _least_bytes(folder: _files.Directory, name: str) -> int | None:
     """The least that direct I/O reads there at once; `None` where that cannot be told."""
     try:
         descriptor = folder.open_file(name, os.O_RDONLY | os.O_DIRECT)
     except OSError:
         return None
     try:
-        with mmap.mmap(-1, max(PROBED_BYTES)) as aligned, memoryview(aligned) as memory:
-            return next((size for size in PROBED_BYTES if _reads(descriptor, memory, size)), None)
+        with mmap.mmap(-1, max(_storage_domain_layout.PROBED_BYTES)) as aligned, memoryview(aligned) as memory:
+            return next(
+                (size for size in _storage_domain_layout.PROBED_BYTES if _reads(descriptor, memory, size)), None
+            )
     finally:
         os.close(descriptor)
 

@@ -13,63 +13,73 @@ import posixpath
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError, HungError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import boot_entry, does_mount, told_by
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import Condition, Current, Desired
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _bricks,
+    _errors,
+    _fstab,
+    _gluster,
+    _mount_options,
+    _mount_table,
+    _mounter,
+    _plan,
+    _storage_domain_state,
+    _storage_domain_users,
+    _uri,
+)
 
 
 @dataclass(frozen=True)
 class Host:
     """What this host mounts and runs, and how the volume is asked."""
 
-    mounts: Mounter
-    fstab: Fstab
-    gluster: Gluster
-    users: StorageDomainUsers
-    here: VolumeHere
+    mounts: _mounter.Mounter
+    fstab: _fstab.Fstab
+    gluster: _gluster.Gluster
+    users: _storage_domain_users.StorageDomainUsers
+    here: _bricks.VolumeHere
 
 
-def read_mount(mounts: Mounter, desired: Desired) -> tuple[Condition, Space | None]:
+def read_mount(
+    mounts: _mounter.Mounter, desired: _storage_domain_state.Desired
+) -> tuple[_storage_domain_state.Condition, _mount_table.Space | None]:
     """How the mount is, and its space where it works; raises `StorageError` for that of another volume."""
     mount = mounts.at(desired.mount_point)
     if mount is None:
-        return Condition.NONE, None
+        return _storage_domain_state.Condition.NONE, None
     if mount.spec.location != desired.spec.location:
-        raise StorageError(f"cannot use {desired.mount_point}: {mount.spec} is mounted there, not {desired.spec}")
+        raise _errors.StorageError(
+            f"cannot use {desired.mount_point}: {mount.spec} is mounted there, not {desired.spec}"
+        )
     try:
         space = mounts.read_space(desired.mount_point)
-    except HungError:
-        return Condition.HUNG, None
-    return (Condition.WORKS, space) if space else (Condition.DEAD, None)
+    except _errors.HungError:
+        return _storage_domain_state.Condition.HUNG, None
+    return (_storage_domain_state.Condition.WORKS, space) if space else (_storage_domain_state.Condition.DEAD, None)
 
 
-def unmount_actions(host: Host, condition: Condition, point: str, *, going: bool = False) -> list[Action]:
+def unmount_actions(
+    host: Host, condition: _storage_domain_state.Condition, point: str, *, going: bool = False
+) -> list[_plan.Action]:
     """The way to no mount. Raises `StorageError` while something holds it, but for VMs that are `going`."""
-    if condition is Condition.NONE:
+    if condition is _storage_domain_state.Condition.NONE:
         return []
     require_unheld(host.mounts, point, going=going)
-    if condition is Condition.HUNG:
-        return [Action(f"unmount {point}, whose client does not answer", lambda: host.mounts.abandon(point))]
-    suffix = ", which has lost its volume" if condition is Condition.DEAD else ""
-    return [Action(f"unmount {point}{suffix}", lambda: host.mounts.unmount(point))]
+    if condition is _storage_domain_state.Condition.HUNG:
+        return [_plan.Action(f"unmount {point}, whose client does not answer", lambda: host.mounts.abandon(point))]
+    suffix = ", which has lost its volume" if condition is _storage_domain_state.Condition.DEAD else ""
+    return [_plan.Action(f"unmount {point}{suffix}", lambda: host.mounts.unmount(point))]
 
 
-def require_unheld(mounts: Mounter, point: str, *, going: bool = False) -> None:
+def require_unheld(mounts: _mounter.Mounter, point: str, *, going: bool = False) -> None:
     """Raises `StorageError` naming what has something open below a mount point."""
     holders = [holder for holder in mounts.read_holders(point) if not (going and holder.startswith("qemu"))]
     if holders:
-        raise StorageError(f"mount {point} is in use by {', '.join(holders[:5])}; end them first")
+        raise _errors.StorageError(f"mount {point} is in use by {', '.join(holders[:5])}; end them first")
 
 
-def mount_actions(host: Host, current: Current, desired: Desired) -> tuple[list[Action], list[str]]:
+def mount_actions(
+    host: Host, current: _storage_domain_state.Current, desired: _storage_domain_state.Desired
+) -> tuple[list[_plan.Action], list[str]]:
     """The way to a mount that works and has the options; and a warning where it cannot get them."""
     spec, point = desired.spec, desired.mount_point
     actions, warnings = [], []
@@ -83,71 +93,71 @@ def mount_actions(host: Host, current: Current, desired: Desired) -> tuple[list[
                 f" {', '.join(holders[:5])}; it gets them when it is mounted next"
             )
             return [], warnings
-        actions.append(Action(f"unmount {point}, which has other options", lambda: host.mounts.unmount(point)))
+        actions.append(_plan.Action(f"unmount {point}, which has other options", lambda: host.mounts.unmount(point)))
     else:
         actions.extend(unmount_actions(host, current.mount, point))
     words = f"mount {spec} on {point}"
     options = desired.options or ()
-    actions.append(Action(words, lambda: host.mounts.mount(with_all_servers(host.gluster, spec), point, options)))
+    actions.append(_plan.Action(words, lambda: host.mounts.mount(with_all_servers(host.gluster, spec), point, options)))
     return actions, warnings
 
 
-def has_other_options(mounts: Mounter, desired: Desired) -> bool:
+def has_other_options(mounts: _mounter.Mounter, desired: _storage_domain_state.Desired) -> bool:
     """Whether the client was told something else; not if that cannot be said."""
-    wanted = None if desired.options is None else told_by(desired.options)
+    wanted = None if desired.options is None else _mount_options.told_by(desired.options)
     told = None if wanted is None else mounts.client_options(desired.mount_point)
     return told is not None and told != wanted
 
 
-def boot_actions(host: Host, desired: Desired, *, boot: bool | None) -> list[Action]:
+def boot_actions(host: Host, desired: _storage_domain_state.Desired, *, boot: bool | None) -> list[_plan.Action]:
     """The line in /etc/fstab, or none."""
     point = desired.mount_point
     entry = host.fstab.entry(point) if boot is not None else None
-    if boot and not does_mount(entry, desired.spec, desired.options):
+    if boot and not _mount_options.does_mount(entry, desired.spec, desired.options):
 
         def write() -> None:
             spec = with_all_servers(host.gluster, desired.spec)
-            host.fstab.put(point, boot_entry(spec, point, desired.options or ()))
+            host.fstab.put(point, _mount_options.boot_entry(spec, point, desired.options or ()))
 
-        return [Action(f"mount {point} at boot (/etc/fstab)", write)]
+        return [_plan.Action(f"mount {point} at boot (/etc/fstab)", write)]
     if not boot and entry is not None:
-        return [Action(f"mount {point} at boot no longer (/etc/fstab)", lambda: host.fstab.put(point, None))]
+        return [_plan.Action(f"mount {point} at boot no longer (/etc/fstab)", lambda: host.fstab.put(point, None))]
     return []
 
 
-def running_vms(host: Host, desired: Desired) -> list[str]:
+def running_vms(host: Host, desired: _storage_domain_state.Desired) -> list[str]:
     """The domains of this host that run on the volume or the directory of it."""
     points = [desired.mount_point, *shown_at(host.mounts, desired.spec, desired.mount_point)]
     users = host.users.on_volume(desired.spec.location, points)
     return sorted({user.name for user in users if user.running})
 
 
-def stop_actions(host: Host, desired: Desired, names: t.Sequence[str]) -> list[Action]:
+def stop_actions(host: Host, desired: _storage_domain_state.Desired, names: t.Sequence[str]) -> list[_plan.Action]:
     """Raises `StorageError` where domains run and may not be stopped."""
     if not names:
         return []
     if desired.running_vms == "refuse":
-        raise StorageError(
+        raise _errors.StorageError(
             f"storage domain {desired.name} is in use by running domains: {', '.join(names)}; stop them first, or have"
             " it done (running_vms: shutdown or destroy)"
         )
     destroy = desired.running_vms == "destroy"
     words = f"{'end' if destroy else 'shut down'} domain {', '.join(names)}"
-    return [Action(words, lambda: host.users.stop(names, timeout_s=desired.shutdown_timeout_s, destroy=destroy))]
+    return [_plan.Action(words, lambda: host.users.stop(names, timeout_s=desired.shutdown_timeout_s, destroy=destroy))]
 
 
-def with_all_servers(gluster: Gluster, spec: VolumeSpec) -> VolumeSpec:
+def with_all_servers(gluster: _gluster.Gluster, spec: _uri.VolumeSpec) -> _uri.VolumeSpec:
     """The spec with every server of its volume, if one alone was named and it can be asked."""
     if len(spec.servers) > 1:
         return spec
     try:
         return replace(spec, servers=gluster.servers(spec.volume, volfile_server=spec.servers[0]))
-    except GlusterError:
+    except _errors.GlusterError:
         # the mount works without backups too, and says better what is wrong if it does not
         return spec
 
 
-def shown_at(mounts: Mounter, spec: VolumeSpec, point: str) -> list[str]:
+def shown_at(mounts: _mounter.Mounter, spec: _uri.VolumeSpec, point: str) -> list[str]:
     """Where mounts other than that on `point` show the same files: of the location, or of a directory above it."""
     location = f"/{spec.location}/"
     return [

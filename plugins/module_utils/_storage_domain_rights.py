@@ -9,20 +9,12 @@ from __future__ import annotations
 import posixpath
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._image import (
-    DATA_MODE,
-    DIRECTORY_MODE,
-    LEASE_MODE,
-    META_MODE,
-    is_image_directory,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES, is_uuid
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_layout import LAYOUT
+from ansible_collections.gfapi.virt.plugins.module_utils import _image, _storage_domain, _storage_domain_layout
 
 #: uid and gid
 Owner = tuple[int, int]
 
-_MODES: t.Final = {entry.path: entry.mode for entry in LAYOUT}
+_MODES: t.Final = {entry.path: entry.mode for entry in _storage_domain_layout.LAYOUT}
 _OTHERS: t.Final = 0o007
 
 
@@ -39,12 +31,18 @@ def mode_of(path: str) -> int | None:
         return _MODES[path]
     folder, name = posixpath.split(path)
     above, image = posixpath.split(folder)
-    if folder == IMAGES and is_image_directory(name):
-        return DIRECTORY_MODE
-    if above == IMAGES and is_image_directory(image):
+    if folder == _storage_domain.IMAGES and _image.is_image_directory(name):
+        return _image.DIRECTORY_MODE
+    if above == _storage_domain.IMAGES and _image.is_image_directory(image):
         if name.endswith(".meta"):
-            return META_MODE
-        return LEASE_MODE if name.endswith(".lease") else DATA_MODE if is_uuid(name) else None
+            return _image.META_MODE
+        return (
+            _image.LEASE_MODE
+            if name.endswith(".lease")
+            else _image.DATA_MODE
+            if _storage_domain.is_uuid(name)
+            else None
+        )
     return None
 
 

@@ -11,21 +11,14 @@ import typing as t
 import uuid as uuids
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    NO_UUID,
-    VERSION,
-    StorageDomain,
-    is_uuid,
-    mount_point,
-    require_line,
-    require_name,
-    require_new_name,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _errors,
+    _mount_table,
+    _storage_domain,
+    _storage_domain_rights,
+    _uri,
+    _use_record,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
 
 #: a data center that is named gets its uuid5 under this one
 DATA_CENTERS: t.Final = uuids.UUID("a1a96696-7c7b-523c-9978-d548b02309b8")
@@ -50,7 +43,7 @@ class Desired:
     """What is asked for, in normal form."""
 
     name: str
-    spec: VolumeSpec
+    spec: _uri.VolumeSpec
     mount_point: str
     #: `None` where a mount that is there may have any
     options: tuple[str, ...] | None
@@ -87,22 +80,22 @@ class Current:
     """What is there. Behind a mount that does not work, it was seen through another."""
 
     mount: Condition
-    storage_domain: StorageDomain | None
+    storage_domain: _storage_domain.StorageDomain | None
     owner: tuple[int, int]
-    space: Space
+    space: _mount_table.Space
     #: of interrupted removals
     leftovers: tuple[str, ...] = ()
     #: of interrupted runs that built something
     abandoned: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     #: owners and modes; asked only before it is active, as are `faults`, which nothing here mends
-    wrong: tuple[Wrong, ...] = ()
+    wrong: tuple[_storage_domain_rights.Wrong, ...] = ()
     faults: tuple[str, ...] = ()
     is_unfinished: bool = False
     #: images that somebody on some host has open, with who that is; asked only before they are deleted
     opened: tuple[str, ...] = ()
     #: what other hosts noted; asked only then too
-    uses: OtherUses = field(default_factory=OtherUses)
+    uses: _use_record.OtherUses = field(default_factory=_use_record.OtherUses)
     #: whether this host is noted as one that has the storage domain active
     is_noted: bool = False
     #: what else lies on the volume; asked only before that is gone
@@ -117,30 +110,30 @@ class Current:
         return self.storage_domain is not None and self.storage_domain == detached(self.storage_domain)
 
 
-def spec_from(params: Params) -> VolumeSpec:
+def spec_from(params: Params) -> _uri.VolumeSpec:
     """The spec with all servers; raises `ValueError` where parts are missing or malformed."""
     if params["spec"] is not None:
-        spec = VolumeSpec.parse(params["spec"])
+        spec = _uri.VolumeSpec.parse(params["spec"])
         return replace(spec, servers=(*spec.servers, *params["servers"]))
     if not params["servers"]:
         raise ValueError(f"volume {params['volume']!r}: name a server of it (servers)")
     volume, _slash, directory = params["volume"].strip("/").partition("/")
-    return VolumeSpec(tuple(params["servers"]), volume, directory)
+    return _uri.VolumeSpec(tuple(params["servers"]), volume, directory)
 
 
 def data_center_uuid(text: str) -> str:
     """POOL_UUID for a data center: its uuid, or one made of its name."""
-    if text.lower() == NO_UUID or "," in text:
+    if text.lower() == _storage_domain.NO_UUID or "," in text:
         raise ValueError(f"data_center {text!r} is neither a data center's name nor its uuid")
-    if is_uuid(text.lower()):
+    if _storage_domain.is_uuid(text.lower()):
         return text.lower()
-    return str(uuids.uuid5(DATA_CENTERS, require_name(text, "data_center")))
+    return str(uuids.uuid5(DATA_CENTERS, _storage_domain.require_name(text, "data_center")))
 
 
 def desired_from(params: Params) -> Desired:
     """Parameters in normal form."""
     spec = spec_from(params)
-    require_line(params["name"], "the name of storage domain")
+    _storage_domain.require_line(params["name"], "the name of storage domain")
     require_suited(params, spec)
     if params["boot"] and "noauto" in (params["mount_options"] or ()):
         raise ValueError("boot is asked for, and mount option noauto is for no boot; leave one of them out")
@@ -153,7 +146,7 @@ def desired_from(params: Params) -> Desired:
     return Desired(
         params["name"],
         spec,
-        mount_point(params["mount_root"], spec),
+        _storage_domain.mount_point(params["mount_root"], spec),
         None if params["mount_options"] is None else tuple(params["mount_options"]),
         (params["owner_uid"], params["owner_gid"]),
         params["version"],
@@ -183,7 +176,7 @@ def leaving_from(clients: Params) -> tuple[int, int]:
     return mounts, domains
 
 
-def require_suited(params: Params, spec: VolumeSpec) -> None:
+def require_suited(params: Params, spec: _uri.VolumeSpec) -> None:
     """Raises `ValueError` for volume work that is no part of the state, or more than the storage domain's."""
     state, policy = params["state"], params["volume_policy"]
     for name in ("optimize", "start_volume"):
@@ -203,36 +196,36 @@ def require_suited(params: Params, spec: VolumeSpec) -> None:
         raise ValueError("purge_data needs volume_policy stop or delete: a volume that is kept needs its data")
 
 
-def require_ours(found: StorageDomain | None, desired: Desired) -> None:
+def require_ours(found: _storage_domain.StorageDomain | None, desired: Desired) -> None:
     """Raises `StorageError` for a storage domain of another name, and for none where none is to be made."""
     if found and found.name != desired.name:
-        raise StorageError(
+        raise _errors.StorageError(
             f"{desired.spec} holds storage domain {found.name!r} ({found.uuid}), not {desired.name!r};"
             " a volume holds one: use its name, or another volume or directory"
         )
     if found is None and desired.state == "detached":
-        raise StorageError(
+        raise _errors.StorageError(
             f"there is no storage domain {desired.name} on {desired.spec} to detach; state active makes it, and leaves"
             " it without a data center"
         )
     if found is None and desired.state == "active" and desired.create:
-        require_new_name(desired.name)
+        _storage_domain.require_new_name(desired.name)
     if found is None and desired.state == "active" and not desired.create:
-        raise StorageError(
+        raise _errors.StorageError(
             f"there is no storage domain {desired.name} on {desired.spec}, and none is to be made (create: false); mend"
             " the spec, or let it be made"
         )
 
 
-def version_after(found: StorageDomain | None, desired: Desired) -> int:
+def version_after(found: _storage_domain.StorageDomain | None, desired: Desired) -> int:
     """The version that the storage domain will have; raises `ValueError` for one that it cannot get."""
     if found is None:
-        if desired.version not in (None, VERSION):
+        if desired.version not in (None, _storage_domain.VERSION):
             raise ValueError(
-                f"there is no storage domain {desired.name} on {desired.spec}; a new one is made in version {VERSION},"
-                f" not {desired.version}"
+                f"there is no storage domain {desired.name} on {desired.spec};"
+                f" a new one is made in version {_storage_domain.VERSION}, not {desired.version}"
             )
-        return VERSION
+        return _storage_domain.VERSION
     version = desired.version or found.version
     if version < found.version:
         raise ValueError(
@@ -242,31 +235,31 @@ def version_after(found: StorageDomain | None, desired: Desired) -> int:
     return version
 
 
-def require_upgradable(found: StorageDomain, version: int) -> None:
+def require_upgradable(found: _storage_domain.StorageDomain, version: int) -> None:
     """Raises `StorageError` for a storage domain that a data center has, unless it is of that version."""
     if version > found.version and found.pools:
-        raise StorageError(
+        raise _errors.StorageError(
             f"storage domain {found.name} of version {found.version} belongs to data center {', '.join(found.pools)}"
             " (POOL_UUID); let its oVirt upgrade it, or detach it there first"
         )
 
 
-def attached(found: StorageDomain, data_center: str) -> StorageDomain:
+def attached(found: _storage_domain.StorageDomain, data_center: str) -> _storage_domain.StorageDomain:
     """The storage domain as the data center's; raises `StorageError` while it is another's."""
     require_free(found, data_center)
     return found if found.pools else replace(found, pool_uuid=data_center)
 
 
-def detached(found: StorageDomain) -> StorageDomain:
+def detached(found: _storage_domain.StorageDomain) -> _storage_domain.StorageDomain:
     """The storage domain as no data center's."""
     return replace(found, role="Regular", pool_uuid="")
 
 
-def require_free(found: StorageDomain, data_center: str | None) -> None:
+def require_free(found: _storage_domain.StorageDomain, data_center: str | None) -> None:
     """Raises `StorageError` while a data center has the storage domain, other than one that was named."""
     others = [pool for pool in found.pools if pool != data_center]
     if others:
-        raise StorageError(
+        raise _errors.StorageError(
             f"storage domain {found.name} belongs to data center {', '.join(others)} (POOL_UUID); detach it there"
             f" first, or here if that one does without it (state: detached, data_center: {others[0]})"
         )

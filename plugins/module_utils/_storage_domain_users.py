@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers, path_of, target_of
-from ansible_collections.gfapi.virt.plugins.module_utils._one_name import IMAGE_VOLUME
+from ansible_collections.gfapi.virt.plugins.module_utils import _image_users, _one_name, _xml
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain_record
 
 #: guests that are asked and waited for side by side
 MAX_STOPPED_AT_ONCE: t.Final = 64
@@ -22,27 +20,27 @@ MAX_STOPPED_AT_ONCE: t.Final = 64
 class ImageReference(t.NamedTuple):
     """A source of a domain's disk, at any layer, that is an image volume of some storage domain."""
 
-    user: ImageUser
+    user: _image_users.ImageUser
     source: str
     storage_domain_uuid: str
     image_uuid: str
     volume_uuid: str
 
 
-class StorageDomainUsers(ImageUsers):
+class StorageDomainUsers(_image_users.ImageUsers):
     """Who uses a storage domain, a volume, or anything at all; and how they are stopped."""
 
-    def in_storage_domain(self, storage_domain_uuid: str) -> tuple[ImageUser, ...]:
+    def in_storage_domain(self, storage_domain_uuid: str) -> tuple[_image_users.ImageUser, ...]:
         """The domains with a disk whose chain holds any image of a storage domain, running ones first."""
         return self._with(f"/{storage_domain_uuid}/images/")
 
-    def on_volume(self, location: str, points: t.Sequence[str]) -> tuple[ImageUser, ...]:
+    def on_volume(self, location: str, points: t.Sequence[str]) -> tuple[_image_users.ImageUser, ...]:
         """The domains with a disk on a volume, or in a directory of it; and on mounts of that. Running ones first."""
         files = tuple(f"{point}/" for point in points)
 
         def lies_there(source: _xml.Element) -> bool:
             if source.get("protocol") == "gluster":
-                return path_of(source).startswith(f"{location}/")
+                return _image_users.path_of(source).startswith(f"{location}/")
             return source.get("file", "").startswith(files)
 
         return self._that(lies_there)
@@ -56,9 +54,9 @@ class StorageDomainUsers(ImageUsers):
         # not at the top: seldom needed, and dear
         import concurrent.futures
 
-        from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
+        from ansible_collections.gfapi.virt.plugins.module_utils import _libvirt_domains
 
-        libvirt = LibvirtDomains(self._uri)
+        libvirt = _libvirt_domains.LibvirtDomains(self._uri)
         self._records = None
 
         def stop_one(name: str) -> None:
@@ -79,19 +77,19 @@ def images_in(configuration: _xml.Element | None) -> dict[str, set[str]]:
     """Storage domain → the images of it that a domain's disks name at any layer, all by uuid."""
     found: dict[str, set[str]] = {}
     for _target_name, path in _all_sources(configuration):
-        match = IMAGE_VOLUME.fullmatch(path)
+        match = _one_name.IMAGE_VOLUME.fullmatch(path)
         if match:
             found.setdefault(match[1], set()).add(match[2])
     return found
 
 
-def _references(record: DomainRecord) -> list[ImageReference]:
+def _references(record: _domain_record.DomainRecord) -> list[ImageReference]:
     live, saved, inactive = map(_all_sources, (record.live, record.saved, record.inactive))
     found = []
     for target, path in {**live, **saved, **inactive}:
-        match = IMAGE_VOLUME.fullmatch(path)
+        match = _one_name.IMAGE_VOLUME.fullmatch(path)
         if match:
-            user = ImageUser(record.name, record.live is not None, target, saved=(target, path) in saved)
+            user = _image_users.ImageUser(record.name, record.live is not None, target, saved=(target, path) in saved)
             found.append(ImageReference(user, path, *match.groups()))
     return found
 
@@ -99,4 +97,8 @@ def _references(record: DomainRecord) -> list[ImageReference]:
 def _all_sources(configuration: _xml.Element | None) -> dict[tuple[str, str], None]:
     """Target and path of every source of every disk, in order, each once."""
     disks = () if configuration is None else configuration.iterfind("devices/disk")
-    return {(target_of(disk), path_of(source)): None for disk in disks for source in disk.iter("source")}
+    return {
+        (_image_users.target_of(disk), _image_users.path_of(source)): None
+        for disk in disks
+        for source in disk.iter("source")
+    }

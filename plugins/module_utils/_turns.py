@@ -16,8 +16,7 @@ import time
 import typing as t
 import uuid
 
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import BusyError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import take_lock
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _files
 
 #: root's, and empty after a boot
 FOLDER: t.Final = "/run/gfapi-virt"
@@ -57,8 +56,8 @@ def _take_turns(held: contextlib.ExitStack, things: t.Iterable[str], folder: str
             path = os.path.join(folder, str(uuid.uuid5(_NAMES, thing)))
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             held.callback(os.close, descriptor)
-            if not take_lock(descriptor, end):
-                raise BusyError(
+            if not _files.take_lock(descriptor, end):
+                raise _errors.BusyError(
                     f"another run works on {thing}, and {timeout_s:g} s were waited; let it end, and run again"
                 )
     except OSError:

@@ -14,8 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _json
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
+from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _json
 
 FORMAT: t.Final = 1
 
@@ -101,7 +100,7 @@ class OtherUses:
     def require_readable(self, doing: str) -> None:
         """Raises `StorageError` where a record may say what cannot be read."""
         if self.faults:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"{doing}: a record of another host's use cannot be read: {'; '.join(self.faults)}; take it away if it"
                 " is of no use, or set force: true"
             )
@@ -111,7 +110,7 @@ class OtherUses:
         self.require_readable(doing)
         users = self.of(image_uuid)
         if users:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"{doing}: it is used by {', '.join(map(str, users))} (not running); {mend}, or set force: true if"
                 " that host is gone for good"
             )

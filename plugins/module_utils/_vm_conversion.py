@@ -10,25 +10,20 @@ import functools
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _conversion, _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
-from ansible_collections.gfapi.virt.plugins.module_utils._conversion import (
-    BLOCK_COPY,
-    FUSE,
-    GFAPI,
-    LIVE_MIGRATE,
-    ON_RESTART,
-    BothWays,
-    Reached,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _block_copies,
+    _conversion,
+    _disk,
+    _domain_record,
+    _errors,
+    _image_paths,
+    _io_path,
+    _libvirt_jobs,
+    _mounts,
+    _plan,
+    _vm_params,
+    _xml,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import LibvirtError
-from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
-from ansible_collections.gfapi.virt.plugins.module_utils._io_path import io_path
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired
 
 
 @dataclass(frozen=True)
@@ -39,22 +34,22 @@ class Conversion:
     #: the next configuration: of the fields that we model, and with what was asked for beyond them
     modelled: _xml.Element
     after: _xml.Element
-    convert: str = ON_RESTART
-    live: t.Mapping[str, BothWays] = field(default_factory=dict)
-    repairs: tuple[Action, ...] = ()
+    convert: str = _conversion.ON_RESTART
+    live: t.Mapping[str, _conversion.BothWays] = field(default_factory=dict)
+    repairs: tuple[_plan.Action, ...] = ()
     #: disks of the configuration that were reached another way
     targets: frozenset[str] = frozenset()
-    copies: tuple[Copy, ...] = ()
+    copies: tuple[_block_copies.Copy, ...] = ()
     #: what copies disks and has the domain go on with the copies; and what deletes the old files after the proof
-    copying: tuple[Action, ...] = ()
-    deletions: tuple[Action, ...] = ()
+    copying: tuple[_plan.Action, ...] = ()
+    deletions: tuple[_plan.Action, ...] = ()
 
     @property
     def carries(self) -> str:
         """How the running domain goes over now, configuration and all; empty where a restart, or nothing, does it."""
-        return self.convert if self.live and self.convert in (LIVE_MIGRATE, BLOCK_COPY) else ""
+        return self.convert if self.live and self.convert in (_conversion.LIVE_MIGRATE, _conversion.BLOCK_COPY) else ""
 
-    def seen(self, current: DomainRecord | None) -> DomainRecord | None:
+    def seen(self, current: _domain_record.DomainRecord | None) -> _domain_record.DomainRecord | None:
         """A domain as it is but for disks that go over while it runs, and so wait for no restart."""
         if current is None or current.live is None or not self.carries:
             return current
@@ -65,7 +60,7 @@ class Conversion:
         return _conversion.converted(migratable, self._reached, self.access)
 
     @property
-    def _reached(self) -> dict[str, Reached]:
+    def _reached(self) -> dict[str, _conversion.Reached]:
         images = {copy.disk.target: copy.image for copy in self.copies}
         return {target: both.by(self.access) for target, both in {**self.live, **images}.items()}
 
@@ -73,7 +68,9 @@ class Conversion:
 class Conversions:
     """Looks disks up, and repairs what is to be opened through libgfapi."""
 
-    def __init__(self, paths: ImagePaths, copies: BlockCopies, libvirt: LibvirtJobs) -> None:
+    def __init__(
+        self, paths: _image_paths.ImagePaths, copies: _block_copies.BlockCopies, libvirt: _libvirt_jobs.LibvirtJobs
+    ) -> None:
         self._paths = paths
         self._copies = copies
         self._libvirt = libvirt
@@ -81,15 +78,23 @@ class Conversions:
         self._is_remote = libvirt.is_remote
 
     def of(
-        self, desired: Desired, current: DomainRecord | None, modelled: _xml.Element, after: _xml.Element
+        self,
+        desired: _vm_params.Desired,
+        current: _domain_record.DomainRecord | None,
+        modelled: _xml.Element,
+        after: _xml.Element,
     ) -> Conversion:
         """What a domain's conversion takes; the configurations are the next ones but for that."""
         access, name = desired.access, desired.domain.name
-        if current is not None and (desired.convert == BLOCK_COPY or _is_cut_short(current)):
+        if current is not None and (desired.convert == _conversion.BLOCK_COPY or _is_cut_short(current)):
             # what the disks were copied from is older by now
             copies_in_use = _conversion.went_over(name, after, current.live)
             if copies_in_use:
-                way = GFAPI if any(one.source.is_gluster for one in copies_in_use.values()) else FUSE
+                way = (
+                    _conversion.GFAPI
+                    if any(one.source.is_gluster for one in copies_in_use.values())
+                    else _conversion.FUSE
+                )
                 modelled, after = (_conversion.converted(one, copies_in_use, way) for one in (modelled, after))
         reached = {target: both.by(access) for target, both in self._look(after, access).items()}
         if reached:
@@ -97,10 +102,10 @@ class Conversions:
         if current is None:
             return Conversion(access, modelled, after)
         running = self._look(current.live, access)
-        copies: tuple[Copy, ...] = ()
+        copies: tuple[_block_copies.Copy, ...] = ()
         if running:
             place = _conversion.require_convertible(name, desired.convert, desired.host, desired.storage_domain)
-            if desired.convert == BLOCK_COPY:
+            if desired.convert == _conversion.BLOCK_COPY:
                 disks = (disk for disk in _conversion.to_convert(current.live, access) if disk.target in running)
                 copies = tuple(
                     self._copies.plan(self._libvirt, current, disk, running[disk.target], place) for disk in disks
@@ -108,7 +113,7 @@ class Conversions:
                 images = {copy.disk.target: copy.image.by(access) for copy in copies}
                 modelled, after = (_conversion.converted(one, images, access) for one in (modelled, after))
         mended = [] if copies else self._gone_over(current.inactive, after)
-        if desired.convert == LIVE_MIGRATE and access != FUSE:
+        if desired.convert == _conversion.LIVE_MIGRATE and access != _conversion.FUSE:
             mended += running.values()
         return Conversion(
             access,
@@ -123,13 +128,13 @@ class Conversions:
             tuple(self._copies.deletions(self._libvirt, name, copies) if desired.delete_source else ()),
         )
 
-    def _look(self, configuration: _xml.Element | None, access: str) -> dict[str, BothWays]:
+    def _look(self, configuration: _xml.Element | None, access: str) -> dict[str, _conversion.BothWays]:
         """The disks that go over, by target; a file on no gluster mount has nowhere to go."""
-        found: dict[str, BothWays] = {}
-        if access != FUSE and self._is_remote:
+        found: dict[str, _conversion.BothWays] = {}
+        if access != _conversion.FUSE and self._is_remote:
             return found
         for disk in _conversion.to_convert(configuration, access):
-            if access == FUSE:
+            if access == _conversion.FUSE:
                 found[disk.target] = self._paths.of_gluster(disk.source, disk.format)
                 continue
             both = self._paths.of_file(disk.source.file or "", disk.format)
@@ -137,24 +142,26 @@ class Conversions:
                 found[disk.target] = both
         return found
 
-    def _gone_over(self, before: _xml.Element, after: _xml.Element) -> list[BothWays]:
+    def _gone_over(self, before: _xml.Element, after: _xml.Element) -> list[_conversion.BothWays]:
         disks = [] if self._is_remote else _conversion.gone_over(before, after)
         found = [self._paths.of_file(disk.source.file or "", disk.format) for disk in disks]
         return [both for both in found if both is not None]
 
-    def _repairs(self, name: str, images: t.Iterable[BothWays]) -> t.Iterator[Action]:
+    def _repairs(self, name: str, images: t.Iterable[_conversion.BothWays]) -> t.Iterator[_plan.Action]:
         """What QEMU could not open, or libgfapi not read to the end, is mended; each file once."""
         for path in dict.fromkeys(path for both in images for path in both.paths):
             for words in self._paths.faults(path):
-                yield Action(f"{words}, for domain {name}", functools.partial(self._paths.repair, path))
+                yield _plan.Action(f"{words}, for domain {name}", functools.partial(self._paths.repair, path))
 
 
-def _is_cut_short(current: DomainRecord) -> bool:
+def _is_cut_short(current: _domain_record.DomainRecord) -> bool:
     """Whether a copying run was killed after disks went over, and before the configuration named the copies."""
     return bool(_conversion.went_over(current.name, current.inactive, current.live))
 
 
-def restoring(libvirt: LibvirtJobs, current: DomainRecord, start: t.Callable[[], None]) -> Action:
+def restoring(
+    libvirt: _libvirt_jobs.LibvirtJobs, current: _domain_record.DomainRecord, start: t.Callable[[], None]
+) -> _plan.Action:
     """The configuration that was, and the domain running with it if it did and does no more."""
 
     def run() -> None:
@@ -164,28 +171,35 @@ def restoring(libvirt: LibvirtJobs, current: DomainRecord, start: t.Callable[[],
             start()
 
     again = ", and start it again" if current.is_active else ""
-    return Action(f"define domain {current.name} as it was{again}", run)
+    return _plan.Action(f"define domain {current.name} as it was{again}", run)
 
 
-def proof(libvirt: LibvirtJobs, name: str, conversion: Conversion) -> Action:
+def proof(libvirt: _libvirt_jobs.LibvirtJobs, name: str, conversion: Conversion) -> _plan.Action:
     """QEMU itself says how it reaches each disk that went over."""
 
     def run() -> None:
         record = libvirt.domain(name)
         if record is None or record.live is None:
-            raise LibvirtError(f"domain {name} does not run any more, so nobody can say how its disks are reached")
+            raise _errors.LibvirtError(
+                f"domain {name} does not run any more, so nobody can say how its disks are reached"
+            )
         devices, nodes = libvirt.qmp(name, "query-block"), libvirt.qmp(name, "query-named-block-nodes")
-        points = [mount.point for mount in Mounts().table()]
+        points = [mount.point for mount in _mounts.Mounts().table()]
         for element in record.live.iterfind("devices/disk"):
             target = _disk.from_element(element).target
-            path = io_path(_disk.alias_of(element), devices, nodes, points)
+            path = _io_path.io_path(_disk.alias_of(element), devices, nodes, points)
             kind = path.kind if path else "nothing"
             # the mounts of another host are not known here
-            expected = (conversion.access, *(("file",) if conversion.access == FUSE and libvirt.is_remote else ()))
+            expected = (
+                conversion.access,
+                *(("file",) if conversion.access == _conversion.FUSE and libvirt.is_remote else ()),
+            )
             if target in conversion.targets and kind not in expected:
-                raise LibvirtError(f"QEMU reaches disk {target} of domain {name} by {kind}, not by {conversion.access}")
+                raise _errors.LibvirtError(
+                    f"QEMU reaches disk {target} of domain {name} by {kind}, not by {conversion.access}"
+                )
 
-    return Action(
+    return _plan.Action(
         f"see that QEMU reaches {_disks(conversion)} of domain {name} by {conversion.access}", run, waits=True
     )
 

@@ -10,12 +10,10 @@ import functools
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, applied, live_changes, pending_fields
+from ansible_collections.gfapi.virt.plugins.module_utils import _live
 
 if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-    from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-    from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired
+    from ansible_collections.gfapi.virt.plugins.module_utils import _domain_record, _vm_params, _xml
 
 
 @dataclass(frozen=True)
@@ -25,18 +23,18 @@ class Course:
     To compare two configurations costs a millisecond, so each answer is found once.
     """
 
-    current: DomainRecord | None
-    desired: Desired
+    current: _domain_record.DomainRecord | None
+    desired: _vm_params.Desired
     after: _xml.Element | None
 
     @functools.cached_property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[_live.Change, ...]:
         """What a running domain gets at once; nothing when it is to stop, or to be left alone."""
         if self.current is None or self.current.live is None or self.after is None:
             return ()
         if not self.desired.live or self.desired.state == "shut_off":
             return ()
-        changes = live_changes(self.current.live, self.current.inactive, self.after, self.desired.domain)
+        changes = _live.live_changes(self.current.live, self.current.inactive, self.after, self.desired.domain)
         if self.current.state == "paused" and self.desired.state != "running":
             # its guest lets nothing go, so that waits until it runs
             return tuple(change for change in changes if change.kind != "detach")
@@ -47,14 +45,14 @@ class Course:
         """The running domain as the live changes leave it; none where nothing runs."""
         if self.current is None or self.current.live is None:
             return None
-        return applied(self.current.live, self.changes) if self.changes else self.current.live
+        return _live.applied(self.current.live, self.changes) if self.changes else self.current.live
 
     @functools.cached_property
     def is_restarted(self) -> bool:
         """Whether a running domain is stopped and started for what it cannot get otherwise."""
         if not self.desired.restarts or self.desired.state == "shut_off" or self.live is None or self.after is None:
             return False
-        return bool(pending_fields(self.live, self.after))
+        return bool(_live.pending_fields(self.live, self.after))
 
     @property
     def is_resumed(self) -> bool:

@@ -11,18 +11,16 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _machine, _overrides
-from ansible_collections.gfapi.virt.plugins.module_utils._devices import Graphics, Interface
-from ansible_collections.gfapi.virt.plugins.module_utils._disk import Disk, DiskSource, ImageSource, gluster_disk
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import parse_bytes
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import SEEDS
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_values import (
-    IOTUNE_LIMIT,
-    require_domain_name,
-    require_no_contradiction,
-    require_values,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _devices,
+    _disk,
+    _domain,
+    _image,
+    _machine,
+    _overrides,
+    _storage_domain,
+    _uri,
+    _vm_values,
 )
 
 Params = t.Mapping[str, t.Any]
@@ -31,7 +29,7 @@ Params = t.Mapping[str, t.Any]
 class Images(t.Protocol):
     """Where images are looked up."""
 
-    def find(self, storage_domain: str, name: str) -> ImageSource:
+    def find(self, storage_domain: str, name: str) -> _disk.ImageSource:
         """The image of that name."""
 
 
@@ -50,7 +48,7 @@ class Desired:
     the rest. `seed` is what cloud-init gets, by file. `delete_disks` is whether its images go with a VM.
     """
 
-    domain: Domain
+    domain: _domain.Domain
     seed: Seed | None
     overrides: tuple[_overrides.Override, ...]
     state: str
@@ -69,7 +67,7 @@ class Desired:
     storage_domain: str | None = None
 
 
-def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk:
+def disk_from(entry: Params, images: Images, storage_domain: str | None) -> _disk.Disk:
     """One entry of `disks`, its image looked up."""
     target = entry["target"] or ""
     is_drive = entry["device"] == "cdrom"
@@ -91,15 +89,16 @@ def disk_from(entry: Params, images: Images, storage_domain: str | None) -> Disk
         _require_sharable(where, entry, image.format)
         common["serial"] = common["serial"] or image.image_uuid
         return replace(
-            gluster_disk(image.source, image.format, target=target, backing=image.backing, **modes), **_given(common)
+            _disk.gluster_disk(image.source, image.format, target=target, backing=image.backing, **modes),
+            **_given(common),
         )
     if not entry["format"]:
         raise ValueError(f"disk {where}: name its format (raw or qcow2); a guest can forge what would be guessed")
     _require_sharable(where, entry, entry["format"])
     if entry["uri"]:
-        source = DiskSource.from_uri(GlusterURI.parse(where))
-        return replace(gluster_disk(source, entry["format"], target=target, **modes), **_given(common))
-    return Disk(DiskSource(file=where), target, entry["format"], **modes, **common)
+        source = _disk.DiskSource.from_uri(_uri.GlusterURI.parse(where))
+        return replace(_disk.gluster_disk(source, entry["format"], target=target, **modes), **_given(common))
+    return _disk.Disk(_disk.DiskSource(file=where), target, entry["format"], **modes, **common)
 
 
 def _require_sharable(disk: str, entry: Params, image_format: str) -> None:
@@ -114,13 +113,15 @@ def _given(values: Params) -> dict[str, t.Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _drive_from(entry: Params, images: Images, place: str | None, common: dict[str, t.Any]) -> Disk:
+def _drive_from(entry: Params, images: Images, place: str | None, common: dict[str, t.Any]) -> _disk.Disk:
     """A CD-ROM drive: its medium is reached through the mount, for libvirt opens it each time it is changed."""
     if entry["uri"]:
         raise ValueError(f"cdrom {entry['uri']}: a CD-ROM's medium is a file, or an image of a storage domain (name)")
     image = images.find(place or "", entry["name"]) if entry["name"] else None
     path, image_format = (image.path, image.format) if image else (entry["file"], entry["format"] or "raw")
-    return Disk(DiskSource(file=path), entry["target"] or "", image_format, device="cdrom", readonly=True, **common)
+    return _disk.Disk(
+        _disk.DiskSource(file=path), entry["target"] or "", image_format, device="cdrom", readonly=True, **common
+    )
 
 
 def iotune_from(limits: Params, disk: str) -> tuple[tuple[str, int], ...]:
@@ -134,16 +135,18 @@ def iotune_from(limits: Params, disk: str) -> tuple[tuple[str, int], ...]:
         is_size = "bytes" in name and not name.endswith("length")
         number = -1
         with contextlib.suppress(ValueError):
-            number = parse_bytes(str(value)) if is_size else int(value) if str(value).isdigit() else -1
-        if not 0 <= number <= IOTUNE_LIMIT:
+            number = _image.parse_bytes(str(value)) if is_size else int(value) if str(value).isdigit() else -1
+        if not 0 <= number <= _vm_values.IOTUNE_LIMIT:
             size = ", or a size as in 100MiB" if is_size else ""
-            raise ValueError(f"disk {disk}: iotune {name} {value!r} is not a number up to {IOTUNE_LIMIT}{size}")
+            raise ValueError(
+                f"disk {disk}: iotune {name} {value!r} is not a number up to {_vm_values.IOTUNE_LIMIT}{size}"
+            )
         if number:
             found.append((name, number))
     return tuple(sorted(found))
 
 
-def interface_from(entry: Params) -> Interface:
+def interface_from(entry: Params) -> _devices.Interface:
     """One entry of `interfaces`."""
     if (entry["type"] == "user") == bool(entry["source"]):
         what = {"direct": "device of the host"}.get(entry["type"], entry["type"])
@@ -153,10 +156,10 @@ def interface_from(entry: Params) -> Interface:
         raise ValueError(f"interface of type {entry['type']} has no mode; only a direct one has")
     names = ("type", "source", "mac", "model", "mode", "queues", "boot_order")
     mode = "bridge" if entry["type"] == "direct" else None
-    return Interface(**{**{key: entry[key] for key in names}, "mode": entry["mode"] or mode})
+    return _devices.Interface(**{**{key: entry[key] for key in names}, "mode": entry["mode"] or mode})
 
 
-def graphics_from(entry: Params) -> Graphics:
+def graphics_from(entry: Params) -> _devices.Graphics:
     """One entry of `graphics`."""
     port, password = entry["port"], entry["password"]
     if port is not None and port and not 1 <= port <= 65535:
@@ -164,7 +167,7 @@ def graphics_from(entry: Params) -> Graphics:
     if password and len(password) > 8 and entry["type"] == "vnc":
         # the protocol's own limit; QEMU cuts the rest off without a word
         raise ValueError("vnc display: its password has more than 8 characters, and VNC knows no longer one")
-    return Graphics(entry["type"], entry["listen"], port, password)
+    return _devices.Graphics(entry["type"], entry["listen"], port, password)
 
 
 def topology_from(entry: Params) -> tuple[int, int, int]:
@@ -181,9 +184,9 @@ def _memory(vm: Params, key: str) -> int | None:
 
 def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desired:
     """One domain's parameters in normal form."""
-    require_domain_name(vm["name"])
-    require_values(vm)
-    require_no_contradiction(vm)
+    _vm_values.require_domain_name(vm["name"])
+    _vm_values.require_values(vm)
+    _vm_values.require_no_contradiction(vm)
     is_kept = vm["state"] == "absent"
     entries = [] if is_kept else [disk_from(entry, images, storage_domain) for entry in vm["disks"] or ()]
     drives = tuple(disk for disk in entries if disk.device == "cdrom")
@@ -191,7 +194,7 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
         "title", "description", "vcpus", "vcpus_max", "iothreads", "machine", "firmware", "kernel", "initrd", "cmdline",
         "cpu_model", "scsi_queues", "serial_log", "rng", "guest_agent", "tpm", "watchdog", "balloon",
     )  # fmt: skip
-    domain = Domain(
+    domain = _domain.Domain(
         name=vm["name"],
         type=None if vm["virt_type"] == "auto" else vm["virt_type"],
         memory_kib=_memory(vm, "memory"),
@@ -210,7 +213,7 @@ def desired_from(vm: Params, images: Images, storage_domain: str | None) -> Desi
     wait_for = vm["wait_for"]
     seed = None if vm["cloud_init"] is None or is_kept else seed_from(vm, images, storage_domain)
     if seed:
-        medium = Disk(DiskSource(file=seed.path), "", "raw", device="cdrom", readonly=True)
+        medium = _disk.Disk(_disk.DiskSource(file=seed.path), "", "raw", device="cdrom", readonly=True)
         domain = replace(domain, drives=(*drives, medium))
     return Desired(
         domain,
@@ -260,13 +263,13 @@ def seed_path(image_path: str | None, image_uuid: str | None, name: str) -> str:
     if image_path and image_uuid:
         # POINT/STORAGE_DOMAIN/images/IMAGE/IMAGE_VOLUME
         point = image_path.rsplit("/", 4)[0]
-        return f"{point}/{SEEDS}/{image_uuid}.iso"
+        return f"{point}/{_storage_domain.SEEDS}/{image_uuid}.iso"
     return f"{LOCAL_SEEDS}/{name}.iso"
 
 
 def is_seed(path: str) -> bool:
     """Whether a medium is a seed that we made."""
-    return path.startswith(f"{LOCAL_SEEDS}/") or f"/{SEEDS}/" in path
+    return path.startswith(f"{LOCAL_SEEDS}/") or f"/{_storage_domain.SEEDS}/" in path
 
 
 def override_from(entry: Params) -> _overrides.Override:

@@ -10,26 +10,35 @@ import functools
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _domain_facts, _overrides, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._console import wait_for_line
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import Domain
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._live import Change, with_addresses
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._power import require_resumable
-from ansible_collections.gfapi.virt.plugins.module_utils._running_domain import RunningDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_conversion import Conversion, proof, restoring
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_course import Course
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_params import Desired, is_seed
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import GIVEN, VmUses
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _console,
+    _domain,
+    _domain_facts,
+    _domain_record,
+    _libvirt_domains,
+    _libvirt_jobs,
+    _live,
+    _overrides,
+    _plan,
+    _power,
+    _running_domain,
+    _seeds,
+    _vm_conversion,
+    _vm_course,
+    _vm_params,
+    _vm_uses,
+    _xml,
+)
 
 
-def configuration(libvirt: LibvirtDomains, current: DomainRecord | None, wanted: Domain, own: str = "") -> _xml.Element:
+def configuration(
+    libvirt: _libvirt_domains.LibvirtDomains,
+    current: _domain_record.DomainRecord | None,
+    wanted: _domain.Domain,
+    own: str = "",
+) -> _xml.Element:
     """The domain's next configuration; `own` is the medium of cloud-init."""
-    was = _domain.from_element(current.inactive) if current else Domain(wanted.name)
+    was = _domain.from_element(current.inactive) if current else _domain.Domain(wanted.name)
     if wanted.disks is not None:
         drives = _domain.drive_targets(current.inactive) if current else ()
         wanted = replace(wanted, disks=_domain.place_disks(wanted.disks, was.disks or (), drives=drives))
@@ -43,11 +52,11 @@ def configuration(libvirt: LibvirtDomains, current: DomainRecord | None, wanted:
         made = _domain.new_element(_domain.with_defaults(wanted, arch=arch, has_kvm=libvirt.has_kvm(arch)))
     if wanted.boot == () and made.find("devices/*/boot") is None:
         # what libvirt puts there where nothing says what to boot from
-        made = _domain.edited(made, Domain(wanted.name, boot=("hd",)))
+        made = _domain.edited(made, _domain.Domain(wanted.name, boot=("hd",)))
     return made
 
 
-def overridden(element: _xml.Element, desired: Desired) -> _xml.Element:
+def overridden(element: _xml.Element, desired: _vm_params.Desired) -> _xml.Element:
     """The configuration with what is asked for beyond the model."""
     if not desired.overrides:
         return element
@@ -62,7 +71,7 @@ def differing_fields(before: _xml.Element, modelled: _xml.Element, after: _xml.E
     return fields + ([] if _xml.is_same(modelled, after) else ["xml_overrides"])
 
 
-def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
+def seed_actions(seeds: _seeds.Seeds, desired: _vm_params.Desired) -> list[_plan.Action]:
     """What makes cloud-init's medium hold what it should. What it holds is shown nowhere."""
     seed, name = desired.seed, desired.domain.name
     if seed is None:
@@ -71,17 +80,19 @@ def seed_actions(seeds: Seeds, desired: Desired) -> list[Action]:
     if there == seed.files:
         return []
     word = "make" if there is None else "renew"
-    return [Action(f"{word} cloud-init's seed of domain {name}", lambda: seeds.write(seed.path, seed.files))]
+    return [_plan.Action(f"{word} cloud-init's seed of domain {name}", lambda: seeds.write(seed.path, seed.files))]
 
 
-def unseed_actions(libvirt: LibvirtDomains, seeds: Seeds, current: DomainRecord) -> list[Action]:
+def unseed_actions(
+    libvirt: _libvirt_domains.LibvirtDomains, seeds: _seeds.Seeds, current: _domain_record.DomainRecord
+) -> list[_plan.Action]:
     """What takes away the seeds of a domain that goes, but for those that another one has, as a copy of it does."""
-    paths = list(filter(is_seed, media(current)))
+    paths = list(filter(_vm_params.is_seed, media(current)))
     if paths:
         others = {path for record in libvirt.domains() if record.uuid != current.uuid for path in media(record)}
         paths = [path for path in paths if path not in others]
     return [
-        Action(
+        _plan.Action(
             f"remove cloud-init's seed of domain {current.name}",
             functools.partial(seeds.remove, path),
             waits=current.is_active,
@@ -90,7 +101,7 @@ def unseed_actions(libvirt: LibvirtDomains, seeds: Seeds, current: DomainRecord)
     ]
 
 
-def media(record: DomainRecord) -> list[str]:
+def media(record: _domain_record.DomainRecord) -> list[str]:
     """What a domain has in its CD-ROM drives, now and at the next start."""
     seen = [element for element in (record.inactive, record.live) if element is not None]
     found = [drive.source.file or "" for element in seen for drive in _domain.from_element(element).drives or ()]
@@ -98,11 +109,15 @@ def media(record: DomainRecord) -> list[str]:
 
 
 def plan_absent(
-    libvirt: LibvirtDomains, current: DomainRecord | None, desired: Desired, uses: VmUses, seeds: Seeds
-) -> Plan:
+    libvirt: _libvirt_domains.LibvirtDomains,
+    current: _domain_record.DomainRecord | None,
+    desired: _vm_params.Desired,
+    uses: _vm_uses.VmUses,
+    seeds: _seeds.Seeds,
+) -> _plan.Plan:
     """Undefine, after an allowed stop, images and seeds: a run that was cut short finds the rest by the VM."""
     if current is None:
-        return Plan("", "", tuple(uses.forgetting(desired.domain.name)))
+        return _plan.Plan("", "", tuple(uses.forgetting(desired.domain.name)))
     name = current.name
     if current.is_active and not desired.force_stop:
         raise ValueError(
@@ -118,18 +133,18 @@ def plan_absent(
         actions += uses.disks.deletions(current)
     if current.persistent:
         actions += [] if libvirt.is_remote else unseed_actions(libvirt, seeds, current)
-        actions.append(Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
-    return Plan(shown(current.inactive, current.state), "", tuple(actions))
+        actions.append(_plan.Action(f"undefine domain {name}", lambda: libvirt.undefine(name), waits=current.is_active))
+    return _plan.Plan(shown(current.inactive, current.state), "", tuple(actions))
 
 
 def plan_vm(
-    libvirt: LibvirtJobs,
-    course: Course,
-    uses: VmUses,
-    seeds: Seeds,
-    conversion: Conversion,
-    there: LibvirtJobs | None = None,
-) -> Plan:
+    libvirt: _libvirt_jobs.LibvirtJobs,
+    course: _vm_course.Course,
+    uses: _vm_uses.VmUses,
+    seeds: _seeds.Seeds,
+    conversion: _vm_conversion.Conversion,
+    there: _libvirt_jobs.LibvirtJobs | None = None,
+) -> _plan.Plan:
     """The plan for one domain; `there` is the host that it goes to in the end."""
     current, desired, after = course.current, course.desired, conversion.after
     name = desired.domain.name
@@ -137,13 +152,13 @@ def plan_vm(
 
     def define() -> None:
         # of a device that the running domain has from a run that was killed before this
-        libvirt.define(after if live is None else with_addresses(after, live))
+        libvirt.define(after if live is None else _live.with_addresses(after, live))
 
     # before the configuration says so: of a run that is killed between the two the next one finds the rest to do
     gains = [change for change in course.changes if change.kind in ("attach", "memory", "vcpus")]
     actions = [*seed_actions(seeds, desired), *conversion.repairs, *change_actions(libvirt, name, gains, after, uses)]
     if current is None:
-        actions.append(Action(f"define domain {name}", lambda: libvirt.define(after)))
+        actions.append(_plan.Action(f"define domain {name}", lambda: libvirt.define(after)))
     else:
         fields = differing_fields(current.inactive, conversion.modelled, after)
         if fields and current.saved is not None:
@@ -152,15 +167,15 @@ def plan_vm(
                 f" start it first as it is, or drop the save (virsh managedsave-remove {name})"
             )
         if fields and not conversion.carries:
-            undo = restoring(libvirt, current, lambda: uses.start(name, (current.inactive,)))
+            undo = _vm_conversion.restoring(libvirt, current, lambda: uses.start(name, (current.inactive,)))
             words = f"change {', '.join(fields)} of domain {name}"
-            actions.append(Action(words, define, undo=undo if conversion.targets else None))
+            actions.append(_plan.Action(words, define, undo=undo if conversion.targets else None))
     autostart = bool(current and current.autostart)
     if desired.autostart not in (None, autostart):
         word = "enable" if desired.autostart else "disable"
         switch = bool(desired.autostart)
         actions.append(
-            Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
+            _plan.Action(f"{word} autostart of domain {name}", lambda: libvirt.set_autostart(name, autostart=switch))
         )
     later = [change for change in course.changes if change not in gains]
     steps = [*change_actions(libvirt, name, later, after, uses), *conversion.copying]
@@ -170,25 +185,29 @@ def plan_vm(
     if there is not None and current is not None:
         actions.append(migration(libvirt, current, desired, uses, conversion, there))
     if conversion.targets and (conversion.carries or course.comes_up):
-        actions.append(proof(there or libvirt, name, conversion))
+        actions.append(_vm_conversion.proof(there or libvirt, name, conversion))
     actions += conversion.deletions
     before = shown(current.inactive, current.state) if current else ""
     is_as_it_was = current is not None and after is current.inactive and course.state == current.state
-    return Plan(before, before if is_as_it_was else shown(after, course.state), tuple(actions))
+    return _plan.Plan(before, before if is_as_it_was else shown(after, course.state), tuple(actions))
 
 
 def change_actions(
-    libvirt: LibvirtDomains, name: str, changes: t.Iterable[Change], after: _xml.Element, uses: VmUses
-) -> list[Action]:
+    libvirt: _libvirt_domains.LibvirtDomains,
+    name: str,
+    changes: t.Iterable[_live.Change],
+    after: _xml.Element,
+    uses: _vm_uses.VmUses,
+) -> list[_plan.Action]:
     """The actions of changes to a running domain; those wait in which the guest has a say."""
-    running = RunningDomain(libvirt, name)
+    running = _running_domain.RunningDomain(libvirt, name)
 
-    def carry_out(change: Change) -> None:
-        with uses.taking(name, (taken(change),), GIVEN):
+    def carry_out(change: _live.Change) -> None:
+        with uses.taking(name, (taken(change),), _vm_uses.GIVEN):
             running.carry_out(change, after)
 
     return [
-        Action(
+        _plan.Action(
             change.words(name),
             functools.partial(carry_out, change),
             waits=change.kind in ("detach", "memory", "vcpus"),
@@ -197,13 +216,15 @@ def change_actions(
     ]
 
 
-def taken(change: Change) -> _xml.Element:
+def taken(change: _live.Change) -> _xml.Element:
     """A `<domain>` that has only what a running one is to be given."""
     given = [] if change.kind != "attach" or change.element is None else [_xml.clone(change.element)]
     return _xml.element("domain", None, _xml.element("devices", None, *given))
 
 
-def power_actions(libvirt: LibvirtDomains, course: Course, after: _xml.Element, uses: VmUses) -> list[Action]:
+def power_actions(
+    libvirt: _libvirt_domains.LibvirtDomains, course: _vm_course.Course, after: _xml.Element, uses: _vm_uses.VmUses
+) -> list[_plan.Action]:
     """From the power state that is to the one asked for, by way of a stop where that is needed and allowed."""
     current, desired = course.current, course.desired
     name, state = desired.domain.name, desired.state
@@ -217,25 +238,25 @@ def power_actions(libvirt: LibvirtDomains, course: Course, after: _xml.Element, 
     if state not in ("running", "paused") or before == state:
         return stops
     if current and before != "shut_off":
-        require_resumable(name, before, current.pause_reason)
+        _power.require_resumable(name, before, current.pause_reason)
     if before == "paused":
-        return [Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
+        return [_plan.Action(f"resume domain {name}", lambda: libvirt.resume(name), waits=True)]
     if before == "running":
-        return [Action(f"pause domain {name}", lambda: libvirt.suspend(name))]
+        return [_plan.Action(f"pause domain {name}", lambda: libvirt.suspend(name))]
     used, paused = next_used(current, after), state == "paused"
     words = f"start domain {name}, paused" if paused else f"start domain {name}"
-    start = Action(words, lambda: uses.start(name, used, paused=paused), waits=True)
+    start = _plan.Action(words, lambda: uses.start(name, used, paused=paused), waits=True)
     return [*stops, start, *([] if paused else wait_actions(desired, after))]
 
 
 def migration(
-    libvirt: LibvirtJobs,
-    current: DomainRecord,
-    desired: Desired,
-    uses: VmUses,
-    conversion: Conversion,
-    there: LibvirtJobs,
-) -> Action:
+    libvirt: _libvirt_jobs.LibvirtJobs,
+    current: _domain_record.DomainRecord,
+    desired: _vm_params.Desired,
+    uses: _vm_uses.VmUses,
+    conversion: _vm_conversion.Conversion,
+    there: _libvirt_jobs.LibvirtJobs,
+) -> _plan.Action:
     """Go to another host, be noted there, and have the disks reached another way on it if that is asked for."""
     name = current.name
 
@@ -248,19 +269,21 @@ def migration(
         uses.note_arrival(there.hostname, name, current.uuid, conversion.after)
 
     how = f", its disks {', '.join(sorted(conversion.live))} by {conversion.access}" if conversion.carries else ""
-    return Action(f"migrate domain {name} to {desired.host}{how}", run, waits=True)
+    return _plan.Action(f"migrate domain {name} to {desired.host}{how}", run, waits=True)
 
 
-def next_used(current: DomainRecord | None, after: _xml.Element) -> tuple[_xml.Element, ...]:
+def next_used(current: _domain_record.DomainRecord | None, after: _xml.Element) -> tuple[_xml.Element, ...]:
     """The configurations whose images the next start takes."""
     return (after,) if current is None or current.saved is None else (after, current.saved)
 
 
-def stop_actions(libvirt: LibvirtDomains, current: DomainRecord, desired: Desired) -> list[Action]:
+def stop_actions(
+    libvirt: _libvirt_domains.LibvirtDomains, current: _domain_record.DomainRecord, desired: _vm_params.Desired
+) -> list[_plan.Action]:
     if not current.is_active:
         return []
     return [
-        Action(
+        _plan.Action(
             f"shut down domain {current.name}",
             lambda: libvirt.shut_down(current.name, timeout_s=desired.shutdown_timeout_s, force=desired.force_stop),
             waits=True,
@@ -268,7 +291,7 @@ def stop_actions(libvirt: LibvirtDomains, current: DomainRecord, desired: Desire
     ]
 
 
-def wait_actions(desired: Desired, configured: _xml.Element) -> list[Action]:
+def wait_actions(desired: _vm_params.Desired, configured: _xml.Element) -> list[_plan.Action]:
     """Wait for the console after a start where that is asked for."""
     if desired.console is None:
         return []
@@ -279,9 +302,9 @@ def wait_actions(desired: Desired, configured: _xml.Element) -> list[Action]:
             f"domain {desired.domain.name}: wait_for needs the file that the serial console is logged to (serial_log)"
         )
     return [
-        Action(
+        _plan.Action(
             f"wait for {pattern!r} on the console of domain {desired.domain.name}",
-            lambda: wait_for_line(path, pattern, timeout_s=timeout_s),
+            lambda: _console.wait_for_line(path, pattern, timeout_s=timeout_s),
             waits=True,
         )
     ]
@@ -292,7 +315,7 @@ def shown(configured: _xml.Element, state: str) -> str:
     return f"state: {state}\n{_xml.to_text(_domain_facts.masked(configured))}"
 
 
-def facts(name: str, record: DomainRecord | None) -> dict[str, t.Any]:
+def facts(name: str, record: _domain_record.DomainRecord | None) -> dict[str, t.Any]:
     """What the module returns about a domain as it is."""
     if record is None:
         return {"name": name, "uuid": None, "state": "absent", "autostart": False, **_domain_facts.facts(None, None)}
@@ -300,7 +323,7 @@ def facts(name: str, record: DomainRecord | None) -> dict[str, t.Any]:
     return {**known, **_domain_facts.facts(record.inactive, record.live)}
 
 
-def predicted(course: Course) -> dict[str, t.Any]:
+def predicted(course: _vm_course.Course) -> dict[str, t.Any]:
     """What it will return when the plan is carried out."""
     current, desired = course.current, course.desired
     name = desired.domain.name

@@ -17,24 +17,26 @@ import typing as t
 import uuid as uuids
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
-from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import writable_images
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GfapiError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import LEASE, own_layers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
-from ansible_collections.gfapi.virt.plugins.module_utils._migration import host_called
-from ansible_collections.gfapi.virt.plugins.module_utils._one_name import OneName
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import IMAGES
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import images_in
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import UseRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_disks import VmDisks
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _domain,
+    _domain_record,
+    _errors,
+    _files,
+    _found_image,
+    _image_files,
+    _libvirt_domains,
+    _migration,
+    _one_name,
+    _plan,
+    _storage,
+    _storage_domain,
+    _storage_domain_users,
+    _use_notes,
+    _use_record,
+    _use_records,
+    _vm_disks,
+    _xml,
+)
 
 START: t.Final = "start on"
 GIVEN: t.Final = "be given"
@@ -47,7 +49,7 @@ class ImageVolumeOf(t.NamedTuple):
 
     vm: str
     doing: str
-    place: MountedStorageDomain
+    place: _found_image.MountedStorageDomain
     image_uuid: str
     volume_uuid: str
     #: with other VMs, on purpose
@@ -62,15 +64,15 @@ class ImageVolumeOf(t.NamedTuple):
 class VmUses:
     """Notes what the VMs of this host use, and keeps a second host from starting on the same images."""
 
-    def __init__(self, storage: Storage, libvirt: LibvirtDomains) -> None:
+    def __init__(self, storage: _storage.Storage, libvirt: _libvirt_domains.LibvirtDomains) -> None:
         self._storage = storage
         self._libvirt = libvirt
-        self._me = use_records.this_host()
-        self._places: dict[str, MountedStorageDomain | None] = {}
+        self._me = _use_records.this_host()
+        self._places: dict[str, _found_image.MountedStorageDomain | None] = {}
         self._swept: set[str] = set()
         #: opened once: each step to it costs a round trip to the bricks, for every VM
-        self._own: dict[str, Directory | None] = {}
-        self._names = OneName()
+        self._own: dict[str, _files.Directory | None] = {}
+        self._names = _one_name.OneName()
 
     @property
     def _is_noted(self) -> bool:
@@ -78,7 +80,7 @@ class VmUses:
 
     def warnings_for(self, name: str, configured: _xml.Element | None) -> tuple[str, ...]:
         """That no host will know of the images of a VM which is not noted."""
-        if self._is_noted or not images_in(configured):
+        if self._is_noted or not _storage_domain_users.images_in(configured):
             return ()
         return (
             f"domain {name}: what it uses is noted by a run on its hypervisor with uri qemu:///system only, so while it"
@@ -86,19 +88,19 @@ class VmUses:
         )
 
     @functools.cached_property
-    def disks(self) -> VmDisks:
+    def disks(self) -> _vm_disks.VmDisks:
         """The images that go with a VM."""
-        return VmDisks(self._storage, self._libvirt)
+        return _vm_disks.VmDisks(self._storage, self._libvirt)
 
     def noting(
         self,
-        plan: Plan,
-        current: DomainRecord | None,
+        plan: _plan.Plan,
+        current: _domain_record.DomainRecord | None,
         after: _xml.Element | None,
         running: _xml.Element | None,
         *,
         leaves: bool = False,
-    ) -> Plan:
+    ) -> _plan.Plan:
         """The plan with the notes: what a VM is to use before its first action, what it uses after its last.
 
         A VM without a note gets one, also where nothing else is to be done. `after` is the configuration in the end,
@@ -116,11 +118,11 @@ class VmUses:
             return plan
         name = current.name if current else t.cast(_xml.Element, after).findtext("name", "")
         if not plan.actions:
-            uuid = t.cast(DomainRecord, current).uuid
+            uuid = t.cast(_domain_record.DomainRecord, current).uuid
             late = [sd for sd in first if self._noted(sd, uuid) != _text(self._record(name, uuid, last.get(sd)))]
-            names = ", ".join(t.cast(MountedStorageDomain, self._place(sd)).name for sd in late)
+            names = ", ".join(t.cast(_found_image.MountedStorageDomain, self._place(sd)).name for sd in late)
             words = f"note domain {name} as a user of its images in storage domain {names}"
-            note = Action(words, lambda: self._note(name, uuid, first, last))
+            note = _plan.Action(words, lambda: self._note(name, uuid, first, last))
             return replace(plan, actions=(note,)) if late else plan
         actions = list(plan.actions)
         actions[0] = self._before(actions[0], name, current, t.cast(_xml.Element, after), first)
@@ -128,8 +130,13 @@ class VmUses:
         return replace(plan, actions=tuple(actions))
 
     def _before(
-        self, action: Action, name: str, current: DomainRecord | None, after: _xml.Element, images: Images
-    ) -> Action:
+        self,
+        action: _plan.Action,
+        name: str,
+        current: _domain_record.DomainRecord | None,
+        after: _xml.Element,
+        images: Images,
+    ) -> _plan.Action:
         def run() -> None:
             if current:
                 self._note(name, current.uuid, images, images)
@@ -144,7 +151,7 @@ class VmUses:
                     self._note(name, uuid, images, images, held)
                     self._require_there(name, images, {})
                     action.run()
-            except GfapiError:
+            except _errors.GfapiError:
                 self._note(name, uuid, images, {})
                 raise
 
@@ -153,22 +160,22 @@ class VmUses:
     def _require_there(self, name: str, images: Images, had: Images) -> None:
         """Raises `StorageError` where an image that a VM is to get was deleted since, before its note told of it."""
         for storage_domain, wanted in images.items():
-            place = t.cast(MountedStorageDomain, self._place(storage_domain))
+            place = t.cast(_found_image.MountedStorageDomain, self._place(storage_domain))
             for image in sorted(wanted - had.get(storage_domain, frozenset())):
                 if not self._storage.is_there(place, image):
-                    raise StorageError(
+                    raise _errors.StorageError(
                         f"domain {name}: image {image} of storage domain {place.name} was deleted meanwhile; run again"
                     )
 
     def _behind(
         self,
-        action: Action,
+        action: _plan.Action,
         name: str,
-        current: DomainRecord | None,
+        current: _domain_record.DomainRecord | None,
         after: _xml.Element,
         first: Images,
         last: Images,
-    ) -> Action:
+    ) -> _plan.Action:
         def run() -> None:
             action.run()
             if first != last:
@@ -176,24 +183,24 @@ class VmUses:
 
         return replace(action, run=run)
 
-    def forgetting(self, name: str) -> list[Action]:
+    def forgetting(self, name: str) -> list[_plan.Action]:
         """What drops the notes of a VM that is not here any more, which a killed run left."""
-        found: list[Action] = []
+        found: list[_plan.Action] = []
         if not self._is_noted:
             return found
         for place in self._storage.mounted():
             left = [
                 uuid
-                for uuid, vm in use_notes.names_of_vms(place.mount.point, self._me).items()
+                for uuid, vm in _use_notes.names_of_vms(place.mount.point, self._me).items()
                 if vm == name and uuid not in self._uuids
             ]
             if left:
                 words = f"forget domain {name} as a user of images in storage domain {place.name}"
-                found.append(Action(words, functools.partial(self._forget, place)))
+                found.append(_plan.Action(words, functools.partial(self._forget, place)))
         return found
 
-    def _forget(self, place: MountedStorageDomain) -> None:
-        with use_notes.own_records(place.mount.point, self._me) as directory:
+    def _forget(self, place: _found_image.MountedStorageDomain) -> None:
+        with _use_notes.own_records(place.mount.point, self._me) as directory:
             self._sweep(place.storage_domain.uuid, directory)
 
     @functools.cached_property
@@ -203,10 +210,10 @@ class VmUses:
     def note_arrival(self, hostname: str, name: str, uuid: str, after: _xml.Element) -> None:
         """Note a VM that was migrated as one of the other host, where that one is known to have its images' domain."""
         for storage_domain, images in self._images(after).items():
-            place = t.cast(MountedStorageDomain, self._place(storage_domain))
-            host = host_called(hostname, use_records.read_others(place.mount.point, self._me).records)
+            place = t.cast(_found_image.MountedStorageDomain, self._place(storage_domain))
+            host = _migration.host_called(hostname, _use_records.read_others(place.mount.point, self._me).records)
             if host is not None:
-                use_notes.note_arrival(place.mount.point, UseRecord(host, name, uuid, images))
+                _use_notes.note_arrival(place.mount.point, _use_record.UseRecord(host, name, uuid, images))
 
     def _note(
         self, name: str, uuid: str, known: Images, images: Images, held: contextlib.ExitStack | None = None
@@ -222,28 +229,28 @@ class VmUses:
                 continue
             with contextlib.ExitStack() as own:
                 entered = held or own
-                directory = entered.enter_context(use_notes.own_records(place.mount.point, self._me))
+                directory = entered.enter_context(_use_notes.own_records(place.mount.point, self._me))
                 self._sweep(storage_domain, directory)
                 if record:
-                    use_notes.note(directory, uuid, record)
+                    _use_notes.note(directory, uuid, record)
                 else:
                     directory.remove(uuid)
 
-    def _sweep(self, storage_domain: str, directory: Directory) -> None:
+    def _sweep(self, storage_domain: str, directory: _files.Directory) -> None:
         """Drop the notes of VMs that are not here any more."""
         if storage_domain not in self._swept:
             self._swept.add(storage_domain)
-            use_notes.sweep(directory, {use_notes.HOST, *self._libvirt.uuids()})
+            _use_notes.sweep(directory, {_use_notes.HOST, *self._libvirt.uuids()})
 
-    def _record(self, name: str, uuid: str, images: frozenset[str] | None) -> UseRecord | None:
-        return UseRecord(self._me, name, uuid, images) if images else None
+    def _record(self, name: str, uuid: str, images: frozenset[str] | None) -> _use_record.UseRecord | None:
+        return _use_record.UseRecord(self._me, name, uuid, images) if images else None
 
     def _noted(self, storage_domain: str, uuid: str) -> str:
         place = self._place(storage_domain)
         if place and not self._own.get(storage_domain):
-            self._own[storage_domain] = use_notes.open_own(place.mount.point, self._me)
+            self._own[storage_domain] = _use_notes.open_own(place.mount.point, self._me)
         directory = self._own.get(storage_domain)
-        return use_notes.read_in(directory, uuid) if directory else ""
+        return _use_notes.read_in(directory, uuid) if directory else ""
 
     def _images(self, *configurations: _xml.Element | None) -> Images:
         """What configurations name, of the storage domains that are mounted here."""
@@ -252,13 +259,16 @@ class VmUses:
             if configuration is None:
                 continue
             configuration = self._names.of(configuration)
-            found = _union(found, {key: frozenset(images) for key, images in images_in(configuration).items()})
+            found = _union(
+                found,
+                {key: frozenset(images) for key, images in _storage_domain_users.images_in(configuration).items()},
+            )
         return {key: images for key, images in found.items() if self._place(key)}
 
-    def _place(self, storage_domain: str) -> MountedStorageDomain | None:
+    def _place(self, storage_domain: str) -> _found_image.MountedStorageDomain | None:
         if storage_domain not in self._places:
             self._places[storage_domain] = None
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(_errors.StorageError):
                 self._places[storage_domain] = self._storage.find(storage_domain)
         return self._places[storage_domain]
 
@@ -287,8 +297,8 @@ class VmUses:
 
     def _written(self, name: str, used: t.Sequence[_xml.Element], doing: str) -> list[ImageVolumeOf]:
         found: dict[str, bool] = {}
-        for configuration in map(OneName().of, used):
-            for key, is_shared in writable_images(configuration).items():
+        for configuration in map(_one_name.OneName().of, used):
+            for key, is_shared in _domain.writable_images(configuration).items():
                 found[key] = is_shared and found.get(key, True)
         volumes = []
         for key in sorted(key for key in found if key.count("/") == 3):
@@ -309,16 +319,18 @@ class VmUses:
         opened = _opened(volumes)
         if not opened:
             return
-        running = OneName().of_records(record for record in self._libvirt.domains() if record.live is not None)
-        here = [images_in(record.live) for record in running]
+        running = _one_name.OneName().of_records(
+            record for record in self._libvirt.domains() if record.live is not None
+        )
+        here = [_storage_domain_users.images_in(record.live) for record in running]
         for volume in opened:
             uuid = volume.place.storage_domain.uuid
             file = f"/{volume.image_uuid}/{volume.volume_uuid}"
             for record in running:
-                written = writable_images(t.cast(_xml.Element, record.live))
+                written = _domain.writable_images(t.cast(_xml.Element, record.live))
                 shares = [is_shared for key, is_shared in written.items() if key.endswith(file)]
                 if record.name != volume.vm and shares and not (volume.is_shared and all(shares)):
-                    raise StorageError(
+                    raise _errors.StorageError(
                         f"{volume.refusal} {self._name_of(volume)}: domain {record.name} of"
                         " this host writes to it; two would destroy it; stop that first"
                     )
@@ -326,7 +338,7 @@ class VmUses:
                 continue
             users = self._storage.other_uses(volume.place).running(volume.image_uuid)
             who = f"used by {users}" if users else "open on its bricks, for a VM of another host or a program"
-            raise StorageError(
+            raise _errors.StorageError(
                 f"{volume.refusal} {self._name_of(volume)}: it is {who}; two would destroy it; stop that first"
             )
 
@@ -337,12 +349,12 @@ class VmUses:
         """
         image = self._storage.as_it_is(volume.place, volume.image_uuid)
         if image and image.is_template:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"{volume.refusal} {image.name or image.uuid}: it is a template, and to write to it would destroy its"
                 " clones; give the domain a clone of it (gfapi.virt.gfapi_disk with clone_of)"
             )
         if image and volume.volume_uuid != image.leaf.uuid:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"{volume.refusal} {image.name or image.uuid}: the domain has {volume.volume_uuid} of it, which is"
                 f" below a snapshot, and to write to it would destroy what {image.leaf.uuid} builds on; finish the"
                 " snapshot (gfapi.virt.gfapi_snapshot), or name the disk once more (disks)"
@@ -354,9 +366,9 @@ class VmUses:
 
 
 @contextlib.contextmanager
-def _directory_of(volume: ImageVolumeOf) -> t.Iterator[Directory]:
-    path = f"{IMAGES}/{volume.image_uuid}"
-    with Directory.open(volume.place.path) as root, root.below(path) as directory:
+def _directory_of(volume: ImageVolumeOf) -> t.Iterator[_files.Directory]:
+    path = f"{_storage_domain.IMAGES}/{volume.image_uuid}"
+    with _files.Directory.open(volume.place.path) as root, root.below(path) as directory:
         yield directory
 
 
@@ -367,23 +379,23 @@ def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
     Whoever works on its layers has the lock of the lowest that is its own; a template's is that of all clones.
     """
     doing = f"lock image {volume.image_uuid} for domain {volume.vm}"
-    with explained(doing), contextlib.ExitStack() as opened:
+    with _files.explained(doing), contextlib.ExitStack() as opened:
         with contextlib.suppress(FileNotFoundError):
             directory = opened.enter_context(_directory_of(volume))
-            for name in own_layers(directory):
+            for name in _image_files.own_layers(directory):
                 with contextlib.suppress(FileNotFoundError):
-                    opened.enter_context(_locked(directory, name + LEASE, volume))
+                    opened.enter_context(_locked(directory, name + _image_files.LEASE, volume))
         yield
 
 
 @contextlib.contextmanager
-def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterator[None]:
+def _locked(directory: _files.Directory, name: str, volume: ImageVolumeOf) -> t.Iterator[None]:
     lease = directory.open_file(name, os.O_RDWR)
     try:
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lease)
-        raise StorageError(
+        raise _errors.StorageError(
             f"{volume.refusal} {volume.image_uuid}: another domain is being started on it, or"
             " another run works on it; run again when that is done"
         ) from None
@@ -394,17 +406,17 @@ def _locked(directory: Directory, name: str, volume: ImageVolumeOf) -> t.Iterato
 
 
 def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:
-    return lasting(lambda: [volume for volume in volumes if _is_open(volume)])
+    return _files.lasting(lambda: [volume for volume in volumes if _is_open(volume)])
 
 
 def _is_open(volume: ImageVolumeOf) -> bool:
-    doing = explained(f"look at image {volume.image_uuid}")
+    doing = _files.explained(f"look at image {volume.image_uuid}")
     with doing, contextlib.suppress(FileNotFoundError), _directory_of(volume) as directory:
         return directory.is_open(volume.volume_uuid)
     return False
 
 
-def _text(record: UseRecord | None) -> str:
+def _text(record: _use_record.UseRecord | None) -> str:
     return record.to_text() if record else ""
 
 

@@ -9,12 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
-    EVERY_VOLUME,
-    GRANULAR_ENTRY_HEAL,
-    OptionTable,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _option_table, _volume
 
 #: glusterd resets none of them by name
 USER: t.Final = "user."
@@ -30,7 +25,7 @@ Differences = t.Mapping["tuple[str, str]", "tuple[str | None, str | None]"]
 class Change:
     """What glusterd is asked for: `sets` in one transaction, each of `resets` in its own, and healing apart."""
 
-    volume: Volume
+    volume: _volume.Volume
     sets: t.Mapping[str, str]
     resets: tuple[str, ...] = ()
     #: granular entry heal of a volume that was started has a command of its own
@@ -42,7 +37,7 @@ class Change:
 
     @property
     def names(self) -> tuple[str, ...]:
-        heal = () if self.heal is None else (GRANULAR_ENTRY_HEAL,)
+        heal = () if self.heal is None else (_option_table.GRANULAR_ENTRY_HEAL,)
         return (*self.sets, *heal, *self.resets)
 
     @property
@@ -94,7 +89,7 @@ def pairs_of(options: t.Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
-def left_in_bricks(table: OptionTable, differences: Differences) -> dict[str, str]:
+def left_in_bricks(table: _option_table.OptionTable, differences: Differences) -> dict[str, str]:
     """Option → the value that bricks still run with, of those options that need a stop and start."""
     found = {}
     for option in filter(None, map(table.get, table.after_restart(table, of="volume") if differences else ())):
@@ -106,7 +101,7 @@ def left_in_bricks(table: OptionTable, differences: Differences) -> dict[str, st
     return found
 
 
-def require_stopped(table: OptionTable, change: Change) -> None:
+def require_stopped(table: _option_table.OptionTable, change: Change) -> None:
     """Raises `ValueError` for an option that glusterd changes on a stopped volume only."""
     for name in table.after_restart(change.names, of="stopped") if change.volume.is_started else ():
         raise ValueError(
@@ -119,12 +114,12 @@ def require_healed_by_entries(change: Change) -> None:
     """Raises `ValueError` for granular entry heal of a volume that was started and does not replicate."""
     if (change.heal is not None or change.after_start) and not change.volume.is_replicate:
         raise ValueError(
-            f"option {GRANULAR_ENTRY_HEAL} is for replicate volumes, and volume {change.volume.name} is"
+            f"option {_option_table.GRANULAR_ENTRY_HEAL} is for replicate volumes, and volume {change.volume.name} is"
             f" {change.volume.type}; leave it out"
         )
 
 
-def volume_restart_reasons(table: OptionTable, change: Change, left: t.Mapping[str, str]) -> list[str]:
+def volume_restart_reasons(table: _option_table.OptionTable, change: Change, left: t.Mapping[str, str]) -> list[str]:
     """Why a started volume would have to be stopped and started; `left` is what its bricks run with instead."""
     if not change.volume.is_started:
         return []
@@ -136,11 +131,11 @@ def volume_restart_reasons(table: OptionTable, change: Change, left: t.Mapping[s
     ]
 
 
-def other_restart_reasons(table: OptionTable, change: Change) -> list[str]:
+def other_restart_reasons(table: _option_table.OptionTable, change: Change) -> list[str]:
     """What else has to be restarted, by somebody else: glusterd, or clients."""
     glusterd, mount = (table.after_restart(change.names, of=what) for what in ("glusterd", "mount"))
     reasons = [f"option {name} is in force after glusterd was restarted on each node" for name in glusterd]
-    if change.volume.name == EVERY_VOLUME:
+    if change.volume.name == _option_table.EVERY_VOLUME:
         bricks = table.after_restart(change.names, of="volume")
         reasons += [f"option {name} is in force after each volume was stopped and started" for name in bricks]
     if change.volume.is_started:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._option_table import GRANULAR_ENTRY_HEAL, SHARD
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _option_table, _option_values, _volume
 
 #: oVirt's "Optimize for Virt Store" after the option group, and the access of unprivileged ports that gfapi needs
 VIRT_STORE: t.Final = {
@@ -80,17 +78,18 @@ def require_names(options: t.Iterable[str]) -> None:
             raise ValueError(f"option {name!r} is not an option's name, as in storage.owner-uid")
 
 
-def require_shards_kept(volume: Volume, in_force: t.Mapping[str, str], desired: t.Mapping[str, str]) -> None:
+def require_shards_kept(volume: _volume.Volume, in_force: t.Mapping[str, str], desired: t.Mapping[str, str]) -> None:
     """Raises `ValueError` where sharding would be turned off on a volume that was in use: images would lose data."""
-    before, after = in_force.get(SHARD, "off"), desired.get(SHARD, "on")
-    if not volume.was_never_started and is_true(before) and not is_true(after):
+    before, after = in_force.get(_option_table.SHARD, "off"), desired.get(_option_table.SHARD, "on")
+    if not volume.was_never_started and _option_values.is_true(before) and not _option_values.is_true(after):
         raise ValueError(
-            f"option {SHARD} of volume {volume.name} is on, and without it every image there loses all but its first"
-            " shard; leave it on, or move the images away and make a new volume"
+            f"option {_option_table.SHARD} of volume {volume.name} is on,"
+            " and without it every image there loses all but its first shard;"
+            " leave it on, or move the images away and make a new volume"
         )
 
 
-def require_suited(volume: Volume, names: t.Collection[str], count: int | None) -> None:
+def require_suited(volume: _volume.Volume, names: t.Collection[str], count: int | None) -> None:
     """Raises `ValueError` for what gluster does not set on such a volume; `count` is the client quorum's."""
     for kind, suits in KINDS.items():
         wrong = [name for name in names if name in suits] if kind != _kind(volume) else []
@@ -110,24 +109,24 @@ def require_suited(volume: Volume, names: t.Collection[str], count: int | None) 
         )
 
 
-def _kind(volume: Volume) -> str:
+def _kind(volume: _volume.Volume) -> str:
     return "replicate" if volume.is_replicate else "disperse" if volume.is_disperse else "distribute"
 
 
-def virt_store_group(volume: Volume) -> str | None:
+def virt_store_group(volume: _volume.Volume) -> str | None:
     """The option group that suits the volume's type; disperse volumes have none, and glusterd refuses it there."""
     if volume.is_replicate:
         return "virt"
     return None if volume.is_disperse else "distributed-virt"
 
 
-def virt_store(volume: Volume, group: t.Mapping[str, str]) -> dict[str, str]:
+def virt_store(volume: _volume.Volume, group: t.Mapping[str, str]) -> dict[str, str]:
     """The preset: the host's group file, then oVirt's own options; `group` is empty where there is none."""
-    healing = {GRANULAR_ENTRY_HEAL: "enable"} if volume.is_replicate else {}
+    healing = {_option_table.GRANULAR_ENTRY_HEAL: "enable"} if volume.is_replicate else {}
     return {**group, **VIRT_STORE, **healing}
 
 
-def warnings_for(volume: Volume) -> list[str]:
+def warnings_for(volume: _volume.Volume) -> list[str]:
     """What makes the volume a poor home for images."""
     if volume.is_disperse:
         return [f"volume {volume.name} is {volume.type}: images need a replicate volume (replica 3)"]

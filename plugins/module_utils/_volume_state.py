@@ -15,9 +15,7 @@ import re
 import typing as t
 from dataclasses import dataclass, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _option_values as option_values
-from ansible_collections.gfapi.virt.plugins.module_utils import _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Brick, Volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _option_values, _volume, _xml
 
 LOCALHOST: t.Final = "localhost"
 
@@ -47,7 +45,7 @@ class BrickState:
     `sector_bytes` is the least that its disk reads or writes.
     """
 
-    brick: Brick
+    brick: _volume.Brick
     online: bool | None = None
     pid: int | None = None
     port: int | None = None
@@ -132,7 +130,7 @@ def _connections(node: _xml.Element) -> dict[str, int]:
 def _brick_state(node: _xml.Element) -> BrickState:
     is_online = node.findtext("status") == "1"
     return BrickState(
-        Brick(node.findtext("hostname", ""), node.findtext("path", ""), peer=node.findtext("peerid", "")),
+        _volume.Brick(node.findtext("hostname", ""), node.findtext("path", ""), peer=node.findtext("peerid", "")),
         online=is_online,
         pid=_number(node, "pid") if is_online else None,
         port=_number(node, "port") if is_online else None,
@@ -162,7 +160,7 @@ def heal_from(summary: _xml.Element) -> dict[str, Heal]:
 
 
 def brick_states(
-    volume: Volume, peers: t.Sequence[Peer], status: Status | None, heal: t.Mapping[str, Heal]
+    volume: _volume.Volume, peers: t.Sequence[Peer], status: Status | None, heal: t.Mapping[str, Heal]
 ) -> tuple[BrickState, ...]:
     """Every brick of a volume.
 
@@ -216,10 +214,10 @@ class Quorum:
 UNKNOWN_QUORUM: t.Final = Quorum(None, None, None)
 
 
-def client_quorum(volume: Volume, options: t.Mapping[str, str], bricks: t.Sequence[BrickState]) -> Quorum:
+def client_quorum(volume: _volume.Volume, options: t.Mapping[str, str], bricks: t.Sequence[BrickState]) -> Quorum:
     """Whether every set of bricks takes writes."""
     kind, count = options.get("cluster.quorum-type"), options.get("cluster.quorum-count")
-    number = option_values.integer(count or "")
+    number = _option_values.integer(count or "")
     online = {state.brick: state.online for state in bricks}
     answers = [_takes_writes(volume, bricks_of, online, kind, number) for bricks_of in volume.sets]
     met = False if False in answers else None if None in answers else True
@@ -229,9 +227,9 @@ def client_quorum(volume: Volume, options: t.Mapping[str, str], bricks: t.Sequen
 
 
 def _takes_writes(
-    volume: Volume,
-    bricks: t.Sequence[Brick],
-    online: t.Mapping[Brick, bool | None],
+    volume: _volume.Volume,
+    bricks: t.Sequence[_volume.Brick],
+    online: t.Mapping[_volume.Brick, bool | None],
     kind: str | None,
     number: int | None,
 ) -> bool | None:
@@ -257,7 +255,7 @@ def server_quorum(options: t.Mapping[str, str], peers: t.Sequence[Peer]) -> Quor
         # 10.3 lists `off` for a volume that has none
         return Quorum("none" if kind in ("off", "none") else kind, None, None)
     ratio = options.get("cluster.server-quorum-ratio", "51")
-    wanted = math.ceil(len(peers) * (option_values.percent(ratio) or 51) / 100)
+    wanted = math.ceil(len(peers) * (_option_values.percent(ratio) or 51) / 100)
     return Quorum(kind, ratio, sum(peer.is_connected for peer in peers) >= wanted if peers else None)
 
 
@@ -270,7 +268,7 @@ class Space:
     free_bytes: int
 
 
-def space_of(volume: Volume, bricks: t.Sequence[BrickState], reserve: str) -> Space | None:
+def space_of(volume: _volume.Volume, bricks: t.Sequence[BrickState], reserve: str) -> Space | None:
     """What a client sees: the smallest brick of every set, less what the bricks keep back, shared disks counted once.
 
     An arbiter holds no data. `reserve` is storage.reserve.
@@ -301,13 +299,13 @@ def _brick_space(state: BrickState, reserve: str) -> Space:
 
 def _reserved_bytes(reserve: str, size_bytes: int) -> float:
     """Up to 100, a number without a unit is a percentage (posix_set_disk_reserve)."""
-    percent = option_values.percent(reserve)
+    percent = _option_values.percent(reserve)
     if percent is not None and (reserve.endswith("%") or percent <= 100):
         return size_bytes * percent / 100
-    return option_values.size_bytes(reserve) or 0
+    return _option_values.size_bytes(reserve) or 0
 
 
-def heal_sums(volume: Volume, bricks: t.Sequence[BrickState]) -> tuple[int, int] | None:
+def heal_sums(volume: _volume.Volume, bricks: t.Sequence[BrickState]) -> tuple[int, int] | None:
     """Entries to be healed, and in split-brain: the most that a brick of each set tells, for each has its own list."""
     heal = {state.brick: state.heal for state in bricks}
     pending = split = 0

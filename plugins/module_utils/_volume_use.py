@@ -14,7 +14,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
+from ansible_collections.gfapi.virt.plugins.module_utils import _volume
 
 REBALANCE: t.Final = "rebalance"
 #: gluster's own processes, which come back by themselves
@@ -61,7 +61,7 @@ class HostUse:
     vms: tuple[str, ...] = ()
 
 
-def reasons_not_to_stop(volume: Volume, clients: Clients, here: HostUse) -> list[str]:
+def reasons_not_to_stop(volume: _volume.Volume, clients: Clients, here: HostUse) -> list[str]:
     """Each user by name; and bricks that a stop and start would miss."""
     found = []
     if clients.users:

@@ -10,7 +10,7 @@ import struct
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils._leases import name_bytes, text_of
+from ansible_collections.gfapi.virt.plugins.module_utils import _leases
 
 _INDEX: t.Final = struct.Struct(">Ix4sx48sx10sxc440xc")
 _XLEASE: t.Final = struct.Struct("48sx11sxccc")
@@ -49,19 +49,21 @@ class XLeaseIndex:
             raise ValueError(f"it begins with {magic:#010x} and version {version!r}, which is no index of leases")
         records = _XLEASE.iter_unpack(data[_INDEX.size : INDEX_BYTES])
         leases = tuple(
-            XLease(position, text_of(resource), int(offset), updating == b"u")
+            XLease(position, _leases.text_of(resource), int(offset), updating == b"u")
             for position, (resource, offset, updating, _reserved, _end) in enumerate(records)
             if resource.strip(b"\0")
         )
-        return cls(text_of(name), int(changed_at), flag == b"u", leases)
+        return cls(_leases.text_of(name), int(changed_at), flag == b"u", leases)
 
     def to_bytes(self) -> bytes:
         """The whole index."""
         version, changed_at = b"%04d" % _INDEX_VERSION, b"%010d" % self.changed_at
-        head = _INDEX.pack(_INDEX_MAGIC, version, name_bytes(self.lockspace), changed_at, _flag(self.updating), b"\n")
+        head = _INDEX.pack(
+            _INDEX_MAGIC, version, _leases.name_bytes(self.lockspace), changed_at, _flag(self.updating), b"\n"
+        )
         records = [_XLEASE.pack(b"", b"%011d" % 0, b"-", b"-", b"\n")] * _XLEASES
         for lease in self.leases:
-            words = (name_bytes(lease.resource), b"%011d" % lease.offset, _flag(lease.updating))
+            words = (_leases.name_bytes(lease.resource), b"%011d" % lease.offset, _flag(lease.updating))
             records[lease.position] = _XLEASE.pack(*words, b"-", b"\n")
         return head + b"".join(records)
 

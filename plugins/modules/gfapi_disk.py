@@ -408,31 +408,20 @@ import re
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _xml
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import FoundImage, MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import (
-    Image,
-    ImageVolume,
-    Sizes,
-    describe,
-    image_uuid_of,
-    is_padded,
-    padded,
-    parse_size,
-    require_held,
-    size_text,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _disk,
+    _errors,
+    _found_image,
+    _image,
+    _image_files,
+    _image_source,
+    _image_users,
+    _module,
+    _plan,
+    _storage,
+    _storage_domain,
+    _xml,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._image_files import now
-from ansible_collections.gfapi.virt.plugins.module_utils._image_source import Servers
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUser, ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage, require_legal
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
-
-if t.TYPE_CHECKING:
-    from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 
 DISK_SPEC = {
     "name": {"type": "str", "required": True},
@@ -458,7 +447,7 @@ ARGUMENT_SPEC = {
     **DISK_SPEC,
     "name": {"type": "str"},
     "disks": {"type": "list", "elements": "dict", "options": DISK_SPEC},
-    "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "mount_root": {"type": "path", "default": _storage_domain.MOUNT_ROOT},
     "uri": {"type": "str", "default": "qemu:///system"},
     "on_error": {"type": "str", "choices": ["stop", "continue"], "default": "stop"},
 }
@@ -493,7 +482,7 @@ class Desired(t.NamedTuple):
 
 
 #: what cannot be asked for: when, and the words about it
-CONTRADICTIONS: tuple[tuple[t.Callable[[Params], t.Any], str], ...] = (
+CONTRADICTIONS: tuple[tuple[t.Callable[[_module.Params], t.Any], str], ...] = (
     (
         lambda disk: disk["source"] and disk["clone_of"],
         "cannot be filled from source and as clone_of at once; leave one of them out",
@@ -538,22 +527,22 @@ CONTRADICTIONS: tuple[tuple[t.Callable[[Params], t.Any], str], ...] = (
 )
 
 
-def is_backed(disk: Params) -> bool:
+def is_backed(disk: _module.Params) -> bool:
     """Whether a new disk is a layer on top of another one."""
     return bool(disk["clone_mode"] == "backing")
 
 
-def desired_from(disk: Params, storage_domain: str | None) -> Desired:
+def desired_from(disk: _module.Params, storage_domain: str | None) -> Desired:
     """One disk's parameters in normal form; raises `ValueError` for what does not fit together."""
     name, place = disk["name"], disk["storage_domain"] or storage_domain
     if not place:
         raise ValueError(f"disk {name!r}: name the storage domain that it belongs in (storage_domain)")
-    describe(name, disk["description"] or "")
+    _image.describe(name, disk["description"] or "")
     if disk["checksum"]:
         # not at the top: most disks are made empty
-        from ansible_collections.gfapi.virt.plugins.module_utils._source import parse_checksum
+        from ansible_collections.gfapi.virt.plugins.module_utils import _source
 
-        parse_checksum(disk["checksum"])
+        _source.parse_checksum(disk["checksum"])
     for is_asked, words in CONTRADICTIONS:
         if is_asked(disk):
             raise ValueError(f"disk {name!r} {words.format(**disk)}")
@@ -561,7 +550,7 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
         storage_domain=place,
         name=name,
         state=disk["state"],
-        size_bytes=None if disk["size"] is None else parse_size(disk["size"]),
+        size_bytes=None if disk["size"] is None else _image.parse_size(disk["size"]),
         format=disk["format"],
         preallocated=disk["preallocation"] == "full",
         note=disk["description"],
@@ -576,8 +565,12 @@ def desired_from(disk: Params, storage_domain: str | None) -> Desired:
 
 
 def plan_new(
-    storage: Storage, users: ImageUsers, place: MountedStorageDomain, desired: Desired, before: Before
-) -> tuple[Plan, FoundImage]:
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    place: _found_image.MountedStorageDomain,
+    desired: Desired,
+    before: Before,
+) -> tuple[_plan.Plan, _found_image.FoundImage]:
     """The plan for a disk that is not there, and the image that it will be."""
     require_no_image(storage, place, desired)
     if desired.dest:
@@ -593,22 +586,24 @@ def plan_new(
     name = desired.name
     # a full copy has the format of what it is a copy of
     image_format = desired.format or (source.format if source and origin else "qcow2")
-    require_held(name, image_format, size_bytes)
+    _image.require_held(name, image_format, size_bytes)
     reserve(storage, place, desired, size_bytes, source)
-    volume = ImageVolume.base(
+    volume = _image.ImageVolume.base(
         place.storage_domain.uuid,
         name,
         note=desired.note or "",
         version=place.version,
         format=image_format,
         capacity_bytes=size_bytes,
-        created_at=now(),
+        created_at=_image_files.now(),
         preallocated=desired.preallocated,
         parent_uuid=template.volume_uuid if template else None,
     )
     volumes = (volume, *(template.image.volumes if template else ()))
-    planned = FoundImage.at(place, Image(volume.image_uuid, volumes), Sizes(size_bytes, 0, ()))
-    words = f"create {image_format} disk {name} of {size_text(size_bytes)} in storage domain {place.name}"
+    planned = _found_image.FoundImage.at(
+        place, _image.Image(volume.image_uuid, volumes), _image.Sizes(size_bytes, 0, ())
+    )
+    words = f"create {image_format} disk {name} of {_image.size_text(size_bytes)} in storage domain {place.name}"
     if template:
         words += f" on top of disk {template.name}"
     elif source:
@@ -621,10 +616,12 @@ def plan_new(
             storage.source(origin)
         storage.create(place, volume, source, template)
 
-    return Plan({}, shown(planned), (Action(words, create),)), planned
+    return _plan.Plan({}, shown(planned), (_plan.Action(words, create),)), planned
 
 
-def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundImage | None:
+def origin_of(
+    storage: _storage.Storage, users: _image_users.ImageUsers, desired: Desired
+) -> _found_image.FoundImage | None:
     """The disk that a new one is a clone of; raises `StorageError` where somebody may write to it meanwhile."""
     if desired.clone_of is None:
         return None
@@ -633,12 +630,12 @@ def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundIma
         return found
     using = users.of(found.image_uuid, found.volume_uuid)
     if desired.backed and using:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, using))}, so it cannot become a template;"
             " make a full copy (clone_mode: copy), or take the disk out of the domain"
         )
     if desired.backed and found.backing:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} has {len(found.layers)} layers, and a template has one; make a full copy (clone_mode:"
             " copy), which can be a template, or remove its snapshots"
         )
@@ -648,60 +645,60 @@ def origin_of(storage: Storage, users: ImageUsers, desired: Desired) -> FoundIma
     return found
 
 
-def require_still(storage: Storage, using: t.Sequence[ImageUser], found: FoundImage, what: str) -> None:
+def require_still(
+    storage: _storage.Storage, using: t.Sequence[_image_users.ImageUser], found: _found_image.FoundImage, what: str
+) -> None:
     """Raises `StorageError` where somebody may write to a disk while it is read."""
     writing = [user for user in using if user.running or user.saved]
     if writing:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, writing))}, so a copy would not be whole; shut the"
             " domain down first"
         )
     storage.require_closed(found, what)
 
 
-def export_actions(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> list[Action]:
+def export_actions(
+    storage: _storage.Storage, users: _image_users.ImageUsers, found: _found_image.FoundImage, desired: Desired
+) -> list[_plan.Action]:
     """Write the disk to a file, where that is asked for and there is none."""
     path = desired.dest
     if path is None:
         return []
     # not at the top: most disks are not exported
-    from ansible_collections.gfapi.virt.plugins.module_utils._export_file import (
-        clear,
-        export,
-        is_exported,
-        is_left,
-        require_room,
-    )
+    from ansible_collections.gfapi.virt.plugins.module_utils import _export_file
 
-    if is_exported(path):
+    if _export_file.is_exported(path):
         words = f"remove what a killed run left of the export to {path}"
-        return [Action(words, lambda: clear(path))] if is_left(path) else []
+        return [_plan.Action(words, lambda: _export_file.clear(path))] if _export_file.is_left(path) else []
     if not found.image.is_template:
         require_still(storage, users.of(found.image_uuid, found.volume_uuid), found, "exported")
-    require_room(storage.qemu_img, path, storage.source(found))
+    _export_file.require_room(storage.qemu_img, path, storage.source(found))
 
     def run() -> None:
         if not found.image.is_template:
             storage.require_closed(found, "exported")
-        export(storage.qemu_img, storage.source(found), path, desired.dest_format)
+        _export_file.export(storage.qemu_img, storage.source(found), path, desired.dest_format)
 
-    return [Action(f"export disk {found.name} to {path} ({desired.dest_format})", run)]
+    return [_plan.Action(f"export disk {found.name} to {path} ({desired.dest_format})", run)]
 
 
-def source_of(storage: Storage, desired: Desired, origin: FoundImage | None) -> Source | None:
+def source_of(
+    storage: _storage.Storage, desired: Desired, origin: _found_image.FoundImage | None
+) -> _image.Source | None:
     """What a new disk is filled from."""
     if origin:
         return storage.source(origin)
     if not desired.source:
         return None
     # not at the top: most disks are made empty
-    from ansible_collections.gfapi.virt.plugins.module_utils._source_file import read_source
+    from ansible_collections.gfapi.virt.plugins.module_utils import _source_file
 
     given = {"image_format": desired.source_format, "checksum": desired.checksum}
-    return read_source(storage.qemu_img, desired.source, **given)
+    return _source_file.read_source(storage.qemu_img, desired.source, **given)
 
 
-def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | None) -> int:
+def size_of_new(place: _found_image.MountedStorageDomain, desired: Desired, source: _image.Source | None) -> int:
     """The size asked for, or that of the source; raises `ValueError` where there is none, or it is too small."""
     if source is None:
         if desired.size_bytes is None:
@@ -712,7 +709,7 @@ def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | 
         return desired.size_bytes
     if not source.virtual_size_bytes:
         raise ValueError(f"disk {desired.name!r} would be filled from {source.path}, which is empty; fetch it anew")
-    least = padded(source.virtual_size_bytes)
+    least = _image.padded(source.virtual_size_bytes)
     if desired.size_bytes is not None and desired.size_bytes < least:
         raise ValueError(
             f"disk {desired.name!r} of {desired.size_bytes} bytes would not hold {source.path}, which has"
@@ -722,11 +719,11 @@ def size_of_new(place: MountedStorageDomain, desired: Desired, source: Source | 
 
 
 def reserve(
-    storage: Storage,
-    place: MountedStorageDomain,
+    storage: _storage.Storage,
+    place: _found_image.MountedStorageDomain,
     desired: Desired,
     size_bytes: int,
-    source: Source | None,
+    source: _image.Source | None,
 ) -> None:
     """Raises `StorageError` where what the disk takes at once does not fit beside those before it."""
     if desired.preallocated:
@@ -736,30 +733,32 @@ def reserve(
         storage.reserve(place, desired.name, storage.qemu_img.required_bytes(source, "qcow2"))
 
 
-def require_no_image(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
+def require_no_image(storage: _storage.Storage, place: _found_image.MountedStorageDomain, desired: Desired) -> None:
     """Raises `StorageError` where an image of ours cannot be made."""
-    image_uuid = image_uuid_of(place.storage_domain.uuid, desired.name)
+    image_uuid = _image.image_uuid_of(place.storage_domain.uuid, desired.name)
     listing = storage.listing(place)
     taken = listing.images.get(image_uuid)
     if taken:
-        raise StorageError(
+        raise _errors.StorageError(
             f"image {image_uuid} in storage domain {place.name} was made as disk {desired.name!r} and is called"
             f" {taken.name!r} now; rename it back or give its uuid"
         )
     require_readable(storage, place, desired)
 
 
-def require_readable(storage: Storage, place: MountedStorageDomain, desired: Desired) -> None:
+def require_readable(storage: _storage.Storage, place: _found_image.MountedStorageDomain, desired: Desired) -> None:
     """Raises `StorageError` where the disk seems not to be there because its `.meta` cannot be read."""
     faults = storage.listing(place).faults
-    for image_uuid in (desired.name, image_uuid_of(place.storage_domain.uuid, desired.name)):
+    for image_uuid in (desired.name, _image.image_uuid_of(place.storage_domain.uuid, desired.name)):
         if image_uuid in faults:
-            raise StorageError(f"disk {desired.name!r} in storage domain {place.name}: {faults[image_uuid]}")
+            raise _errors.StorageError(f"disk {desired.name!r} in storage domain {place.name}: {faults[image_uuid]}")
 
 
-def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desired: Desired) -> tuple[Plan, FoundImage]:
+def plan_existing(
+    storage: _storage.Storage, users: _image_users.ImageUsers, found: _found_image.FoundImage, desired: Desired
+) -> tuple[_plan.Plan, _found_image.FoundImage]:
     """The plan for a disk that is there, and the image that it will be."""
-    require_legal(found)
+    _storage.require_legal(found)
     require_fit(found, desired)
     actions = []
     after = found
@@ -767,31 +766,31 @@ def plan_existing(storage: Storage, users: ImageUsers, found: FoundImage, desire
     place, image_uuid = found.place, found.image_uuid
     if storage.is_left(place, image_uuid):
         words = f"remove what a killed run left of disk {found.name}"
-        actions.append(Action(words, lambda: storage.clear(place, image_uuid)))
+        actions.append(_plan.Action(words, lambda: storage.clear(place, image_uuid)))
     if desired.note is not None and desired.note != leaf.note:
-        text = describe(found.name, desired.note)
+        text = _image.describe(found.name, desired.note)
         leaf = replace(leaf, description=text)
         leaf.to_text(found.place.version)  # raises where it does not fit
 
         def note() -> None:
             storage.change_meta(found, lambda leaf: replace(leaf, description=text))
 
-        actions.append(Action(f"describe disk {found.name}", note))
+        actions.append(_plan.Action(f"describe disk {found.name}", note))
         after = replace(found, image=replace(found.image, volumes=(leaf, *found.image.volumes[1:])))
     if desired.size_bytes is not None and desired.size_bytes > found.virtual_size_bytes:
         actions.append(grow_action(storage, users, found, desired.size_bytes, force=desired.force))
         after = replace(after, virtual_size_bytes=desired.size_bytes)
     elif leaf.capacity_bytes != found.virtual_size_bytes:
-        actions.append(Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
-    elif not all(map(is_padded, found.layer_bytes)):
+        actions.append(_plan.Action(f"finish growing disk {found.name}", lambda: storage.mend(found)))
+    elif not all(map(_image.is_padded, found.layer_bytes)):
         # of a grower that was killed, or of another tool: qemu-img, and so oVirt, leave such files
         words = f"lengthen the files of disk {found.name} so that libgfapi reads their end"
-        actions.append(Action(words, lambda: storage.mend(found)))
+        actions.append(_plan.Action(words, lambda: storage.mend(found)))
     actions += export_actions(storage, users, after, desired)
-    return Plan(shown(found), shown(after), tuple(actions)), after
+    return _plan.Plan(shown(found), shown(after), tuple(actions)), after
 
 
-def require_fit(found: FoundImage, desired: Desired) -> None:
+def require_fit(found: _found_image.FoundImage, desired: Desired) -> None:
     """Raises `ValueError` for what no run does: convert, shrink, change a template."""
     # what is above the first layer are snapshots
     if desired.format not in (None, found.format, found.image.first.format):
@@ -810,28 +809,35 @@ def require_fit(found: FoundImage, desired: Desired) -> None:
         )
 
 
-def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_bytes: int, *, force: bool) -> Action:
+def grow_action(
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    found: _found_image.FoundImage,
+    size_bytes: int,
+    *,
+    force: bool,
+) -> _plan.Action:
     """Grow through the VM that runs on the image, or the file where none does.
 
     A saved VM goes on with the size that it knows, and a live resize would grow the overlay in front of the image.
     """
-    require_held(found.name, found.format, size_bytes)
+    _image.require_held(found.name, found.format, size_bytes)
     using = users.of(found.image_uuid, found.volume_uuid)
     saved = [user for user in using if user.saved]
     if saved:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, saved))}; start the domain or drop its managed save"
             " first (virsh managedsave-remove)"
         )
     running = [user for user in using if user.running]
     behind = [user for user in running if not user.is_live]
     if behind:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, behind))}, which has it below an overlay or only in"
             " its next configuration; shut the domain down first"
         )
     if len(running) > 1:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, running))}; one that several VMs run on is not grown"
         )
     if not running:
@@ -841,27 +847,28 @@ def grow_action(storage: Storage, users: ImageUsers, found: FoundImage, size_byt
             require_not_noted(storage, found, "grown", "grow it there")
     resize_live = (lambda: users.block_resize(running[0], size_bytes)) if running else None
     live = f" live in domain {running[0].name}" if running else ""
-    words = f"grow disk {found.name} from {size_text(found.virtual_size_bytes)} to {size_text(size_bytes)}{live}"
-    return Action(words, lambda: storage.grow(found, size_bytes, resize_live=resize_live))
+    sizes = f"from {_image.size_text(found.virtual_size_bytes)} to {_image.size_text(size_bytes)}"
+    words = f"grow disk {found.name} {sizes}{live}"
+    return _plan.Action(words, lambda: storage.grow(found, size_bytes, resize_live=resize_live))
 
 
 def plan_absent(
-    storage: Storage,
-    users: ImageUsers,
-    place: MountedStorageDomain,
-    found: FoundImage | None,
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    place: _found_image.MountedStorageDomain,
+    found: _found_image.FoundImage | None,
     desired: Desired,
     leaving: t.Container[str],
-) -> Plan:
+) -> _plan.Plan:
     """Delete the image, or what an interrupted deletion left of it."""
-    image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
+    image_uuid = found.image_uuid if found else _image.image_uuid_of(place.storage_domain.uuid, desired.name)
     words = f"delete disk {desired.name} from storage domain {place.name}"
     if found is None:
         require_readable(storage, place, desired)
         if image_uuid not in storage.listing(place).removed and not storage.is_left(place, image_uuid):
-            return Plan({}, {})
+            return _plan.Plan({}, {})
         words = f"delete what an interrupted run left of disk {desired.name} in storage domain {place.name}"
-        return Plan({}, {}, (Action(words, lambda: storage.delete(place, image_uuid)),))
+        return _plan.Plan({}, {}, (_plan.Action(words, lambda: storage.delete(place, image_uuid)),))
     noted_at = storage.noted_at(place)
     require_unused(storage, users, found, leaving, force=desired.force)
 
@@ -872,40 +879,50 @@ def plan_absent(
             storage.other_uses(place, anew=True)
             require_unused(storage, users, found, leaving, force=desired.force)
 
-    delete = Action(words, lambda: storage.delete(place, image_uuid, found, again))
-    return Plan(shown(found), {}, (delete,))
+    delete = _plan.Action(words, lambda: storage.delete(place, image_uuid, found, again))
+    return _plan.Plan(shown(found), {}, (delete,))
 
 
 def require_unused(
-    storage: Storage, users: ImageUsers, found: FoundImage, leaving: t.Container[str], *, force: bool
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    found: _found_image.FoundImage,
+    leaving: t.Container[str],
+    *,
+    force: bool,
 ) -> None:
     """Raises `StorageError` naming who uses an image, but for clones that go before it."""
     using = users.of(found.image_uuid, found.volume_uuid)
     if using:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, using))};"
             " undefine the domain or take the disk out first"
         )
     sharers = [image for image in storage.listing(found.place).sharers(found.image) if image.uuid not in leaving]
     if sharers:
         names = ", ".join(image.name or image.uuid for image in sharers)
-        raise StorageError(f"disk {found.name!r} is the template of {names}; delete them first")
+        raise _errors.StorageError(f"disk {found.name!r} is the template of {names}; delete them first")
     storage.require_closed(found, "deleted")
     if not force:
         require_not_noted(storage, found, "deleted", "undefine it there or take the disk out")
 
 
-def require_not_noted(storage: Storage, found: FoundImage, what: str, mend: str) -> None:
+def require_not_noted(storage: _storage.Storage, found: _found_image.FoundImage, what: str, mend: str) -> None:
     """Raises `StorageError` naming the VMs of other hosts that the image belongs to though they do not run."""
     storage.other_uses(found.place).require_none(found.image_uuid, f"disk {found.name!r} cannot be {what}", mend)
 
 
 def attachment_of(
-    storage: Storage, users: ImageUsers, disk: _disk.Disk, found: FoundImage, desired: Desired, before: Before
-) -> tuple[list[Action], str]:
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    disk: _disk.Disk,
+    found: _found_image.FoundImage,
+    desired: Desired,
+    before: Before,
+) -> tuple[list[_plan.Action], str]:
     """Give the disk to a domain where it has it not yet, or not everywhere; and its target there."""
     # not at the top: most disks come with the definition of their domain
-    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_attach
+    from ansible_collections.gfapi.virt.plugins.module_utils import _attachment
 
     name = t.cast(str, desired.vm)
     require_no_template(found.image, found, name)
@@ -914,7 +931,7 @@ def attachment_of(
     wanted = replace(disk, target=desired.target or "", bus=desired.bus)
     promised = before.targets.setdefault(name, {})
     domain = users.domain(name)
-    attachment, element = to_attach(domain, wanted, found.image_uuid, promised)
+    attachment, element = _attachment.to_attach(domain, wanted, found.image_uuid, promised)
     promised[attachment.target] = desired.bus
     if not attachment.places:
         return [], attachment.target
@@ -930,37 +947,41 @@ def attachment_of(
                 storage.note_use(found.place, name, domain.uuid, found.image_uuid, used=True)
             users.attach(attachment, element)
 
-    return [Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
+    return [_plan.Action(f"attach disk {found.name} to {attachment.words}", attach)], attachment.target
 
 
-def require_no_other(using: t.Iterable[ImageUser], found: FoundImage, vm: str) -> None:
+def require_no_other(using: t.Iterable[_image_users.ImageUser], found: _found_image.FoundImage, vm: str) -> None:
     """Raises `StorageError` for an image that another domain of this host has."""
     others = [user for user in using if user.name != vm]
     if others:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is in use by {', '.join(map(str, others))}, and two would destroy it; take it out"
             f" there first, or give {vm} a clone"
         )
 
 
-def require_no_template(image: Image, found: FoundImage, vm: str) -> None:
+def require_no_template(image: _image.Image, found: _found_image.FoundImage, vm: str) -> None:
     """Raises `StorageError` for an image that clones build on."""
     if image.is_template:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.name!r} is a template, which no VM may write to; give {vm} a clone of it (clone_of)"
         )
 
 
 def plan_detached(
-    storage: Storage, users: ImageUsers, place: MountedStorageDomain, found: FoundImage | None, desired: Desired
-) -> Plan:
+    storage: _storage.Storage,
+    users: _image_users.ImageUsers,
+    place: _found_image.MountedStorageDomain,
+    found: _found_image.FoundImage | None,
+    desired: Desired,
+) -> _plan.Plan:
     """Take the disk out of a domain."""
-    from ansible_collections.gfapi.virt.plugins.module_utils._attachment import to_detach
+    from ansible_collections.gfapi.virt.plugins.module_utils import _attachment
 
-    image_uuid = found.image_uuid if found else image_uuid_of(place.storage_domain.uuid, desired.name)
+    image_uuid = found.image_uuid if found else _image.image_uuid_of(place.storage_domain.uuid, desired.name)
     name = t.cast(str, desired.vm)
     domain = users.domain(name)
-    attachment = to_detach(domain, image_uuid)
+    attachment = _attachment.to_detach(domain, image_uuid)
 
     def forget() -> None:
         storage.note_use(place, name, domain.uuid, image_uuid, used=False)
@@ -968,9 +989,9 @@ def plan_detached(
     if attachment is None:
         # a run that was killed behind the detachment has left the note
         if not users.is_local or not storage.is_noted(place, domain.uuid, image_uuid):
-            return Plan({}, {})
+            return _plan.Plan({}, {})
         words = f"forget domain {name} as a user of disk {desired.name} in storage domain {place.name}"
-        return Plan({}, {}, (Action(words, forget),))
+        return _plan.Plan({}, {}, (_plan.Action(words, forget),))
 
     def detach() -> None:
         users.detach(attachment)
@@ -980,10 +1001,10 @@ def plan_detached(
     words = f"detach disk {desired.name} from {attachment.words}"
     before = {"name": desired.name, "vm": name, "target": attachment.target}
     after = {"name": desired.name, "vm": None, "target": None}
-    return Plan(before, after, (Action(words, detach),))
+    return _plan.Plan(before, after, (_plan.Action(words, detach),))
 
 
-def shown(found: FoundImage) -> dict[str, t.Any]:
+def shown(found: _found_image.FoundImage) -> dict[str, t.Any]:
     """A disk for the diff."""
     return {
         "name": found.name,
@@ -993,7 +1014,7 @@ def shown(found: FoundImage) -> dict[str, t.Any]:
     }
 
 
-def disk_for(found: FoundImage, servers: Servers) -> _disk.Disk:
+def disk_for(found: _found_image.FoundImage, servers: _image_source.Servers) -> _disk.Disk:
     """The disk that an image is for a domain, through all servers of its volume."""
     hosts = servers.of(found.place.mount)
     source, *backing = (
@@ -1004,7 +1025,7 @@ def disk_for(found: FoundImage, servers: Servers) -> _disk.Disk:
     return _disk.gluster_disk(source.source, source.format, target="vda", serial=serial, backing=tuple(backing))
 
 
-def facts(found: FoundImage, disk: _disk.Disk) -> dict[str, t.Any]:
+def facts(found: _found_image.FoundImage, disk: _disk.Disk) -> dict[str, t.Any]:
     """What the module returns about a disk."""
     source = disk.source
     blockdev, *below = _disk.to_blockdevs((_disk.Layer(source, found.format), *(disk.backing or ())))
@@ -1024,13 +1045,13 @@ def facts(found: FoundImage, disk: _disk.Disk) -> dict[str, t.Any]:
     }
 
 
-def require_once(storage: Storage, desired: t.Sequence[Desired]) -> None:
+def require_once(storage: _storage.Storage, desired: t.Sequence[Desired]) -> None:
     """Raises `ValueError` where two of a list are the same disk, however they spell it and its storage domain."""
     spelled: dict[tuple[str, str], list[str]] = {}
     for one in desired:
         place = storage.find(one.storage_domain)
         image = storage.listing(place).image(one.name)
-        image_uuid = image.uuid if image else image_uuid_of(place.storage_domain.uuid, one.name)
+        image_uuid = image.uuid if image else _image.image_uuid_of(place.storage_domain.uuid, one.name)
         spelled.setdefault((place.storage_domain.uuid, image_uuid), []).append(one.name)
     doubled = sorted({name for names in spelled.values() if len(names) > 1 for name in names})
     if doubled:
@@ -1063,7 +1084,7 @@ class Before:
     #: image → what is done to it that no clone of it may be made beside
     changing: dict[str, str] = field(default_factory=dict)
     #: new disk → the image that it is made from
-    origins: dict[str, FoundImage] = field(default_factory=dict)
+    origins: dict[str, _found_image.FoundImage] = field(default_factory=dict)
 
     def require_still(self) -> None:
         """Raises `ValueError` where one disk of a list is made from another that the list changes.
@@ -1079,7 +1100,13 @@ class Before:
                 )
 
 
-def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Desired, before: Before) -> Item:
+def item_for(
+    storage: _storage.Storage,
+    servers: _image_source.Servers,
+    users: _image_users.ImageUsers,
+    desired: Desired,
+    before: Before,
+) -> _plan.Item:
     """One disk with its plan."""
     place = storage.find(desired.storage_domain)
     found = storage.find_image(desired.storage_domain, desired.name)
@@ -1088,11 +1115,11 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
         if found:
             before.leaving.add(found.image_uuid)
             before.changing[found.image_uuid] = plan.summaries[0]
-        return Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
+        return _plan.Item(desired.name, plan, {"name": desired.name, "storage_domain": place.name, "state": "absent"})
     if desired.state == "detached":
         plan = plan_detached(storage, users, place, found, desired)
         told = facts(found, disk_for(found, servers)) if found else {"name": desired.name, "state": "absent"}
-        return Item(desired.name, plan, {**told, "vm": None, "target": None})
+        return _plan.Item(desired.name, plan, {**told, "vm": None, "target": None})
     warnings = []
     if found is None:
         plan, after = plan_new(storage, users, place, desired, before)
@@ -1117,15 +1144,17 @@ def item_for(storage: Storage, servers: Servers, users: ImageUsers, desired: Des
             {**side, "target": place}
             for side, place in ((plan.before, None if actions else target), (plan.after, target))
         )
-        plan = Plan(old, new, (*plan.actions, *actions))
+        plan = _plan.Plan(old, new, (*plan.actions, *actions))
 
     def read() -> dict[str, t.Any]:
         return {**facts(storage.require_image(desired.storage_domain, desired.name), disk), **had}
 
-    return Item(desired.name, plan, {**facts(after, disk), **had}, read, tuple(warnings))
+    return _plan.Item(desired.name, plan, {**facts(after, disk), **had}, read, tuple(warnings))
 
 
-def make_items(params: Params, storage: Storage, servers: Servers, users: ImageUsers) -> Item | list[Item]:
+def make_items(
+    params: _module.Params, storage: _storage.Storage, servers: _image_source.Servers, users: _image_users.ImageUsers
+) -> _plan.Item | list[_plan.Item]:
     """Parameters → the disks with their plans, everything looked up before anything is changed."""
     wanted = params["disks"] if params["disks"] is not None else [params]
     desired = [desired_from(disk, params["storage_domain"]) for disk in wanted]
@@ -1143,24 +1172,29 @@ def make_items(params: Params, storage: Storage, servers: Servers, users: ImageU
     return items if params["disks"] is not None else items[0]
 
 
-def on_host(params: Params) -> Item | list[Item]:
+def on_host(params: _module.Params) -> _plan.Item | list[_plan.Item]:
     """The disks with their plans, on this host; whoever works on the domains that they are for is waited for."""
 
-    def items() -> Item | list[Item]:
-        return make_items(params, Storage(mount_root=params["mount_root"]), Servers(), ImageUsers(params["uri"]))
+    def items() -> _plan.Item | list[_plan.Item]:
+        return make_items(
+            params,
+            _storage.Storage(mount_root=params["mount_root"]),
+            _image_source.Servers(),
+            _image_users.ImageUsers(params["uri"]),
+        )
 
     disks = [params] if params["disks"] is None else params["disks"]
     domains = {disk["vm"] for disk in disks if disk["vm"]}
     if not domains:
         return items()
     # not at the top: most disks come with the definition of their domain
-    from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
+    from ansible_collections.gfapi.virt.plugins.module_utils import _turns
 
-    return in_turn((domain_turn(name, params["uri"]) for name in domains), items)
+    return _turns.in_turn((_turns.domain_turn(name, params["uri"]) for name in domains), items)
 
 
 def main() -> None:
-    run(
+    _module.run(
         on_host,
         ARGUMENT_SPEC,
         one="disk",

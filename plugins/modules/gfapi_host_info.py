@@ -126,16 +126,7 @@ host:
 import typing as t
 from dataclasses import asdict
 
-from ansible_collections.gfapi.virt.plugins.module_utils._host import (
-    GLUSTERD_VOL,
-    INSECURE_BY_DEFAULT,
-    STORAGE_GID,
-    Host,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Result, run_info
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
-from ansible_collections.gfapi.virt.plugins.module_utils._requirements import HostState, problems
-from ansible_collections.gfapi.virt.plugins.module_utils._versions import Version
+from ansible_collections.gfapi.virt.plugins.module_utils import _host, _module, _option_values, _requirements, _versions
 
 ARGUMENT_SPEC = {
     "uri": {"type": "str", "default": "qemu:///system"},
@@ -143,13 +134,13 @@ ARGUMENT_SPEC = {
 }
 
 
-def read_state(host: Host) -> HostState:
+def read_state(host: _host.Host) -> _requirements.HostState:
     """What the requirements are judged by."""
     libvirt, qemu, reason = host.libvirt_versions()
     driver, driver_reason = host.gluster_driver()
     user = host.qemu_user()
     kvm, kvm_usable = host.kvm(user)
-    return HostState(
+    return _requirements.HostState(
         qemu=qemu or host.version_of("qemu-system-x86_64", "--version"),
         libvirt=libvirt,
         libvirt_reason=reason,
@@ -162,21 +153,21 @@ def read_state(host: Host) -> HostState:
         lxml=host.has_library("lxml"),
         libvirt_library=host.has_library("libvirt"),
         qemu_user=user.name if user else None,
-        in_storage_group=user is not None and STORAGE_GID in user.groups,
+        in_storage_group=user is not None and _host.STORAGE_GID in user.groups,
         storage_group=host.storage_group(),
         kvm=kvm,
         kvm_usable=kvm_usable,
     )
 
 
-def insecure_rpc(configured: str | None, gluster: Version | None, *, is_read: bool) -> dict[str, t.Any]:
+def insecure_rpc(configured: str | None, gluster: _versions.Version | None, *, is_read: bool) -> dict[str, t.Any]:
     """Whether glusterd takes calls from unprivileged ports: as configured and read, else by its version's default."""
-    by_default = gluster is not None and gluster >= INSECURE_BY_DEFAULT
-    in_force = by_default if configured is None else is_read and is_true(configured)
-    return {"configured": configured, "in_force": in_force, "glusterd_vol": GLUSTERD_VOL}
+    by_default = gluster is not None and gluster >= _host.INSECURE_BY_DEFAULT
+    in_force = by_default if configured is None else is_read and _option_values.is_true(configured)
+    return {"configured": configured, "in_force": in_force, "glusterd_vol": _host.GLUSTERD_VOL}
 
 
-def read(host: Host, names: t.Sequence[str] = ()) -> Result:
+def read(host: _host.Host, names: t.Sequence[str] = ()) -> _module.Result:
     """The host, as the module returns it."""
     state, user = read_state(host), host.qemu_user()
     gluster, qemu_img = host.version_of("glusterfs", "--version"), host.version_of("qemu-img", "--version")
@@ -197,13 +188,15 @@ def read(host: Host, names: t.Sequence[str] = ()) -> Result:
             "rpc_auth_allow_insecure": insecure_rpc(
                 host.configured_insecure_rpc(), gluster, is_read=host.glusterd_has_read_its_file()
             ),
-            "requirements": {job: {"met": not found, "problems": found} for job, found in problems(state).items()},
+            "requirements": {
+                job: {"met": not found, "problems": found} for job, found in _requirements.problems(state).items()
+            },
         }
     }
 
 
 def main() -> None:
-    run_info(lambda params: read(Host(uri=params["uri"]), params["names"]), ARGUMENT_SPEC)
+    _module.run_info(lambda params: read(_host.Host(uri=params["uri"]), params["names"]), ARGUMENT_SPEC)
 
 
 if __name__ == "__main__":

@@ -229,27 +229,23 @@ import posixpath
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _snapshot
-from ansible_collections.gfapi.virt.plugins.module_utils._block_jobs import BlockJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._domain import from_element
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._found_image import MountedStorageDomain
-from ansible_collections.gfapi.virt.plugins.module_utils._image import Image
-from ansible_collections.gfapi.virt.plugins.module_utils._image_users import ImageUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshot import State
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshot_files import Layers
-from ansible_collections.gfapi.virt.plugins.module_utils._snapshots import DiskLayers, switch
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    IMAGES,
-    MOUNT_ROOT,
-    require_name,
-    require_printable,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _block_jobs,
+    _domain,
+    _domain_record,
+    _errors,
+    _found_image,
+    _image,
+    _image_users,
+    _module,
+    _plan,
+    _snapshot,
+    _snapshot_files,
+    _snapshots,
+    _storage,
+    _storage_domain,
+    _turns,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -260,7 +256,7 @@ ARGUMENT_SPEC = {
     "state": {"type": "str", "choices": ["present", "absent", "reverted"], "default": "present"},
     "force": {"type": "bool", "default": False},
     "quiesce": {"type": "str", "choices": ["auto", "true", "false"], "default": "auto"},
-    "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "mount_root": {"type": "path", "default": _storage_domain.MOUNT_ROOT},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
 
@@ -272,14 +268,16 @@ Shown = dict[str, dict[str, t.Any]]
 class Found:
     """A disk that is meant."""
 
-    place: MountedStorageDomain
-    image: Image
+    place: _found_image.MountedStorageDomain
+    image: _image.Image
 
 
 # --- which disks ----------------------------------------------------------------------------------------------------
 
 
-def find_disks(params: Params, storage: Storage, record: DomainRecord | None) -> list[Found]:
+def find_disks(
+    params: _module.Params, storage: _storage.Storage, record: _domain_record.DomainRecord | None
+) -> list[Found]:
     """The disks that are meant: those of the domain, or those that are named."""
     names = params["disks"]
     if names == []:
@@ -308,14 +306,14 @@ def find_disks(params: Params, storage: Storage, record: DomainRecord | None) ->
     return [by_name[name] for name in names]
 
 
-def find_disk(storage: Storage, storage_domain: str, name: str) -> Found:
+def find_disk(storage: _storage.Storage, storage_domain: str, name: str) -> Found:
     place = storage.find(storage_domain)
     listing = storage.listing(place)
     image = listing.image(name)
     if image is None:
         fault = listing.faults.get(name)
         known = ", ".join(listing.names[:10]) or "no disk"
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {name!r} in storage domain {place.name}: {fault}"
             if fault
             else f"storage domain {place.name} ({place.path}) has no disk {name!r}; it has {known}"
@@ -323,12 +321,12 @@ def find_disk(storage: Storage, storage_domain: str, name: str) -> Found:
     return Found(place, image)
 
 
-def disks_of(storage: Storage, record: DomainRecord) -> tuple[list[Found], list[str]]:
+def disks_of(storage: _storage.Storage, record: _domain_record.DomainRecord) -> tuple[list[Found], list[str]]:
     """The images that a domain may write to, and the targets of its disks that are none."""
     found: dict[str, Found] = {}
     others = []
     for configuration in (record.live, record.inactive):
-        for disk in () if configuration is None else from_element(configuration).disks or ():
+        for disk in () if configuration is None else _domain.from_element(configuration).disks or ():
             place = _snapshot.image_of(disk.source)
             if disk.readonly:
                 continue
@@ -339,7 +337,9 @@ def disks_of(storage: Storage, record: DomainRecord) -> tuple[list[Found], list[
     return list(found.values()), list(dict.fromkeys(others))
 
 
-def find_domain(params: Params, jobs: BlockJobs, users: ImageUsers, storage: Storage) -> DomainRecord | None:
+def find_domain(
+    params: _module.Params, jobs: _block_jobs.BlockJobs, users: _image_users.ImageUsers, storage: _storage.Storage
+) -> _domain_record.DomainRecord | None:
     """The domain that is named, else the one that uses the disks."""
     if params["vm"]:
         record = jobs.domain(params["vm"])
@@ -349,59 +349,68 @@ def find_domain(params: Params, jobs: BlockJobs, users: ImageUsers, storage: Sto
     disks = find_disks(params, storage, None)
     names = {user.name for disk in disks for user in users.of(disk.image.uuid, disk.image.leaf.uuid)}
     if len(names) > 1:
-        raise StorageError(f"the disks are in use by several domains ({', '.join(sorted(names))}); name one with vm")
+        raise _errors.StorageError(
+            f"the disks are in use by several domains ({', '.join(sorted(names))}); name one with vm"
+        )
     return jobs.domain(names.pop()) if names else None
 
 
-def require_only_user(found: Found, record: DomainRecord | None, users: ImageUsers) -> None:
+def require_only_user(found: Found, record: _domain_record.DomainRecord | None, users: _image_users.ImageUsers) -> None:
     """Raises `StorageError` where another domain of this host has the image."""
     others = [
         user for user in users.of(found.image.uuid, found.image.leaf.uuid) if record is None or user.name != record.name
     ]
     if others:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.image.name!r} is in use by {', '.join(map(str, others))}; take it out of that domain first"
         )
 
 
-def require_named(found: Found, record: DomainRecord | None, users: ImageUsers) -> None:
+def require_named(found: Found, record: _domain_record.DomainRecord | None, users: _image_users.ImageUsers) -> None:
     """Raises `StorageError` where the domain has the image under a name by which it goes on with no new layer."""
     if record is None or _snapshot.use_of(record.name, record.live, record.inactive, found.image.uuid):
         return
     here = [user for user in users.of(found.image.uuid, found.image.leaf.uuid) if user.name == record.name]
     if here:
-        raise StorageError(
+        raise _errors.StorageError(
             f"disk {found.image.name!r} is in use by {here[0]} under another name, a link or the like, so the domain"
             " would not go on with its snapshot; have gfapi.virt.libvirt_vm name the disk (disks) first"
         )
 
 
-def require_own(found: Found, state: State, storage: Storage, changed: t.Collection[str]) -> None:
+def require_own(found: Found, state: _snapshot.State, storage: _storage.Storage, changed: t.Collection[str]) -> None:
     """Raises `StorageError` where a layer that would change, or go, is one of another image too."""
     for other in storage.listing(found.place).images.values():
         shared = {volume.uuid for volume in other.volumes} & set(changed)
         if other.uuid != found.image.uuid and shared:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"disk {state.name!r}: its image volume {shared.pop()} is a layer of disk {other.name!r} too; delete"
                 " that one first"
             )
 
 
-def require_idle(record: DomainRecord | None) -> None:
+def require_idle(record: _domain_record.DomainRecord | None) -> None:
     """Raises `StorageError` for a domain whose disks cannot be changed under it."""
     if record and record.saved is not None:
-        raise StorageError(
+        raise _errors.StorageError(
             f"domain {record.name} has a managed save, which goes on with its disks as they are; start it first, or"
             f" drop the save (virsh managedsave-remove {record.name})"
         )
     if record and not record.persistent:
-        raise StorageError(f"domain {record.name} is transient, so nothing keeps which layer is its disk; define it")
+        raise _errors.StorageError(
+            f"domain {record.name} is transient, so nothing keeps which layer is its disk; define it"
+        )
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 
-def plan_present(params: Params, jobs: BlockJobs, record: DomainRecord | None, disks: list[DiskLayers]) -> Plan:
+def plan_present(
+    params: _module.Params,
+    jobs: _block_jobs.BlockJobs,
+    record: _domain_record.DomainRecord | None,
+    disks: list[_snapshots.DiskLayers],
+) -> _plan.Plan:
     """New leaves, one a disk, and the domain on all of them at one moment."""
     name, note = params["name"], params["description"]
     states = [disk.state() for disk in disks]
@@ -416,27 +425,31 @@ def plan_present(params: Params, jobs: BlockJobs, record: DomainRecord | None, d
             continue
         _snapshot.require_room(step.volume, name, note, disk.layers.place.version)
         disk.require_free("taken a snapshot of")
-        remove = Action(f"take back snapshot {name} of disk {disk.name}", removal(disk, name))
-        actions.append(Action(f"create snapshot {name} of disk {disk.name}", creation(disk, name, note), undo=remove))
+        remove = _plan.Action(f"take back snapshot {name} of disk {disk.name}", removal(disk, name))
+        actions.append(
+            _plan.Action(f"create snapshot {name} of disk {disk.name}", creation(disk, name, note), undo=remove)
+        )
     if record and (missing or behind):
         switched = [disk for disk in disks if disk in missing or disk in behind]
         quiesce = is_quiesced(params["quiesce"], jobs, record)
         how = " live" if record.is_active else " at its next start"
         how += ", its file systems frozen meanwhile" if quiesce else ""
         words = f"have domain {record.name} go on with the new layer of disk {', '.join(d.name for d in switched)}{how}"
-        actions.append(Action(words, lambda: switch(jobs, record.name, switched, name, quiesce=quiesce)))
+        actions.append(
+            _plan.Action(words, lambda: _snapshots.switch(jobs, record.name, switched, name, quiesce=quiesce))
+        )
     before = shown(states)
     after = {
         key: {"snapshots": list(dict.fromkeys((*value["snapshots"], name))), "holds_changes": False} if step else value
         for (key, value), step in zip(before.items(), steps)
     }
-    return Plan(before, after, tuple(actions))
+    return _plan.Plan(before, after, tuple(actions))
 
 
-def clearing(storage: Storage, found: t.Sequence[Found]) -> list[Action]:
+def clearing(storage: _storage.Storage, found: t.Sequence[Found]) -> list[_plan.Action]:
     """What takes away where killed runs built layers."""
     return [
-        Action(
+        _plan.Action(
             f"remove what a killed run left of disk {one.image.name or one.image.uuid}",
             functools.partial(storage.clear, one.place, one.image.uuid),
         )
@@ -445,19 +458,19 @@ def clearing(storage: Storage, found: t.Sequence[Found]) -> list[Action]:
     ]
 
 
-def creation(disk: DiskLayers, name: str, note: str) -> t.Callable[[], None]:
+def creation(disk: _snapshots.DiskLayers, name: str, note: str) -> t.Callable[[], None]:
     return lambda: disk.create(name, note)
 
 
-def removal(disk: DiskLayers, name: str) -> t.Callable[[], None]:
+def removal(disk: _snapshots.DiskLayers, name: str) -> t.Callable[[], None]:
     return lambda: disk.carry_out(lambda state: _snapshot.removal_step(state, name))
 
 
-def revert(disk: DiskLayers, name: str) -> t.Callable[[], None]:
+def revert(disk: _snapshots.DiskLayers, name: str) -> t.Callable[[], None]:
     return lambda: disk.carry_out(lambda state: _snapshot.revert_step(state, name))
 
 
-def is_quiesced(word: str, jobs: BlockJobs, record: DomainRecord) -> bool:
+def is_quiesced(word: str, jobs: _block_jobs.BlockJobs, record: _domain_record.DomainRecord) -> bool:
     """Whether to freeze; raises `ValueError` where it must be and nobody would do it."""
     if word == "false" or record.live is None:
         return False
@@ -470,7 +483,9 @@ def is_quiesced(word: str, jobs: BlockJobs, record: DomainRecord) -> bool:
     return answers
 
 
-def plan_absent(params: Params, storage: Storage, pairs: list[tuple[Found, DiskLayers]]) -> Plan:
+def plan_absent(
+    params: _module.Params, storage: _storage.Storage, pairs: list[tuple[Found, _snapshots.DiskLayers]]
+) -> _plan.Plan:
     """The layer above into the snapshot's, disk by disk."""
     name = params["name"]
     states = [disk.state() for _found, disk in pairs]
@@ -485,15 +500,18 @@ def plan_absent(params: Params, storage: Storage, pairs: list[tuple[Found, DiskL
         disk.require_free("committed")
         disk.require_live_commit(state, name)
         live = " live" if state.use and state.use.live is not None else ""
-        actions.append(Action(f"remove snapshot {name} of disk {disk.name}{live}", removal(disk, name)))
+        actions.append(_plan.Action(f"remove snapshot {name} of disk {disk.name}{live}", removal(disk, name)))
         kept = [one for one in after[state.name]["snapshots"] if one != name]
         after[state.name] = {**after[state.name], "snapshots": kept}
-    return Plan(shown(states), after, tuple(actions))
+    return _plan.Plan(shown(states), after, tuple(actions))
 
 
 def plan_reverted(
-    params: Params, storage: Storage, record: DomainRecord | None, pairs: list[tuple[Found, DiskLayers]]
-) -> Plan:
+    params: _module.Params,
+    storage: _storage.Storage,
+    record: _domain_record.DomainRecord | None,
+    pairs: list[tuple[Found, _snapshots.DiskLayers]],
+) -> _plan.Plan:
     """An empty leaf on the snapshot, and nothing else above it, disk by disk."""
     name = params["name"]
     states = [disk.state() for _found, disk in pairs]
@@ -504,7 +522,7 @@ def plan_reverted(
         if step is None:
             continue
         if record and record.is_active:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"domain {record.name} is {record.state}, and a disk goes back to a snapshot under nobody; shut it down"
                 " first (gfapi.virt.libvirt_vm, state: shut_off)"
             )
@@ -513,13 +531,13 @@ def plan_reverted(
         disk.require_free("reverted")
         lost = [volume.snapshot for volume in above if volume.snapshot]
         words = f", without snapshot {', '.join(lost)}, which was taken later" if lost else ""
-        actions.append(Action(f"revert disk {disk.name} to snapshot {name}{words}", revert(disk, name)))
+        actions.append(_plan.Action(f"revert disk {disk.name} to snapshot {name}{words}", revert(disk, name)))
         kept = [one for one in after[state.name]["snapshots"] if one not in lost]
         after[state.name] = {"snapshots": kept, "holds_changes": False}
-    return Plan(shown(states), after, tuple(actions))
+    return _plan.Plan(shown(states), after, tuple(actions))
 
 
-def shown(states: t.Sequence[State]) -> Shown:
+def shown(states: t.Sequence[_snapshot.State]) -> Shown:
     """The disks for the diff."""
     return {
         state.name: {
@@ -531,7 +549,10 @@ def shown(states: t.Sequence[State]) -> Shown:
 
 
 def facts(
-    params: Params, record: DomainRecord | None, disks: list[DiskLayers], expected: Shown | None = None
+    params: _module.Params,
+    record: _domain_record.DomainRecord | None,
+    disks: list[_snapshots.DiskLayers],
+    expected: Shown | None = None,
 ) -> dict[str, t.Any]:
     """What the module returns."""
     return {
@@ -542,7 +563,7 @@ def facts(
     }
 
 
-def disk_facts(disk: DiskLayers, expected: dict[str, t.Any] | None) -> dict[str, t.Any]:
+def disk_facts(disk: _snapshots.DiskLayers, expected: dict[str, t.Any] | None) -> dict[str, t.Any]:
     state, place = disk.state(), disk.layers.place
     return {
         "name": disk.name,
@@ -552,7 +573,7 @@ def disk_facts(disk: DiskLayers, expected: dict[str, t.Any] | None) -> dict[str,
         "volumes": [
             {
                 "volume_uuid": volume.uuid,
-                "path": posixpath.join(place.path, IMAGES, disk.image_uuid, volume.uuid),
+                "path": posixpath.join(place.path, _storage_domain.IMAGES, disk.image_uuid, volume.uuid),
                 "format": volume.format,
                 "snapshot": volume.snapshot,
                 "snapshot_description": _snapshot.note_of(volume),
@@ -562,10 +583,12 @@ def disk_facts(disk: DiskLayers, expected: dict[str, t.Any] | None) -> dict[str,
     }
 
 
-def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUsers) -> Item:
+def make_item(
+    params: _module.Params, storage: _storage.Storage, jobs: _block_jobs.BlockJobs, users: _image_users.ImageUsers
+) -> _plan.Item:
     """Parameters → the snapshot with its plan, everything looked up before anything is changed."""
-    require_name(params["name"], "snapshot")
-    require_printable(params["description"], f"the description of snapshot {params['name']!r}")
+    _storage_domain.require_name(params["name"], "snapshot")
+    _storage_domain.require_printable(params["description"], f"the description of snapshot {params['name']!r}")
     record = find_domain(params, jobs, users, storage)
     named = params if params["vm"] else {**params, "vm": None}
     found = find_disks(named, storage, record if params["vm"] else None)
@@ -578,8 +601,8 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
         require_named(one, record, users)
     domain = record.name if record else None
     disks = [
-        DiskLayers(
-            Layers(storage.qemu_img, one.place, one.image),
+        _snapshots.DiskLayers(
+            _snapshot_files.Layers(storage.qemu_img, one.place, one.image),
             jobs,
             domain,
             storage.other_uses(one.place),
@@ -594,26 +617,28 @@ def make_item(params: Params, storage: Storage, jobs: BlockJobs, users: ImageUse
         plan = plan_absent(params, storage, pairs)
     else:
         plan = plan_reverted(params, storage, record, pairs)
-    plan = Plan(plan.before, plan.after, (*clearing(storage, found), *plan.actions))
-    return Item(params["name"], plan, facts(params, record, disks, plan.after), lambda: facts(params, record, disks))
+    plan = _plan.Plan(plan.before, plan.after, (*clearing(storage, found), *plan.actions))
+    return _plan.Item(
+        params["name"], plan, facts(params, record, disks, plan.after), lambda: facts(params, record, disks)
+    )
 
 
-def on_host(params: Params) -> Item:
+def on_host(params: _module.Params) -> _plan.Item:
     """The snapshot with its plan, on this host; whoever works on its domain is waited for."""
-    jobs = BlockJobs(params["uri"])
+    jobs = _block_jobs.BlockJobs(params["uri"])
 
-    def seen() -> tuple[Storage, BlockJobs, ImageUsers]:
-        return Storage(mount_root=params["mount_root"]), jobs, ImageUsers(params["uri"])
+    def seen() -> tuple[_storage.Storage, _block_jobs.BlockJobs, _image_users.ImageUsers]:
+        return _storage.Storage(mount_root=params["mount_root"]), jobs, _image_users.ImageUsers(params["uri"])
 
     storage, _jobs, users = seen()
     record = find_domain(params, jobs, users, storage)
     if record is None:
         return make_item(params, storage, jobs, users)
-    return in_turn([domain_turn(record.name, params["uri"])], lambda: make_item(params, *seen()))
+    return _turns.in_turn([_turns.domain_turn(record.name, params["uri"])], lambda: make_item(params, *seen()))
 
 
 def main() -> None:
-    run(
+    _module.run(
         on_host,
         ARGUMENT_SPEC,
         one="snapshot",

@@ -290,16 +290,17 @@ import time
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _eligibility as eligibility
-from ansible_collections.gfapi.virt.plugins.module_utils import _volume_state as volume_state
-from ansible_collections.gfapi.virt.plugins.module_utils._brick_disks import BrickDisks
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_options import mount_options
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec, parse_host
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_state import LOCALHOST, BrickState, Heal, Peer, Status
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _brick_disks,
+    _eligibility,
+    _errors,
+    _gluster,
+    _module,
+    _mount_options,
+    _uri,
+    _volume,
+    _volume_state,
+)
 
 ARGUMENT_SPEC = {
     "names": {"type": "list", "elements": "str"},
@@ -312,30 +313,30 @@ ARGUMENT_SPEC = {
 class Reader:
     """Asks glusterd and this host, and keeps what did not answer."""
 
-    def __init__(self, gluster: Gluster, disks: BrickDisks, timeout_s: float) -> None:
+    def __init__(self, gluster: _gluster.Gluster, disks: _brick_disks.BrickDisks, timeout_s: float) -> None:
         self.gluster, self.disks, self.timeout_s = gluster, disks, timeout_s
         self.warnings: list[str] = []
 
-    def options(self, volumes: t.Sequence[Volume]) -> dict[str, dict[str, str]]:
+    def options(self, volumes: t.Sequence[_volume.Volume]) -> dict[str, dict[str, str]]:
         """Every option in force on each volume."""
         names = [volume.name for volume in volumes]
         return dict(zip(names, self.gluster.options_in_force(names) if names else []))
 
-    def addresses(self, peers: t.Sequence[Peer], local: str) -> dict[str, str]:
+    def addresses(self, peers: t.Sequence[_volume_state.Peer], local: str) -> dict[str, str]:
         """Address → uuid of the peer that has it."""
-        uuids = {LOCALHOST: local, **{peer.name: peer.uuid for peer in peers}}
+        uuids = {_volume_state.LOCALHOST: local, **{peer.name: peer.uuid for peer in peers}}
         return {address: uuids[host] for address, host in self.disks.addresses(uuids).items()}
 
-    def status(self, volumes: t.Sequence[Volume]) -> dict[str, Status] | None:
+    def status(self, volumes: t.Sequence[_volume.Volume]) -> dict[str, _volume_state.Status] | None:
         """The state of each volume; `None` where a peer hangs."""
         try:
             found = self.gluster.status(volumes, timeout_s=self.timeout_s) if volumes else []
-        except GlusterError as exc:
+        except _errors.GlusterError as exc:
             self.warnings.append(str(exc))
             return None
         return {volume.name: status for volume, status in zip(volumes, found)}
 
-    def without_silent(self, peers: t.Sequence[Peer], local: str) -> tuple[Peer, ...]:
+    def without_silent(self, peers: t.Sequence[_volume_state.Peer], local: str) -> tuple[_volume_state.Peer, ...]:
         """The peers, those that hang as not connected."""
         asked = [peer for peer in peers if peer.is_connected and peer.uuid != local]
         silent = [peer for peer in asked if not self.gluster.answers(peer.name)]
@@ -344,18 +345,20 @@ class Reader:
             self.warnings.append(f"{words}; look at that host, and start glusterd there again")
         return tuple(replace(peer, is_connected=False) if peer in silent else peer for peer in peers)
 
-    def heal(self, volumes: t.Sequence[Volume]) -> dict[str, dict[str, Heal]]:
+    def heal(self, volumes: t.Sequence[_volume.Volume]) -> dict[str, dict[str, _volume_state.Heal]]:
         """What each brick of each volume says is to be healed."""
         found = {}
         deadline = time.monotonic() + self.timeout_s
         for volume in volumes:
             try:
                 found[volume.name] = self.gluster.heal(volume.name, timeout_s=max(deadline - time.monotonic(), 1))
-            except GlusterError as exc:
+            except _errors.GlusterError as exc:
                 self.warnings.append(str(exc))
         return found
 
-    def with_disks(self, states: t.Sequence[BrickState], local: str) -> tuple[BrickState, ...]:
+    def with_disks(
+        self, states: t.Sequence[_volume_state.BrickState], local: str
+    ) -> tuple[_volume_state.BrickState, ...]:
         """The bricks of this host with what only this host knows; `local` is the uuid of its peer."""
         ours = [state for state in states if state.brick.peer == local and state.device]
         available = self.disks.available_bytes([state.brick.path for state in ours])
@@ -370,47 +373,50 @@ class Reader:
         return tuple(known.get(state.brick, state) for state in states)
 
 
-def local_uuid(peers: t.Sequence[Peer]) -> str:
-    return next((peer.uuid for peer in peers if peer.name == LOCALHOST), "")
+def local_uuid(peers: t.Sequence[_volume_state.Peer]) -> str:
+    return next((peer.uuid for peer in peers if peer.name == _volume_state.LOCALHOST), "")
 
 
-def named(peers: t.Sequence[Peer], volumes: t.Sequence[Volume]) -> tuple[Peer, ...]:
+def named(peers: t.Sequence[_volume_state.Peer], volumes: t.Sequence[_volume.Volume]) -> tuple[_volume_state.Peer, ...]:
     """The peers, this host under the name that its bricks have, if there are any."""
     names = {brick.peer: brick.host for volume in volumes for brick in volume.bricks}
     return tuple(
-        replace(peer, name=names.get(peer.uuid, LOCALHOST)) if peer.name == LOCALHOST else peer for peer in peers
+        replace(peer, name=names.get(peer.uuid, _volume_state.LOCALHOST))
+        if peer.name == _volume_state.LOCALHOST
+        else peer
+        for peer in peers
     )
 
 
 def state_of(
-    volume: Volume,
+    volume: _volume.Volume,
     options: t.Mapping[str, str],
-    peers: t.Sequence[Peer],
-    bricks: tuple[BrickState, ...],
-    status: Status | None,
-) -> eligibility.VolumeState:
+    peers: t.Sequence[_volume_state.Peer],
+    bricks: tuple[_volume_state.BrickState, ...],
+    status: _volume_state.Status | None,
+) -> _eligibility.VolumeState:
     """What a volume is judged by."""
-    pending, split_brain = volume_state.heal_sums(volume, bricks) or (None, None)
-    return eligibility.VolumeState(
+    pending, split_brain = _volume_state.heal_sums(volume, bricks) or (None, None)
+    return _eligibility.VolumeState(
         volume,
         options,
         bricks,
         tuple(peers),
-        client_quorum=volume_state.client_quorum(volume, options, bricks),
-        server_quorum=volume_state.server_quorum(options, peers),
+        client_quorum=_volume_state.client_quorum(volume, options, bricks),
+        server_quorum=_volume_state.server_quorum(options, peers),
         pending=pending,
         split_brain=split_brain,
-        space=volume_state.space_of(volume, bricks, options.get("storage.reserve", "1")),
+        space=_volume_state.space_of(volume, bricks, options.get("storage.reserve", "1")),
         rebalance=status.rebalance if status else None,
     )
 
 
 def facts(
-    state: eligibility.VolumeState, options: t.Mapping[str, str], clients: t.Sequence[volume_state.Client] | None
-) -> Result:
+    state: _eligibility.VolumeState, options: t.Mapping[str, str], clients: t.Sequence[_volume_state.Client] | None
+) -> _module.Result:
     """A volume as the module returns it."""
     volume, client, server = state.volume, state.client_quorum, state.server_quorum
-    spec = VolumeSpec(volume.servers, volume.name)
+    spec = _uri.VolumeSpec(volume.servers, volume.name)
     healing = None if state.pending is None else {"pending": state.pending, "split_brain": state.split_brain}
     return {
         "name": volume.name,
@@ -425,7 +431,7 @@ def facts(
         "transport": volume.transport,
         "servers": list(volume.servers),
         "spec": str(spec),
-        "mount_options": mount_options(spec, []),
+        "mount_options": _mount_options.mount_options(spec, []),
         "bricks": [brick_facts(brick) for brick in state.bricks],
         "options": dict(options),
         "quorum": {
@@ -436,13 +442,13 @@ def facts(
         "space": state.space and vars(state.space),
         "clients": None if clients is None else [vars(found) for found in clients],
         "rebalance": state.rebalance,
-        "eligible_for_storage_domain": eligibility.eligible(state),
-        "problems": [vars(found) for found in eligibility.problems(state)],
-        "warnings": [vars(found) for found in eligibility.warnings(state)],
+        "eligible_for_storage_domain": _eligibility.eligible(state),
+        "problems": [vars(found) for found in _eligibility.problems(state)],
+        "warnings": [vars(found) for found in _eligibility.warnings(state)],
     }
 
 
-def brick_facts(state: BrickState) -> Result:
+def brick_facts(state: _volume_state.BrickState) -> _module.Result:
     values = {name: value for name, value in vars(state).items() if name not in ("brick", "heal")}
     return {
         "host": state.brick.host,
@@ -454,23 +460,23 @@ def brick_facts(state: BrickState) -> Result:
     }
 
 
-def asked_for(params: Params, volumes: t.Sequence[Volume]) -> list[Volume]:
+def asked_for(params: _module.Params, volumes: t.Sequence[_volume.Volume]) -> list[_volume.Volume]:
     return [volume for volume in volumes if params["names"] is None or volume.name in params["names"]]
 
 
-def read_remote(params: Params, gluster: Gluster) -> Result:
+def read_remote(params: _module.Params, gluster: _gluster.Gluster) -> _module.Result:
     """The volumes as another host's glusterd tells them."""
     if params["options"] == "in_force":
         raise ValueError("options: glusterd tells remote_host only those that were set; leave options at 'set'")
-    _peers, volumes = gluster.pool_and_volumes(remote_host=parse_host(params["remote_host"]))
+    _peers, volumes = gluster.pool_and_volumes(remote_host=_uri.parse_host(params["remote_host"]))
     states = (
-        eligibility.VolumeState(volume, volume.options, tuple(map(BrickState, volume.bricks)))
+        _eligibility.VolumeState(volume, volume.options, tuple(map(_volume_state.BrickState, volume.bricks)))
         for volume in asked_for(params, volumes)
     )
     return {"peers": None, "volumes": [facts(state, state.options, None) for state in states]}
 
 
-def read(params: Params, reader: Reader) -> Result:
+def read(params: _module.Params, reader: Reader) -> _module.Result:
     """The peers, and the volumes asked for."""
     found, everything = reader.gluster.pool_and_volumes()
     peers, local = named(found, everything), local_uuid(found)
@@ -485,11 +491,11 @@ def read(params: Params, reader: Reader) -> Result:
     results = []
     for volume in volumes:
         options, its = {**in_force[volume.name], **volume.options}, status.get(volume.name)
-        bricks = volume_state.brick_states(volume, peers, its, heal.get(volume.name, {}))
+        bricks = _volume_state.brick_states(volume, peers, its, heal.get(volume.name, {}))
         state = state_of(volume, options, peers, reader.with_disks(bricks, local), its)
         state = replace(state, has_thin_arbiter=reader.gluster.has_thin_arbiter(volume.name))
         shown = options if params["options"] == "in_force" else volume.options
-        results.append(facts(state, shown, volume_state.clients_from(its, addresses)))
+        results.append(facts(state, shown, _volume_state.clients_from(its, addresses)))
     return {
         "peers": [
             {"name": peer.name, "uuid": peer.uuid, "connected": peer.is_connected, "local": peer.uuid == local}
@@ -500,15 +506,15 @@ def read(params: Params, reader: Reader) -> Result:
     }
 
 
-def run(params: Params) -> Result:
+def run(params: _module.Params) -> _module.Result:
     """The volumes, asked here or of another host."""
     if params["remote_host"]:
-        return read_remote(params, Gluster())
-    return read(params, Reader(Gluster(), BrickDisks(), params["timeout"]))
+        return read_remote(params, _gluster.Gluster())
+    return read(params, Reader(_gluster.Gluster(), _brick_disks.BrickDisks(), params["timeout"]))
 
 
 def main() -> None:
-    run_info(run, ARGUMENT_SPEC, libraries=["lxml"])
+    _module.run_info(run, ARGUMENT_SPEC, libraries=["lxml"])
 
 
 if __name__ == "__main__":

@@ -236,39 +236,21 @@ volume:
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _volume_options as volume_options
-from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Found, Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._option_table import (
-    EVERY_VOLUME,
-    SHARD,
-    OptionTable,
-    table_for,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _bricks,
+    _errors,
+    _gluster,
+    _module,
+    _option_table,
+    _option_values,
+    _plan,
+    _uri,
+    _volume,
+    _volume_change,
+    _volume_options,
+    _volume_tuning,
+    _volume_use,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import integer, is_true
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import require_volume_name
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_change import (
-    Change,
-    left_in_bricks,
-    other_restart_reasons,
-    owner_warnings,
-    require_healed_by_entries,
-    require_stopped,
-    start_warnings,
-    volume_restart_reasons,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_tuning import (
-    VIRT_STORE,
-    change_of,
-    option_actions,
-    preset_options,
-    with_roots,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import reasons_not_to_stop
 
 ARGUMENT_SPEC = {
     "volume": {"type": "str", "required": True},
@@ -282,22 +264,24 @@ ARGUMENT_SPEC = {
 }
 
 
-def require_params(params: Params) -> str:
+def require_params(params: _module.Params) -> str:
     """The volume's name. Raises `ValueError` for what cannot be, before anything is asked."""
-    volume_options.require_names((*params["options"], *params["reset"]))
+    _volume_options.require_names((*params["options"], *params["reset"]))
     for preset in params["presets"]:
-        if preset != VIRT_STORE and volume_options.group_of(preset) is None:
+        if preset != _volume_tuning.VIRT_STORE and _volume_options.group_of(preset) is None:
             raise ValueError(f"preset {preset!r} is neither virt_store nor an option group, as in group:virt")
-    if params["volume"] != EVERY_VOLUME:
-        return require_volume_name(params["volume"])
+    if params["volume"] != _option_table.EVERY_VOLUME:
+        return _uri.require_volume_name(params["volume"])
     if params["presets"]:
         raise ValueError("presets are for one volume; for all of them name the options")
     if any(name.startswith("user.") for name in params["options"]):
         raise ValueError("options user.* are kept for one volume only, not for all; name the volume")
-    return EVERY_VOLUME
+    return _option_table.EVERY_VOLUME
 
 
-def desired_options(table: OptionTable, params: Params, preset: t.Mapping[str, str]) -> dict[str, str]:
+def desired_options(
+    table: _option_table.OptionTable, params: _module.Params, preset: t.Mapping[str, str]
+) -> dict[str, str]:
     """Full option name → text; what is asked for by name, or to be reset, wins over the preset."""
     asked, resets = params["options"], set(map(table.full_name, params["reset"]))
     full = {name: table.full_name(name) for name in asked}
@@ -305,16 +289,16 @@ def desired_options(table: OptionTable, params: Params, preset: t.Mapping[str, s
         raise ValueError(
             f"options of volume {params['volume']}: the same option is given twice, by its full and short name"
         )
-    sets = {name: volume_options.to_text(name, value) for name, value in preset.items() if name not in resets}
-    return {**sets, **{full[name]: volume_options.to_text(full[name], value) for name, value in asked.items()}}
+    sets = {name: _volume_options.to_text(name, value) for name, value in preset.items() if name not in resets}
+    return {**sets, **{full[name]: _volume_options.to_text(full[name], value) for name, value in asked.items()}}
 
 
-def restart_action(gluster: Gluster, name: str) -> Action:
-    undo = Action(f"start volume {name}", lambda: gluster.start(name))
-    return Action(f"stop and start volume {name}", lambda: gluster.restart(name), undo=undo)
+def restart_action(gluster: _gluster.Gluster, name: str) -> _plan.Action:
+    undo = _plan.Action(f"start volume {name}", lambda: gluster.start(name))
+    return _plan.Action(f"stop and start volume {name}", lambda: gluster.restart(name), undo=undo)
 
 
-def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume, *, force: bool) -> None:
+def require_unused(gluster: _gluster.Gluster, here: _bricks.VolumeHere, volume: _volume.Volume, *, force: bool) -> None:
     """Raises `ValueError` that names who uses a volume that has to be stopped; no force stops it during a rebalance."""
     if here.rebalances(volume.name):
         raise ValueError(
@@ -323,7 +307,7 @@ def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume, *, force:
         )
     if force:
         return
-    reasons = reasons_not_to_stop(volume, gluster.clients(volume.name), here.use(volume.name))
+    reasons = _volume_use.reasons_not_to_stop(volume, gluster.clients(volume.name), here.use(volume.name))
     if reasons:
         raise ValueError(
             f"volume {volume.name} has to be stopped and started, but {'; '.join(reasons)}; nothing was changed; end"
@@ -332,7 +316,10 @@ def require_unused(gluster: Gluster, here: VolumeHere, volume: Volume, *, force:
 
 
 def facts(
-    change: Change, volume: Volume, options: t.Mapping[str, str], restart_required: t.Sequence[str]
+    change: _volume_change.Change,
+    volume: _volume.Volume,
+    options: t.Mapping[str, str],
+    restart_required: t.Sequence[str],
 ) -> dict[str, t.Any]:
     """What the module returns about a volume."""
     return {
@@ -346,79 +333,96 @@ def facts(
     }
 
 
-def require_as_planned(found: Found, left: Change, desired: t.Mapping[str, str]) -> None:
+def require_as_planned(found: _gluster.Found, left: _volume_change.Change, desired: t.Mapping[str, str]) -> None:
     """Raises `GlusterError` when an option is not what it was made."""
     if left.names:
         wrong = [
             f"{name} is {found.in_force.get(name, 'unset')} instead of {desired.get(name, 'reset')}"
             for name in left.names
         ]
-        raise GlusterError(
+        raise _errors.GlusterError(
             f"volume {found.volume.name} took the options but {', '.join(wrong)}; does somebody else change them?"
         )
 
 
 def read_back(
-    gluster: Gluster, table: OptionTable, change: Change, desired: t.Mapping[str, str], reasons: t.Sequence[str]
+    gluster: _gluster.Gluster,
+    table: _option_table.OptionTable,
+    change: _volume_change.Change,
+    desired: t.Mapping[str, str],
+    reasons: t.Sequence[str],
 ) -> dict[str, t.Any]:
     """The volume as it is after the actions."""
     found = gluster.volume_and_options(change.volume.name)
     resets = table.to_reset(found.volume, asked=change.resets, kept=desired, purge=False)
-    require_as_planned(found, change_of(table, found, desired, resets), desired)
+    require_as_planned(found, _volume_tuning.change_of(table, found, desired, resets), desired)
     in_force = {name: found.in_force.get(name, text) for name, text in desired.items()}
     return facts(change, found.volume, in_force, reasons)
 
 
-def planned_change(table: OptionTable, found: Found, params: Params, desired: t.Mapping[str, str]) -> Change:
+def planned_change(
+    table: _option_table.OptionTable, found: _gluster.Found, params: _module.Params, desired: t.Mapping[str, str]
+) -> _volume_change.Change:
     """What differs. Raises `ValueError` for what gluster would refuse, and for what it takes and should not."""
     volume = found.volume
     table.require_scope((*desired, *map(table.full_name, params["reset"])), volume=volume.name)
     table.require_known(map(table.full_name, params["reset"]), found.in_force)
     resets = table.to_reset(volume, asked=params["reset"], kept=desired, purge=params["purge"])
-    change = change_of(table, found, desired, resets)
+    change = _volume_tuning.change_of(table, found, desired, resets)
     for name, text in change.sets.items():
         table.require_valid(name, text)
-    volume_options.require_suited(volume, tuple(change.sets), integer(change.sets.get("cluster.quorum-count", "")))
-    require_healed_by_entries(change)
-    require_stopped(table, change)
+    _volume_options.require_suited(
+        volume, tuple(change.sets), _option_values.integer(change.sets.get("cluster.quorum-count", ""))
+    )
+    _volume_change.require_healed_by_entries(change)
+    _volume_change.require_stopped(table, change)
     after = {name: text or "" for name, text in table.after_reset(volume, resets).items()}
-    volume_options.require_shards_kept(volume, found.in_force, {**desired, **after})
+    _volume_options.require_shards_kept(volume, found.in_force, {**desired, **after})
     return change
 
 
-def make_item(params: Params, gluster: Gluster, here: VolumeHere) -> Item:
+def make_item(params: _module.Params, gluster: _gluster.Gluster, here: _bricks.VolumeHere) -> _plan.Item:
     """Parameters → the volume with its plan."""
     name = require_params(params)
     found = gluster.volume_and_options(name)
-    volume, in_force, table = found.volume, found.in_force, table_for(found.op_version)
-    desired = desired_options(table, params, preset_options(gluster, volume, params["presets"]))
-    change = with_roots(planned_change(table, found, params, desired), gluster, here)
-    left = left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
-    reasons = volume_restart_reasons(table, change, left)
+    volume, in_force, table = found.volume, found.in_force, _option_table.table_for(found.op_version)
+    desired = desired_options(table, params, _volume_tuning.preset_options(gluster, volume, params["presets"]))
+    change = _volume_tuning.with_roots(planned_change(table, found, params, desired), gluster, here)
+    left = _volume_change.left_in_bricks(table, here.left_behind(name) if volume.is_started else {})
+    reasons = _volume_change.volume_restart_reasons(table, change, left)
     restart = params["restart"] == "if_required" and bool(reasons)
     if restart:
         require_unused(gluster, here, volume, force=params["force"])
-    pending = [*([] if restart else reasons), *other_restart_reasons(table, change)]
-    plan = Plan(
+    pending = [*([] if restart else reasons), *_volume_change.other_restart_reasons(table, change)]
+    plan = _plan.Plan(
         {option: in_force[option] for option in change.names if option in in_force},
         {**{option: desired[option] for option in change.names if option in desired}, **reset_to(table, change)},
-        (*option_actions(gluster, table, change, in_force), *([restart_action(gluster, name)] if restart else [])),
+        (
+            *_volume_tuning.option_actions(gluster, table, change, in_force),
+            *([restart_action(gluster, name)] if restart else []),
+        ),
     )
     options = {option: text if option in plan.after else in_force.get(option, text) for option, text in desired.items()}
     warnings = (
-        *([] if name == EVERY_VOLUME else volume_options.warnings_for(volume)),
-        *([] if name == EVERY_VOLUME else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})),
+        *([] if name == _option_table.EVERY_VOLUME else _volume_options.warnings_for(volume)),
+        *(
+            []
+            if name == _option_table.EVERY_VOLUME
+            else sharding_warnings(gluster, here, volume, {**in_force, **plan.after})
+        ),
         *table.warnings(change.names),
-        *start_warnings(change),
-        *owner_warnings(change),
+        *_volume_change.start_warnings(change),
+        *_volume_change.owner_warnings(change),
     )
     predicted = facts(change, volume, options, pending)
-    return Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)
+    return _plan.Item(name, plan, predicted, lambda: read_back(gluster, table, change, desired, pending), warnings)
 
 
-def sharding_warnings(gluster: Gluster, here: VolumeHere, volume: Volume, options: t.Mapping[str, str]) -> list[str]:
+def sharding_warnings(
+    gluster: _gluster.Gluster, here: _bricks.VolumeHere, volume: _volume.Volume, options: t.Mapping[str, str]
+) -> list[str]:
     """What endangers images, by whether the volume will shard; as far as this host's bricks and processes tell."""
-    if is_true(options.get(SHARD, "off")):
+    if _option_values.is_true(options.get(_option_table.SHARD, "off")):
         if volume.is_started and len(volume.sets) > 1 and here.rebalances(volume.name):
             return [
                 f"a rebalance of volume {volume.name} is running, which has damaged images of volumes that shard; let"
@@ -430,14 +434,14 @@ def sharding_warnings(gluster: Gluster, here: VolumeHere, volume: Volume, option
     return [f"{words} {uuid}: an image is healed as a whole, and no larger than a brick" for uuid in found or ()]
 
 
-def reset_to(table: OptionTable, change: Change) -> dict[str, str]:
+def reset_to(table: _option_table.OptionTable, change: _volume_change.Change) -> dict[str, str]:
     """Option → what it is after its reset, where that is known."""
     return {name: text for name, text in table.after_reset(change.volume, change.resets).items() if text is not None}
 
 
 def main() -> None:
-    run(
-        lambda params: make_item(params, Gluster(lock_timeout_s=params["lock_timeout"]), VolumeHere()),
+    _module.run(
+        lambda params: make_item(params, _gluster.Gluster(lock_timeout_s=params["lock_timeout"]), _bricks.VolumeHere()),
         ARGUMENT_SPEC,
         one="volume",
         libraries=["lxml"],

@@ -418,73 +418,37 @@ storage_domain:
 import typing as t
 from dataclasses import replace
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_upgrade as storage_domain_upgrade
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_uses as storage_domain_uses
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_walk as storage_domain_walk
-from ansible_collections.gfapi.virt.plugins.module_utils._bricks import VolumeHere
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory, explained, lasting
-from ansible_collections.gfapi.virt.plugins.module_utils._fstab import Fstab
-from ansible_collections.gfapi.virt.plugins.module_utils._gluster import Gluster
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounter import Mounter
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import real_mount_root, require_no_link
-from ansible_collections.gfapi.virt.plugins.module_utils._option_values import is_true
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
-from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
-    IMAGES,
-    MOUNT_ROOT,
-    OWNER_ID,
-    VERSION,
-    StorageDomain,
-    mount_point,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _bricks,
+    _errors,
+    _files,
+    _fstab,
+    _gluster,
+    _module,
+    _mount_table,
+    _mounter,
+    _mounts,
+    _option_values,
+    _plan,
+    _seen,
+    _storage_domain,
+    _storage_domain_files,
+    _storage_domain_findings,
+    _storage_domain_look,
+    _storage_domain_mount,
+    _storage_domain_read,
+    _storage_domain_rights,
+    _storage_domain_state,
+    _storage_domain_upgrade,
+    _storage_domain_users,
+    _storage_domain_uses,
+    _storage_domain_volume,
+    _storage_domain_walk,
+    _turns,
+    _uri,
+    _use_record,
+    _volume,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_findings import (
-    MISSING,
-    block_size_problems,
-    file_problems,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_look import look_at_folder
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_mount import (
-    Host,
-    boot_actions,
-    mount_actions,
-    read_mount,
-    running_vms,
-    shown_at,
-    stop_actions,
-    unmount_actions,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_rights import Wrong
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_state import (
-    STATES,
-    Condition,
-    Current,
-    Desired,
-    attached,
-    desired_from,
-    detached,
-    require_free,
-    require_ours,
-    spec_from,
-    version_after,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import StorageDomainUsers
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_volume import (
-    end_actions,
-    optimize_actions,
-    require_no_storage_domain,
-    require_nothing_else,
-    volume_here,
-)
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import in_turn
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import VolumeSpec
-from ansible_collections.gfapi.virt.plugins.module_utils._use_record import OtherUses
-from ansible_collections.gfapi.virt.plugins.module_utils._volume import Volume
 
 #: of a list in a message
 SHOWN: t.Final = 5
@@ -500,11 +464,11 @@ ARGUMENT_SPEC = {
     "version": {"type": "int", "choices": [3, 4, 5]},
     "data_center": {"type": "str"},
     "mount_options": {"type": "list", "elements": "str"},
-    "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "mount_root": {"type": "path", "default": _storage_domain.MOUNT_ROOT},
     "boot": {"type": "bool"},
-    "owner_uid": {"type": "int", "default": OWNER_ID},
-    "owner_gid": {"type": "int", "default": OWNER_ID},
-    "state": {"type": "str", "choices": list(STATES), "default": "active"},
+    "owner_uid": {"type": "int", "default": _storage_domain.OWNER_ID},
+    "owner_gid": {"type": "int", "default": _storage_domain.OWNER_ID},
+    "state": {"type": "str", "choices": list(_storage_domain_state.STATES), "default": "active"},
     "create": {"type": "bool", "default": True},
     "running_vms": {"type": "str", "choices": ["refuse", "shutdown", "destroy"], "default": "refuse"},
     "shutdown_timeout": {"type": "int", "default": 180},
@@ -528,7 +492,7 @@ ARGUMENT_SPEC = {
 }
 
 
-def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
+def require_no_shards(gluster: _gluster.Gluster, spec: _uri.VolumeSpec) -> None:
     """Raises `ValueError` for a directory of a volume that shards, `GlusterError` where that cannot be told.
 
     The client of a directory makes a `.shard` there with the gfid that the volume's own has, and the bricks believe it.
@@ -536,7 +500,7 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
     if not spec.directory:
         return
     sharding = gluster.volume(spec.volume, remote_host=spec.servers[0]).options.get(SHARD, "off")
-    if is_true(sharding):
+    if _option_values.is_true(sharding):
         raise ValueError(
             f"cannot mount directory {spec.directory!r} of volume {spec.volume}: {SHARD} is {sharding}, and images"
             f" elsewhere on it would lose their shards; give the storage domain a volume of its own, or turn {SHARD}"
@@ -544,121 +508,156 @@ def require_no_shards(gluster: Gluster, spec: VolumeSpec) -> None:
         )
 
 
-def read_current(mounts: Mounter, desired: Desired) -> Current:
+def read_current(mounts: _mounter.Mounter, desired: _storage_domain_state.Desired) -> _storage_domain_state.Current:
     """What is on the volume; where its mount does not show it, through a mount of our own that ends with the look."""
-    condition, space = read_mount(mounts, desired)
+    condition, space = _storage_domain_mount.read_mount(mounts, desired)
     if space:
         return _read_at(desired.mount_point, space, condition, desired)
-    limits = {"timeout_s": SECOND_LOOK_TIMEOUT_S} if condition is Condition.HUNG else {}
+    limits = {"timeout_s": SECOND_LOOK_TIMEOUT_S} if condition is _storage_domain_state.Condition.HUNG else {}
     try:
         with mounts.visit(desired.spec, desired.options or (), **limits) as point:
             return _read_at(point, mounts.require_answer(point), condition, desired)
-    except StorageError as exc:
-        if condition is Condition.HUNG:
-            raise StorageError(f"mount {desired.mount_point} does not answer, nor does its volume: {exc}") from exc
+    except _errors.StorageError as exc:
+        if condition is _storage_domain_state.Condition.HUNG:
+            raise _errors.StorageError(
+                f"mount {desired.mount_point} does not answer, nor does its volume: {exc}"
+            ) from exc
         raise
 
 
-def _read_at(point: str, space: Space, condition: Condition, desired: Desired) -> Current:
-    found = storage_domain_read.read(point)
+def _read_at(
+    point: str,
+    space: _mount_table.Space,
+    condition: _storage_domain_state.Condition,
+    desired: _storage_domain_state.Desired,
+) -> _storage_domain_state.Current:
+    found = _storage_domain_read.read(point)
     wrong, faults = _checked(point, found, space, desired.owner) if found and desired.state == "active" else ((), ())
     ends = desired.state == "absent"
-    uses = storage_domain_uses.read_others(point) if ends else OtherUses()
-    return Current(
+    uses = _storage_domain_uses.read_others(point) if ends else _use_record.OtherUses()
+    return _storage_domain_state.Current(
         mount=condition,
         storage_domain=found,
-        owner=storage_domain_files.read_owner(point),
+        owner=_storage_domain_files.read_owner(point),
         space=space,
-        leftovers=tuple(storage_domain_files.leftovers(point)),
-        abandoned=tuple(storage_domain_files.abandoned(point)),
-        missing=storage_domain_upgrade.missing(point, found) if found else (),
-        is_unfinished=storage_domain_upgrade.is_unfinished(point),
+        leftovers=tuple(_storage_domain_files.leftovers(point)),
+        abandoned=tuple(_storage_domain_files.abandoned(point)),
+        missing=_storage_domain_upgrade.missing(point, found) if found else (),
+        is_unfinished=_storage_domain_upgrade.is_unfinished(point),
         opened=_opened(point, found, uses) if found and ends else (),
         uses=uses,
-        is_noted=storage_domain_uses.is_noted(point),
+        is_noted=_storage_domain_uses.is_noted(point),
         wrong=wrong,
         faults=faults,
-        others=storage_domain_files.others(point, found.uuid if found else None) if ends else (),
+        others=_storage_domain_files.others(point, found.uuid if found else None) if ends else (),
     )
 
 
 def _checked(
-    point: str, found: StorageDomain, space: Space, owner: tuple[int, int]
-) -> tuple[tuple[Wrong, ...], tuple[str, ...]]:
+    point: str, found: _storage_domain.StorageDomain, space: _mount_table.Space, owner: tuple[int, int]
+) -> tuple[tuple[_storage_domain_rights.Wrong, ...], tuple[str, ...]]:
     """What is to be mended, and what is wrong and is not: what those files hold may be somebody's."""
-    wrong, faults = storage_domain_walk.look(point, found.uuid, owner)
-    with explained(f"read what is on {point}"), Directory.open(point) as root, root.child(found.uuid) as top:
-        files, least_bytes = look_at_folder(top)
-    seen = Seen(space, (found.uuid,), files=files, least_bytes=least_bytes)
-    findings = [*file_problems(seen, found), *block_size_problems(seen, found)]
-    words = (f"{finding.message}; {finding.mend}" for finding in findings if finding.code != MISSING)
+    wrong, faults = _storage_domain_walk.look(point, found.uuid, owner)
+    with (
+        _files.explained(f"read what is on {point}"),
+        _files.Directory.open(point) as root,
+        root.child(found.uuid) as top,
+    ):
+        files, least_bytes = _storage_domain_look.look_at_folder(top)
+    seen = _seen.Seen(space, (found.uuid,), files=files, least_bytes=least_bytes)
+    findings = [
+        *_storage_domain_findings.file_problems(seen, found),
+        *_storage_domain_findings.block_size_problems(seen, found),
+    ]
+    words = (
+        f"{finding.message}; {finding.mend}" for finding in findings if finding.code != _storage_domain_findings.MISSING
+    )
     return wrong, (*faults, *words)
 
 
-def _opened(point: str, found: StorageDomain, uses: OtherUses) -> tuple[str, ...]:
+def _opened(point: str, found: _storage_domain.StorageDomain, uses: _use_record.OtherUses) -> tuple[str, ...]:
     # not at the top: only a deletion asks
-    from ansible_collections.gfapi.virt.plugins.module_utils._image_files import ImageFiles
-    from ansible_collections.gfapi.virt.plugins.module_utils._qemu_img import QemuImg
+    from ansible_collections.gfapi.virt.plugins.module_utils import _image_files, _qemu_img
 
-    path = f"{found.uuid}/{IMAGES}"
-    with explained(f"look at images of {found.name}"), Directory.open(point) as root, root.below(path) as images:
-        opened = lasting(lambda: ImageFiles(QemuImg()).open_images(images))
-        return tuple(storage_domain_uses.opened_words(opened, uses))
+    path = f"{found.uuid}/{_storage_domain.IMAGES}"
+    with (
+        _files.explained(f"look at images of {found.name}"),
+        _files.Directory.open(point) as root,
+        root.below(path) as images,
+    ):
+        opened = _files.lasting(lambda: _image_files.ImageFiles(_qemu_img.QemuImg()).open_images(images))
+        return tuple(_storage_domain_uses.opened_words(opened, uses))
 
 
-def plan_upgrade(current: Current, desired: Desired) -> list[Action]:
+def plan_upgrade(current: _storage_domain_state.Current, desired: _storage_domain_state.Desired) -> list[_plan.Action]:
     """A later version, where one is asked for, and what an earlier run or an earlier release left out."""
     found = current.storage_domain
     if found is None:
         return []
-    version = version_after(found, desired)
+    version = _storage_domain_state.version_after(found, desired)
     words = []
     if version > found.version:
         words.append(f"upgrade storage domain {found.name} from version {found.version} to {version}")
-    elif current.is_unfinished and version == VERSION:
+    elif current.is_unfinished and version == _storage_domain.VERSION:
         words.append(f"finish the upgrade of storage domain {found.name} to version {version}")
     if current.missing:
         words.append(f"add what storage domain {found.name} lacks: {', '.join(current.missing)}")
     if not words:
         return []
     return [
-        Action("; ".join(words), lambda: storage_domain_upgrade.bring_up(desired.mount_point, desired.name, version))
+        _plan.Action(
+            "; ".join(words), lambda: _storage_domain_upgrade.bring_up(desired.mount_point, desired.name, version)
+        )
     ]
 
 
-def change_action(desired: Desired, words: str, changed_from: t.Callable[[StorageDomain], StorageDomain]) -> Action:
+def change_action(
+    desired: _storage_domain_state.Desired,
+    words: str,
+    changed_from: t.Callable[[_storage_domain.StorageDomain], _storage_domain.StorageDomain],
+) -> _plan.Action:
     """A change of the metadata alone."""
-    return Action(words, lambda: storage_domain_files.change(desired.mount_point, desired.name, changed_from))
+    return _plan.Action(words, lambda: _storage_domain_files.change(desired.mount_point, desired.name, changed_from))
 
 
-def attach_actions(current: Current, desired: Desired) -> list[Action]:
+def attach_actions(
+    current: _storage_domain_state.Current, desired: _storage_domain_state.Desired
+) -> list[_plan.Action]:
     """POOL_UUID, where a data center is named; raises `StorageError` while another has the storage domain."""
     data_center, found = desired.data_center, current.storage_domain
-    if data_center is None or (found and attached(found, data_center) == found):
+    if data_center is None or (found and _storage_domain_state.attached(found, data_center) == found):
         return []
     words = f"attach storage domain {desired.name} to data center {data_center}"
-    return [change_action(desired, words, lambda found: attached(found, data_center))]
+    return [change_action(desired, words, lambda found: _storage_domain_state.attached(found, data_center))]
 
 
-def layout_actions(current: Current, desired: Desired) -> list[Action]:
+def layout_actions(
+    current: _storage_domain_state.Current, desired: _storage_domain_state.Desired
+) -> list[_plan.Action]:
     """The owner of the root, and the storage domain where there is none."""
     point, spec, (uid, gid) = desired.mount_point, desired.spec, desired.owner
     actions = []
     if current.owner != desired.owner:
         words = f"set the owner of {spec} to {uid}:{gid}"
-        actions.append(Action(words, lambda: storage_domain_files.own(point, desired.owner)))
+        actions.append(_plan.Action(words, lambda: _storage_domain_files.own(point, desired.owner)))
     if current.storage_domain is None:
         words = f"lay out storage domain {desired.name} on {spec}"
-        actions.append(Action(words, lambda: storage_domain_files.lay_out(point, desired.name, spec, desired.owner)))
+        actions.append(
+            _plan.Action(words, lambda: _storage_domain_files.lay_out(point, desired.name, spec, desired.owner))
+        )
     return actions
 
 
-def noted_actions(current: Current, desired: Desired, *actions: Action) -> t.Sequence[Action]:
+def noted_actions(
+    current: _storage_domain_state.Current, desired: _storage_domain_state.Desired, *actions: _plan.Action
+) -> t.Sequence[_plan.Action]:
     """The actions, with the note that this host has the storage domain active where that is missing."""
-    return actions if current.is_noted else storage_domain_uses.noted(actions, desired.name, desired.mount_point)
+    return actions if current.is_noted else _storage_domain_uses.noted(actions, desired.name, desired.mount_point)
 
 
-def rights_actions(current: Current, desired: Desired) -> list[Action]:
+def rights_actions(
+    current: _storage_domain_state.Current, desired: _storage_domain_state.Desired
+) -> list[_plan.Action]:
     """Owners and modes in the storage domain."""
     found, wrong = current.storage_domain, current.wrong
     if found is None or not wrong:
@@ -668,26 +667,28 @@ def rights_actions(current: Current, desired: Desired) -> list[Action]:
     more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
     words = f"set owner {uid}:{gid} and oVirt's modes in storage domain {found.name}: {named}{more}"
     point, uuid = desired.mount_point, found.uuid
-    return [Action(words, lambda: storage_domain_walk.mend(point, uuid, desired.owner, wrong))]
+    return [_plan.Action(words, lambda: _storage_domain_walk.mend(point, uuid, desired.owner, wrong))]
 
 
-def sweep_actions(current: Current, desired: Desired) -> list[Action]:
+def sweep_actions(current: _storage_domain_state.Current, desired: _storage_domain_state.Desired) -> list[_plan.Action]:
     """What killed runs left beside a storage domain; where none is, laying it out takes away where they built."""
     return _sweep(desired) if current.leftovers or (current.storage_domain and current.abandoned) else []
 
 
-def _sweep(desired: Desired) -> list[Action]:
+def _sweep(desired: _storage_domain_state.Desired) -> list[_plan.Action]:
     words = f"delete what an interrupted run left on {desired.spec}"
-    return [Action(words, lambda: storage_domain_files.sweep(desired.mount_point))]
+    return [_plan.Action(words, lambda: _storage_domain_files.sweep(desired.mount_point))]
 
 
-def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
+def starting_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume
+) -> _plan.Item:
     """A volume that has to be started before anybody can see what is on it."""
 
     if volume.was_never_started:
-        require_ours(None, desired)
+        _storage_domain_state.require_ours(None, desired)
 
-    def then() -> Item:
+    def then() -> _plan.Item:
         return ITEMS[desired.state](host, desired, replace(volume, status="Started"))
 
     def go_on() -> None:
@@ -695,22 +696,24 @@ def starting_item(host: Host, desired: Desired, volume: Volume) -> Item:
         for action in then().plan.actions:
             action.run()
 
-    rest = Action(f"make storage domain {desired.name} on {desired.spec} {desired.state}", go_on)
+    rest = _plan.Action(f"make storage domain {desired.name} on {desired.spec} {desired.state}", go_on)
     before = {"state": "absent" if volume.was_never_started else "unknown", "volume": volume.status}
-    setting, warnings = optimize_actions(host, desired, volume)
+    setting, warnings = _storage_domain_volume.optimize_actions(host, desired, volume)
     actions = (*setting, rest)
-    plan = Plan(before, {"state": desired.state, "volume": "Started"}, actions)
-    return Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted, tuple(warnings))
+    plan = _plan.Plan(before, {"state": desired.state, "volume": "Started"}, actions)
+    return _plan.Item(desired.name, plan, facts(None, desired, None), lambda: then().predicted, tuple(warnings))
 
 
-def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+def active_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume | None
+) -> _plan.Item:
     """Mount, own, lay out, upgrade, attach: what is missing of it."""
     if volume and desired.start_volume and not volume.is_started:
         return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
-    require_ours(current.storage_domain, desired)
-    setting, poor = optimize_actions(host, desired)
-    mounting, warnings = mount_actions(host, current, desired)
+    _storage_domain_state.require_ours(current.storage_domain, desired)
+    setting, poor = _storage_domain_volume.optimize_actions(host, desired)
+    mounting, warnings = _storage_domain_mount.mount_actions(host, current, desired)
     warnings.extend((*poor, *current.faults))
     actions = (
         *setting,
@@ -724,9 +727,9 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
             *attach_actions(current, desired),
             *sweep_actions(current, desired),
         ),
-        *boot_actions(host, desired, boot=desired.boot),
+        *_storage_domain_mount.boot_actions(host, desired, boot=desired.boot),
     )
-    version = version_after(current.storage_domain, desired)
+    version = _storage_domain_state.version_after(current.storage_domain, desired)
     pools = current.storage_domain.pools if current.storage_domain else ()
     after = {
         **_shown(current, desired),
@@ -739,172 +742,203 @@ def active_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
         "data_center": desired.data_center or _joined(pools),
     }
     found = current.storage_domain and replace(current.storage_domain, version=version)
-    plan = Plan(_shown(current, desired), after, actions)
+    plan = _plan.Plan(_shown(current, desired), after, actions)
     return mounted_item(host, plan, current, found, desired, warnings)
 
 
-def detached_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+def detached_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume | None
+) -> _plan.Item:
     """Mount, and take it from its data center."""
     if volume and desired.start_volume and not volume.is_started:
         return starting_item(host, desired, volume)
     current = read_current(host.mounts, desired)
-    require_ours(current.storage_domain, desired)
-    found = t.cast(StorageDomain, current.storage_domain)
-    require_free(found, desired.data_center)
-    mounting, warnings = mount_actions(host, current, desired)
+    _storage_domain_state.require_ours(current.storage_domain, desired)
+    found = t.cast(_storage_domain.StorageDomain, current.storage_domain)
+    _storage_domain_state.require_free(found, desired.data_center)
+    mounting, warnings = _storage_domain_mount.mount_actions(host, current, desired)
     freeing = []
     if not current.is_detached():
-        freeing = stop_actions(host, desired, running_vms(host, desired))
+        freeing = _storage_domain_mount.stop_actions(host, desired, _storage_domain_mount.running_vms(host, desired))
         words = f"detach storage domain {found.name} from {_joined(found.pools) or 'no data center'}"
         freeing.append(change_action(desired, words, lambda found: _detached(found, desired)))
-    setting, poor = optimize_actions(host, desired)
+    setting, poor = _storage_domain_volume.optimize_actions(host, desired)
     warnings.extend(poor)
     sweeping = sweep_actions(current, desired)
     actions = (
         *setting,
         *noted_actions(current, desired, *mounting, *freeing, *sweeping),
-        *boot_actions(host, desired, boot=desired.boot),
+        *_storage_domain_mount.boot_actions(host, desired, boot=desired.boot),
     )
     before = _shown(current, desired)
-    plan = Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
-    return mounted_item(host, plan, current, detached(found), desired, warnings)
+    plan = _plan.Plan(before, {**before, "state": "detached", "mounted": True, "data_center": None}, actions)
+    return mounted_item(host, plan, current, _storage_domain_state.detached(found), desired, warnings)
 
 
-def _detached(found: StorageDomain, desired: Desired) -> StorageDomain:
-    require_free(found, desired.data_center)
-    return detached(found)
+def _detached(
+    found: _storage_domain.StorageDomain, desired: _storage_domain_state.Desired
+) -> _storage_domain.StorageDomain:
+    _storage_domain_state.require_free(found, desired.data_center)
+    return _storage_domain_state.detached(found)
 
 
 def mounted_item(
-    host: Host, plan: Plan, current: Current, found: StorageDomain | None, desired: Desired, warnings: t.Sequence[str]
-) -> Item:
+    host: _storage_domain_mount.Host,
+    plan: _plan.Plan,
+    current: _storage_domain_state.Current,
+    found: _storage_domain.StorageDomain | None,
+    desired: _storage_domain_state.Desired,
+    warnings: t.Sequence[str],
+) -> _plan.Item:
     """A storage domain that is mounted in the end."""
 
     def read() -> dict[str, t.Any]:
         space = host.mounts.require_answer(desired.mount_point)
-        found = storage_domain_read.require_named(desired.mount_point, desired.name)
+        found = _storage_domain_read.require_named(desired.mount_point, desired.name)
         return facts(found, desired, space, data_center=_joined(found.pools))
 
     predicted = facts(found, desired, current.space, data_center=plan.after["data_center"])
-    return Item(desired.name, plan, predicted, read, tuple(warnings))
+    return _plan.Item(desired.name, plan, predicted, read, tuple(warnings))
 
 
-def maintenance_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+def maintenance_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume | None
+) -> _plan.Item:
     """No mount, now and at boot, and no domain that runs on it. A volume that is not mounted is not looked at."""
-    condition, space = read_mount(host.mounts, desired)
+    condition, space = _storage_domain_mount.read_mount(host.mounts, desired)
     sweeping = []
     if space:
-        require_ours(storage_domain_read.read(desired.mount_point), desired)
-        sweeping = _sweep(desired) if storage_domain_files.leftovers(desired.mount_point) else []
-    names = running_vms(host, desired)
-    stopping = stop_actions(host, desired, names)
-    unmounting = unmount_actions(host, condition, desired.mount_point, going=bool(names))
+        _storage_domain_state.require_ours(_storage_domain_read.read(desired.mount_point), desired)
+        sweeping = _sweep(desired) if _storage_domain_files.leftovers(desired.mount_point) else []
+    names = _storage_domain_mount.running_vms(host, desired)
+    stopping = _storage_domain_mount.stop_actions(host, desired, names)
+    unmounting = _storage_domain_mount.unmount_actions(host, condition, desired.mount_point, going=bool(names))
     if space:
-        unmounting = storage_domain_uses.forgotten(unmounting, desired.mount_point, host.users)
+        unmounting = _storage_domain_uses.forgotten(unmounting, desired.mount_point, host.users)
     starting = volume if volume and desired.start_volume and not volume.is_started else None
-    setting, warnings = optimize_actions(host, desired, starting)
-    ending = end_actions(host, desired, volume, condition, names)
-    actions = (*stopping, *sweeping, *unmounting, *boot_actions(host, desired, boot=False), *setting, *ending)
-    mounted = condition is not Condition.NONE
+    setting, warnings = _storage_domain_volume.optimize_actions(host, desired, starting)
+    ending = _storage_domain_volume.end_actions(host, desired, volume, condition, names)
+    actions = (
+        *stopping,
+        *sweeping,
+        *unmounting,
+        *_storage_domain_mount.boot_actions(host, desired, boot=False),
+        *setting,
+        *ending,
+    )
+    mounted = condition is not _storage_domain_state.Condition.NONE
     before = {"state": "active" if mounted or names else "maintenance", "mounted": mounted, "running": names}
     after = {"state": "maintenance", "mounted": False, "running": []}
     if volume:
         status = "Started" if desired.start_volume else "Stopped" if desired.stop_volume else volume.status
         before, after = {**before, "volume": volume.status}, {**after, "volume": status}
     # the client of a dead mount is gone
-    mounts = int(condition in (Condition.WORKS, Condition.HUNG))
-    clients = {"mounts": mounts, "domains": len(names), "host": storage_domain_uses.name_of_notes()}
+    mounts = int(condition in (_storage_domain_state.Condition.WORKS, _storage_domain_state.Condition.HUNG))
+    clients = {"mounts": mounts, "domains": len(names), "host": _storage_domain_uses.name_of_notes()}
     result = {**facts(None, desired, None), "clients": clients}
-    return Item(desired.name, Plan(before, after, actions), result, warnings=tuple(warnings))
+    return _plan.Item(desired.name, _plan.Plan(before, after, actions), result, warnings=tuple(warnings))
 
 
-def gone_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+def gone_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume | None
+) -> _plan.Item:
     """A storage domain whose volume is stopped or deleted already, by an earlier run or somebody else."""
-    condition, _space = read_mount(host.mounts, desired)
+    condition, _space = _storage_domain_mount.read_mount(host.mounts, desired)
     if volume:
-        require_no_storage_domain(host, desired, volume)
+        _storage_domain_volume.require_no_storage_domain(host, desired, volume)
     actions = (
-        *unmount_actions(host, condition, desired.mount_point),
-        *boot_actions(host, desired, boot=False),
-        *end_actions(host, desired, volume, condition),
+        *_storage_domain_mount.unmount_actions(host, condition, desired.mount_point),
+        *_storage_domain_mount.boot_actions(host, desired, boot=False),
+        *_storage_domain_volume.end_actions(host, desired, volume, condition),
     )
     before = {"state": "absent", "volume": volume.status if volume else None}
     after = {**before, "volume": None if desired.volume_policy == "delete" else before["volume"]}
-    return Item(desired.name, Plan(before, after, actions), facts(None, desired, None))
+    return _plan.Item(desired.name, _plan.Plan(before, after, actions), facts(None, desired, None))
 
 
-def absent_item(host: Host, desired: Desired, volume: Volume | None) -> Item:
+def absent_item(
+    host: _storage_domain_mount.Host, desired: _storage_domain_state.Desired, volume: _volume.Volume | None
+) -> _plan.Item:
     """Delete what is there and unmount."""
     if desired.is_for_volume and not (volume and volume.is_started):
         return gone_item(host, desired, volume)
     current = read_current(host.mounts, desired)
-    require_ours(current.storage_domain, desired)
+    _storage_domain_state.require_ours(current.storage_domain, desired)
     found = current.storage_domain
     actions = []
     if found:
         require_unused(host, found, desired, current)
     if desired.is_for_volume:
-        require_nothing_else(host, desired, current.others)
+        _storage_domain_volume.require_nothing_else(host, desired, current.others)
     if found or current.leftovers or current.abandoned:
         words = f"delete storage domain {desired.name} with all its images from {desired.spec}"
         if not found:
             words = f"delete what an interrupted run left on {desired.spec}"
-        actions.append(Action(words, lambda: remove(host.mounts, current, desired)))
-    actions.extend(unmount_actions(host, current.mount, desired.mount_point))
-    actions.extend(boot_actions(host, desired, boot=False))
-    actions.extend(end_actions(host, desired, volume, current.mount))
+        actions.append(_plan.Action(words, lambda: remove(host.mounts, current, desired)))
+    actions.extend(_storage_domain_mount.unmount_actions(host, current.mount, desired.mount_point))
+    actions.extend(_storage_domain_mount.boot_actions(host, desired, boot=False))
+    actions.extend(_storage_domain_volume.end_actions(host, desired, volume, current.mount))
     after = {"state": "absent", "mounted": False, "name": None, "version": None, "complete": False, "data_center": None}
     before = _shown(current, desired)
     if volume:
         before["volume"] = volume.status
         after["volume"] = None if desired.volume_policy == "delete" else "Stopped"
     space = None if volume else current.space
-    return Item(desired.name, Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, space))
+    return _plan.Item(
+        desired.name, _plan.Plan(before, {**before, **after}, tuple(actions)), facts(None, desired, space)
+    )
 
 
-def require_unused(host: Host, found: StorageDomain, desired: Desired, current: Current) -> None:
+def require_unused(
+    host: _storage_domain_mount.Host,
+    found: _storage_domain.StorageDomain,
+    desired: _storage_domain_state.Desired,
+    current: _storage_domain_state.Current,
+) -> None:
     """Raises `StorageError` while another data center has the storage domain, or something of any host uses it."""
-    require_free(found, desired.data_center)
+    _storage_domain_state.require_free(found, desired.data_center)
     using = host.users.in_storage_domain(found.uuid)
     if using:
-        raise StorageError(
+        raise _errors.StorageError(
             f"storage domain {found.name} is in use by {', '.join(map(str, using))}; undefine them first, or take the"
             " disks out"
         )
     point = desired.mount_point
-    for path in (point, *shown_at(host.mounts, desired.spec, point)):
+    for path in (point, *_storage_domain_mount.shown_at(host.mounts, desired.spec, point)):
         holders = host.mounts.read_holders(path)
         if holders:
-            raise StorageError(
+            raise _errors.StorageError(
                 f"storage domain {found.name} is in use by {', '.join(holders)} on {path}; end them first"
             )
     require_closed(found, current.opened)
     if not desired.force:
-        storage_domain_uses.require_no_others(found.name, current.uses.staying(desired.leaving_hosts))
+        _storage_domain_uses.require_no_others(found.name, current.uses.staying(desired.leaving_hosts))
 
 
-def require_closed(found: StorageDomain, opened: t.Sequence[str]) -> None:
+def require_closed(found: _storage_domain.StorageDomain, opened: t.Sequence[str]) -> None:
     """Raises `StorageError` naming images that somebody has open."""
     if opened:
-        raise StorageError(
+        raise _errors.StorageError(
             f"storage domain {found.name} is in use: its bricks have images open, for VMs of other hosts or other"
             f" programs; stop those first: {', '.join(opened[:10])}"
         )
 
 
-def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
+def remove(
+    mounts: _mounter.Mounter, current: _storage_domain_state.Current, desired: _storage_domain_state.Desired
+) -> None:
     """Delete the storage domain, through a mount of our own where it is not mounted."""
     uuid = current.storage_domain.uuid if current.storage_domain else None
 
     def remove_from(point: str) -> None:
-        def require(found: StorageDomain) -> None:
-            require_free(found, desired.data_center)
-            uses = storage_domain_uses.read_others(point)
+        def require(found: _storage_domain.StorageDomain) -> None:
+            _storage_domain_state.require_free(found, desired.data_center)
+            uses = _storage_domain_uses.read_others(point)
             require_closed(found, _opened(point, found, uses))
             if not desired.force:
-                storage_domain_uses.require_no_others(found.name, uses)
+                _storage_domain_uses.require_no_others(found.name, uses)
 
-        storage_domain_files.remove(point, uuid, require)
+        _storage_domain_files.remove(point, uuid, require)
 
     if current.is_mounted:
         remove_from(desired.mount_point)
@@ -913,7 +947,7 @@ def remove(mounts: Mounter, current: Current, desired: Desired) -> None:
         remove_from(point)
 
 
-def _shown(current: Current, desired: Desired) -> dict[str, t.Any]:
+def _shown(current: _storage_domain_state.Current, desired: _storage_domain_state.Desired) -> dict[str, t.Any]:
     found = current.storage_domain
     state = "absent" if found is None else "active" if current.is_mounted else "maintenance"
     if state == "active" and desired.state == "detached" and current.is_detached():
@@ -934,13 +968,17 @@ def _joined(pools: t.Sequence[str]) -> str | None:
 
 
 def facts(
-    found: StorageDomain | None, desired: Desired, space: Space | None, *, data_center: str | None = None
+    found: _storage_domain.StorageDomain | None,
+    desired: _storage_domain_state.Desired,
+    space: _mount_table.Space | None,
+    *,
+    data_center: str | None = None,
 ) -> dict[str, t.Any]:
     """What the module returns about a storage domain."""
     return {
         "uuid": found.uuid if found else None,
         "name": desired.name,
-        "version": found.version if found else VERSION,
+        "version": found.version if found else _storage_domain.VERSION,
         "data_center": data_center,
         "spec": str(desired.spec),
         "servers": list(desired.spec.servers),
@@ -953,7 +991,7 @@ def facts(
     }
 
 
-ITEMS: t.Final[dict[str, t.Callable[..., Item]]] = {
+ITEMS: t.Final[dict[str, t.Callable[..., _plan.Item]]] = {
     "active": active_item,
     "maintenance": maintenance_item,
     "detached": detached_item,
@@ -961,29 +999,39 @@ ITEMS: t.Final[dict[str, t.Callable[..., Item]]] = {
 }
 
 
-def on_host(params: Params) -> Item:
+def on_host(params: _module.Params) -> _plan.Item:
     """The storage domain with its plan, on this host."""
-    point = mount_point(real_mount_root(params["mount_root"]), spec_from(params))
-    return in_turn([f"mount point {point}"], lambda: make_item(params, host_of(params)))
+    point = _storage_domain.mount_point(
+        _mounts.real_mount_root(params["mount_root"]), _storage_domain_state.spec_from(params)
+    )
+    return _turns.in_turn([f"mount point {point}"], lambda: make_item(params, host_of(params)))
 
 
-def make_item(params: Params, host: Host) -> Item:
+def make_item(params: _module.Params, host: _storage_domain_mount.Host) -> _plan.Item:
     """Parameters → the storage domain with its plan."""
-    desired = desired_from({**params, "mount_root": real_mount_root(params["mount_root"])})
-    require_no_link(desired.mount_point)
-    volume = volume_here(host, desired) if desired.is_for_volume else None
+    desired = _storage_domain_state.desired_from(
+        {**params, "mount_root": _mounts.real_mount_root(params["mount_root"])}
+    )
+    _mounts.require_no_link(desired.mount_point)
+    volume = _storage_domain_volume.volume_here(host, desired) if desired.is_for_volume else None
     if desired.state != "maintenance":
         require_no_shards(host.gluster, desired.spec)
     return ITEMS[desired.state](host, desired, volume)
 
 
-def host_of(params: Params) -> Host:
-    gluster = Gluster(lock_timeout_s=params["lock_timeout"])
-    return Host(Mounter(), Fstab(), gluster, StorageDomainUsers(params["uri"]), VolumeHere())
+def host_of(params: _module.Params) -> _storage_domain_mount.Host:
+    gluster = _gluster.Gluster(lock_timeout_s=params["lock_timeout"])
+    return _storage_domain_mount.Host(
+        _mounter.Mounter(),
+        _fstab.Fstab(),
+        gluster,
+        _storage_domain_users.StorageDomainUsers(params["uri"]),
+        _bricks.VolumeHere(),
+    )
 
 
 def main() -> None:
-    run(
+    _module.run(
         on_host,
         ARGUMENT_SPEC,
         one="storage_domain",

@@ -286,41 +286,37 @@ import posixpath
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_look as storage_domain_look
-from ansible_collections.gfapi.virt.plugins.module_utils._bounded import Beat, Readers
-from ansible_collections.gfapi.virt.plugins.module_utils._errors import HungError, LibvirtError, StorageError
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
-from ansible_collections.gfapi.virt.plugins.module_utils._mount_table import Mount, Space
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import DEAD, Mounts, real_mount_root
-from ansible_collections.gfapi.virt.plugins.module_utils._seen import Seen
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import MOUNT_ROOT
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_findings import (
-    Finding,
-    ImageState,
-    Layer,
-    State,
-    state_of,
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _bounded,
+    _errors,
+    _module,
+    _mount_table,
+    _mounts,
+    _seen,
+    _storage_domain,
+    _storage_domain_findings,
+    _storage_domain_look,
+    _storage_domain_users,
 )
-from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain_users import ImageReference, StorageDomainUsers
 
 ARGUMENT_SPEC = {
     "names": {"type": "list", "elements": "str"},
     "images": {"type": "bool", "default": True},
-    "mount_root": {"type": "path", "default": MOUNT_ROOT},
+    "mount_root": {"type": "path", "default": _storage_domain.MOUNT_ROOT},
     "uri": {"type": "str", "default": "qemu:///system"},
 }
 
-References = t.Optional[t.Sequence[ImageReference]]
+References = t.Optional[t.Sequence[_storage_domain_users.ImageReference]]
 
 
 @dataclass(frozen=True)
 class Place:
     """A mount, its space if it answers, and what is there."""
 
-    mount: Mount
+    mount: _mount_table.Mount
     word: str
-    state: State
-    space: Space | None = None
+    state: _storage_domain_findings.State
+    space: _mount_table.Space | None = None
     least_bytes: int | None = None
 
     @property
@@ -330,9 +326,9 @@ class Place:
         return self.mount.point, self.state.uuid, domain.name if domain else None
 
 
-def mounts_to_read(mounts: Mounts, params: Params) -> dict[str, Mount]:
+def mounts_to_read(mounts: _mounts.Mounts, params: _module.Params) -> dict[str, _mount_table.Mount]:
     """By mount point: those below the mount root, and those that are asked for by their mount point."""
-    root = real_mount_root(params["mount_root"])
+    root = _mounts.real_mount_root(params["mount_root"])
     points = {posixpath.normpath(name) for name in params["names"] or () if name.startswith("/")}
     below = params["names"] is None or len(points) < len(params["names"])
     return {
@@ -342,16 +338,24 @@ def mounts_to_read(mounts: Mounts, params: Params) -> dict[str, Mount]:
     }
 
 
-def place_from(mount: Mount, got: Seen | StorageError | None) -> Place | None:
+def place_from(mount: _mount_table.Mount, got: _seen.Seen | _errors.StorageError | None) -> Place | None:
     """What was read of a mount; `None` for one without a storage domain."""
     if got is None:
-        message, mend = f"mount {mount.point} is dead: {DEAD}", "gfapi.virt.glusterfs_domain mounts it again"
-        return Place(mount, "dead", State(problems=(Finding("dead", message, mend),)))
-    if isinstance(got, StorageError):
-        code, word = ("hung", "hung") if isinstance(got, HungError) else ("unreadable", "broken")
+        message, mend = f"mount {mount.point} is dead: {_mounts.DEAD}", "gfapi.virt.glusterfs_domain mounts it again"
+        return Place(
+            mount,
+            "dead",
+            _storage_domain_findings.State(problems=(_storage_domain_findings.Finding("dead", message, mend),)),
+        )
+    if isinstance(got, _errors.StorageError):
+        code, word = ("hung", "hung") if isinstance(got, _errors.HungError) else ("unreadable", "broken")
         mend = "look at the volume's servers and at the client's log in /var/log/glusterfs"
-        return Place(mount, word, State(problems=(Finding(code, str(got), mend),)))
-    state = state_of(got)
+        return Place(
+            mount,
+            word,
+            _storage_domain_findings.State(problems=(_storage_domain_findings.Finding(code, str(got), mend),)),
+        )
+    state = _storage_domain_findings.state_of(got)
     if state is None:
         return None
     return Place(mount, "active" if state.storage_domain else "broken", state, got.space, got.least_bytes)
@@ -369,10 +373,10 @@ def asked_for(places: t.Sequence[Place], names: t.Sequence[str] | None) -> list[
     return named
 
 
-def with_users(place: Place, references: References) -> tuple[dict[str, list[Result]], list[Result]]:
+def with_users(place: Place, references: References) -> tuple[dict[str, list[_module.Result]], list[_module.Result]]:
     """Image → the domains that use it, and the disks of domains whose image volume is not there."""
     images = {state.uuid: {layer.volume.uuid for layer in state.layers} for state in place.state.images or ()}
-    users: dict[str, list[Result]] = {}
+    users: dict[str, list[_module.Result]] = {}
     missing = []
     for user, source, storage_domain, image, volume in references or ():
         if storage_domain != place.state.uuid:
@@ -386,7 +390,7 @@ def with_users(place: Place, references: References) -> tuple[dict[str, list[Res
     return users, missing
 
 
-def facts(place: Place, references: References) -> Result:
+def facts(place: Place, references: References) -> _module.Result:
     """A storage domain as the module returns it."""
     state, domain, mount = place.state, place.state.storage_domain, place.mount
     path = state.uuid and posixpath.join(mount.point, state.uuid)
@@ -432,13 +436,15 @@ def facts(place: Place, references: References) -> Result:
     }
 
 
-def used_elsewhere(state: State, image_uuid: str) -> list[Result]:
+def used_elsewhere(state: _storage_domain_findings.State, image_uuid: str) -> list[_module.Result]:
     """The VMs of other hosts that are noted as users of an image."""
     is_open = image_uuid in state.opened
     return [{"host": user.host.name, "name": user.vm, "open": is_open} for user in state.uses.of(image_uuid)]
 
 
-def orphans(state: State, users: t.Container[str], templates: t.Container[str | None]) -> list[Result]:
+def orphans(
+    state: _storage_domain_findings.State, users: t.Container[str], templates: t.Container[str | None]
+) -> list[_module.Result]:
     """The images of VMs that no domain uses, here or noted by another host, and no image is made from."""
     return [
         {"uuid": image.uuid, "name": image.image.name}
@@ -447,12 +453,16 @@ def orphans(state: State, users: t.Container[str], templates: t.Container[str | 
     ]
 
 
-def missing_problem(disk: Result) -> Finding:
+def missing_problem(disk: _module.Result) -> _storage_domain_findings.Finding:
     message = f"disk {disk['target']} of domain {disk['vm']} ({disk['state']}) has no image: {disk['source']}"
-    return Finding("image_missing", message, "restore the image, or take the disk out of the domain")
+    return _storage_domain_findings.Finding(
+        "image_missing", message, "restore the image, or take the disk out of the domain"
+    )
 
 
-def image_facts(state: ImageState, path: str, templates: t.Mapping[str | None, list[str]]) -> Result:
+def image_facts(
+    state: _storage_domain_findings.ImageState, path: str, templates: t.Mapping[str | None, list[str]]
+) -> _module.Result:
     leaf = state.image.leaf
     bad = [layer.volume.legality for layer in state.layers if layer.volume.legality != "LEGAL"]
     return {
@@ -471,7 +481,7 @@ def image_facts(state: ImageState, path: str, templates: t.Mapping[str | None, l
     }
 
 
-def layer_facts(layer: Layer, folder: str) -> Result:
+def layer_facts(layer: _storage_domain_findings.Layer, folder: str) -> _module.Result:
     volume = layer.volume
     return {
         "uuid": volume.uuid,
@@ -486,27 +496,29 @@ def layer_facts(layer: Layer, folder: str) -> Result:
     }
 
 
-def references_of(users: StorageDomainUsers, warnings: list[str]) -> References:
+def references_of(users: _storage_domain_users.StorageDomainUsers, warnings: list[str]) -> References:
     """What domains of this host name; `None` where that cannot be told."""
     try:
         return users.references()
-    except LibvirtError as exc:
+    except _errors.LibvirtError as exc:
         warnings.append(f"who uses the images is not known: {exc}")
         return None
 
 
-def read(params: Params, mounts: Mounts, users: StorageDomainUsers) -> Result:
+def read(
+    params: _module.Params, mounts: _mounts.Mounts, users: _storage_domain_users.StorageDomainUsers
+) -> _module.Result:
     """The storage domains asked for. Their mounts are read while libvirt is asked."""
     found = mounts_to_read(mounts, params)
 
-    def look(point: str, beat: Beat) -> Seen | None:
+    def look(point: str, beat: _bounded.Beat) -> _seen.Seen | None:
         space = mounts.read_space(point)
         beat()
         if space is None:
             return None
-        return storage_domain_look.look(point, space, images=params["images"], beat=beat)
+        return _storage_domain_look.look(point, space, images=params["images"], beat=beat)
 
-    readers = Readers(found, look)
+    readers = _bounded.Readers(found, look)
     warnings: list[str] = []
     references = references_of(users, warnings) if params["images"] and found else None
     got = readers.results()
@@ -516,8 +528,10 @@ def read(params: Params, mounts: Mounts, users: StorageDomainUsers) -> Result:
 
 
 def main() -> None:
-    run_info(
-        lambda params: read(params, Mounts(), StorageDomainUsers(params["uri"])), ARGUMENT_SPEC, libraries=["lxml"]
+    _module.run_info(
+        lambda params: read(params, _mounts.Mounts(), _storage_domain_users.StorageDomainUsers(params["uri"])),
+        ARGUMENT_SPEC,
+        libraries=["lxml"],
     )
 
 

@@ -729,17 +729,19 @@ vms:
   contains: *vm
 """
 
-from ansible_collections.gfapi.virt.plugins.module_utils._host import Host
-from ansible_collections.gfapi.virt.plugins.module_utils._image_paths import ImagePaths
-from ansible_collections.gfapi.virt.plugins.module_utils._image_source import ImageSources, Servers
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_jobs import LibvirtJobs
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, run
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
-from ansible_collections.gfapi.virt.plugins.module_utils._seeds import Seeds
-from ansible_collections.gfapi.virt.plugins.module_utils._storage import Storage
-from ansible_collections.gfapi.virt.plugins.module_utils._turns import domain_turn, in_turn
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_items import Hypervisors, make_items
-from ansible_collections.gfapi.virt.plugins.module_utils._vm_uses import VmUses
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _host,
+    _image_paths,
+    _image_source,
+    _libvirt_jobs,
+    _module,
+    _plan,
+    _seeds,
+    _storage,
+    _turns,
+    _vm_items,
+    _vm_uses,
+)
 
 DISK_SPEC = {
     "device": {"type": "str", "choices": ["disk", "cdrom"], "default": "disk"},
@@ -865,21 +867,21 @@ ARGUMENT_SPEC = {
 }
 
 
-def on_host(params: Params) -> Item | list[Item]:
+def on_host(params: _module.Params) -> _plan.Item | list[_plan.Item]:
     """The domains with their plans, on this host."""
     names = [vm["name"] for vm in ([params] if params["vms"] is None else params["vms"])]
-    libvirt, storage = LibvirtJobs(params["uri"]), Storage(mount_root=params["mount_root"])
-    servers = Servers()
-    images, paths = ImageSources(storage, servers), ImagePaths(servers)
-    uses, hypervisors = VmUses(storage, libvirt), Hypervisors(storage, paths)
-    return in_turn(
-        (domain_turn(name, params["uri"]) for name in names),
-        lambda: make_items(params, libvirt, images, Host(), uses, Seeds(), hypervisors),
+    libvirt, storage = _libvirt_jobs.LibvirtJobs(params["uri"]), _storage.Storage(mount_root=params["mount_root"])
+    servers = _image_source.Servers()
+    images, paths = _image_source.ImageSources(storage, servers), _image_paths.ImagePaths(servers)
+    uses, hypervisors = _vm_uses.VmUses(storage, libvirt), _vm_items.Hypervisors(storage, paths)
+    return _turns.in_turn(
+        (_turns.domain_turn(name, params["uri"]) for name in names),
+        lambda: _vm_items.make_items(params, libvirt, images, _host.Host(), uses, _seeds.Seeds(), hypervisors),
     )
 
 
 def main() -> None:
-    run(
+    _module.run(
         on_host,
         ARGUMENT_SPEC,
         one="vm",

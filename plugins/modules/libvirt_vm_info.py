@@ -124,15 +124,18 @@ vms:
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _disk, _domain_facts
-from ansible_collections.gfapi.virt.plugins.module_utils._command import run
-from ansible_collections.gfapi.virt.plugins.module_utils._domain_record import DomainRecord
-from ansible_collections.gfapi.virt.plugins.module_utils._io_path import IOPath, io_path
-from ansible_collections.gfapi.virt.plugins.module_utils._libvirt_domains import LibvirtDomains
-from ansible_collections.gfapi.virt.plugins.module_utils._module import Params, Result, run_info
-from ansible_collections.gfapi.virt.plugins.module_utils._mounts import Mounts
-from ansible_collections.gfapi.virt.plugins.module_utils._power import IO_ERROR
-from ansible_collections.gfapi.virt.plugins.module_utils._qemu_connections import QemuConnections
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _command,
+    _disk,
+    _domain_facts,
+    _domain_record,
+    _io_path,
+    _libvirt_domains,
+    _module,
+    _mounts,
+    _power,
+    _qemu_connections,
+)
 
 #: in place of an error of QEMU's, which tells nothing of its disks any more
 GIVEN_UP = "given_up"
@@ -143,7 +146,10 @@ ARGUMENT_SPEC = {
 
 
 def disks_of(
-    libvirt: LibvirtDomains, record: DomainRecord, fuse_mounts: t.Sequence[str], connections: QemuConnections
+    libvirt: _libvirt_domains.LibvirtDomains,
+    record: _domain_record.DomainRecord,
+    fuse_mounts: t.Sequence[str],
+    connections: _qemu_connections.QemuConnections,
 ) -> list[dict[str, t.Any]]:
     """The disks with their I/O path."""
     if record.live is None:
@@ -152,11 +158,11 @@ def disks_of(
     disks = []
     for element in record.live.iterfind("devices/disk"):
         disk = _disk.from_element(element)
-        path = io_path(_disk.alias_of(element), *found, fuse_mounts) if found else None
+        path = _io_path.io_path(_disk.alias_of(element), *found, fuse_mounts) if found else None
         facts = with_path(disk, path)
         if found is None and disk.source.is_gluster:
             facts["error"] = GIVEN_UP
-        elif record.pause_reason != IO_ERROR:
+        elif record.pause_reason != _power.IO_ERROR:
             # QEMU 7.2 still names what failed before it went on
             facts["error"] = None
         if not libvirt.is_remote:
@@ -165,7 +171,7 @@ def disks_of(
     return disks
 
 
-def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
+def with_path(disk: _disk.Disk, path: _io_path.IOPath | None) -> dict[str, t.Any]:
     """A disk as the module returns it."""
     return {
         **_domain_facts.disk_facts(disk),
@@ -177,7 +183,12 @@ def with_path(disk: _disk.Disk, path: IOPath | None) -> dict[str, t.Any]:
     }
 
 
-def read(params: Params, libvirt: LibvirtDomains, mounts: Mounts, connections: QemuConnections) -> Result:
+def read(
+    params: _module.Params,
+    libvirt: _libvirt_domains.LibvirtDomains,
+    mounts: _mounts.Mounts,
+    connections: _qemu_connections.QemuConnections,
+) -> _module.Result:
     """The domains asked for."""
     names = params["names"]
     records = libvirt.domains() if names is None else [found for found in map(libvirt.domain, names) if found]
@@ -199,8 +210,13 @@ def read(params: Params, libvirt: LibvirtDomains, mounts: Mounts, connections: Q
 
 
 def main() -> None:
-    run_info(
-        lambda params: read(params, LibvirtDomains(params["uri"]), Mounts(run), QemuConnections()),
+    _module.run_info(
+        lambda params: read(
+            params,
+            _libvirt_domains.LibvirtDomains(params["uri"]),
+            _mounts.Mounts(_command.run),
+            _qemu_connections.QemuConnections(),
+        ),
         ARGUMENT_SPEC,
         libraries=["lxml", "libvirt"],
     )

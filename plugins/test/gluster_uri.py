@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.gfapi.virt.plugins.module_utils._uri import GlusterURI, VolumeSpec
+from ansible_collections.gfapi.virt.plugins.module_utils import _uri
 
 
 def gluster_uri(text: object) -> bool:
     """Whether it names an image for a disk."""
-    return _is(GlusterURI.parse, text) and GlusterURI.parse(str(text)).transport != "rdma"
+    return _is(_uri.GlusterURI.parse, text) and _uri.GlusterURI.parse(str(text)).transport != "rdma"
 
 
 def gluster_spec(text: object) -> bool:
     """Whether it names a volume, or a directory of one, for a mount."""
-    return _is(VolumeSpec.parse, text)
+    return _is(_uri.VolumeSpec.parse, text)
 
 
 def _is(parse: t.Callable[[str], object], text: object) -> bool:

@@ -73,7 +73,7 @@ MUTANTS: t.Final = (
     _dropped(
         "no disk is filled from what somebody writes to",
         "module_utils/_source_file.py",
-        "    if lasting(lambda: _is_open(path)):",
+        "    if _files.lasting(lambda: _is_open(path)):",
         f"{_UTILS}test_source_file.py::test_a_file_that_somebody_has_open_is_refused",
     ),
     _dropped(
@@ -134,14 +134,14 @@ MUTANTS: t.Final = (
     Mutant(
         "a link to an image is that image when a VM starts",
         "module_utils/_vm_items.py",
-        "        images = _domain.writable_images(OneName().of(configured))\n",
+        "        images = _domain.writable_images(_one_name.OneName().of(configured))\n",
         "        images = _domain.writable_images(configured)\n",
         f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
     ),
     Mutant(
         "a link to an image is that image when it is deleted",
         "module_utils/_vm_disks.py",
-        "        for record in OneName().of_records(self._libvirt.domains()):\n",
+        "        for record in _one_name.OneName().of_records(self._libvirt.domains()):\n",
         "        for record in self._libvirt.domains():\n",
         f"{_UTILS}test_vm_uses.py::test_a_link_to_an_image_is_that_image",
     ),
@@ -196,7 +196,7 @@ MUTANTS: t.Final = (
     Mutant(
         "one run at a time works on a domain or a mount",
         "module_utils/_turns.py",
-        "            if not take_lock(descriptor, end):",
+        "            if not _files.take_lock(descriptor, end):",
         "            if False:",
         f"{_UTILS}test_turns.py::test_a_thing_is_one_runs_at_a_time",
     ),
@@ -253,7 +253,7 @@ MUTANTS: t.Final = (
     _dropped(
         "the bricks are asked before a copied image is deleted",
         "module_utils/_block_copies.py",
-        "            if lasting(lambda: directory.is_open(name)):",
+        "            if _files.lasting(lambda: directory.is_open(name)):",
         f"{_UTILS}test_block_copies.py::test_an_old_file_that_somebody_has_open_stays",
     ),
     Mutant(
@@ -345,8 +345,8 @@ MUTANTS: t.Final = (
     Mutant(
         "an open layer without .meta is not swept",
         "module_utils/_snapshot_files.py",
-        "if not directory.is_there(name + META) and not directory.is_open(name):",
-        "if not directory.is_there(name + META):",
+        "if not directory.is_there(name + _image_files.META) and not directory.is_open(name):",
+        "if not directory.is_there(name + _image_files.META):",
         f"{_SNAPSHOT}::test_a_layer_without_meta_that_somebody_has_open_is_left_alone",
     ),
     _dropped(
@@ -372,8 +372,9 @@ MUTANTS: t.Final = (
     Mutant(
         "a template is given to no domain",
         "modules/gfapi_disk.py",
-        '    if image.is_template:\n        raise StorageError(\n            f"disk {found.name!r} is a template',
-        '    if False:\n        raise StorageError(\n            f"disk {found.name!r} is a template',
+        "    if image.is_template:\n"
+        '        raise _errors.StorageError(\n            f"disk {found.name!r} is a template',
+        '    if False:\n        raise _errors.StorageError(\n            f"disk {found.name!r} is a template',
         f"{_DISK}::test_a_template_is_given_to_no_domain",
     ),
     Mutant(
@@ -441,8 +442,8 @@ MUTANTS: t.Final = (
     Mutant(
         "a new image is on disk before it gets its name",
         "module_utils/_image_files.py",
-        "            pad(descriptor, BLOCK_BYTES)\n            os.fsync(descriptor)\n",
-        "            pad(descriptor, BLOCK_BYTES)\n",
+        "            _files.pad(descriptor, _image.BLOCK_BYTES)\n            os.fsync(descriptor)\n",
+        "            _files.pad(descriptor, _image.BLOCK_BYTES)\n",
         f"{_UTILS}test_storage.py::test_an_image_is_on_disk_before_it_gets_its_name",
     ),
     _unsynced(
@@ -470,7 +471,7 @@ MUTANTS: t.Final = (
     _unsynced(
         "a new layer is on disk before it gets its name",
         "module_utils/_snapshot_files.py",
-        "                os.ftruncate(descriptor, padded(len(data)))\n",
+        "                os.ftruncate(descriptor, _image.padded(len(data)))\n",
         "                os.fsync(descriptor)\n",
         f"{_SNAPSHOT}::test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last",
     ),
@@ -485,14 +486,16 @@ MUTANTS: t.Final = (
         "the .meta of a new layer comes last",
         "module_utils/_snapshot_files.py",
         "            # the .meta last: with it the layer is there\n"
-        "            for name in (volume.uuid, volume.uuid + LEASE, volume.uuid + META):\n                os.rename(",
-        "            for name in (volume.uuid + META, volume.uuid, volume.uuid + LEASE):\n                os.rename(",
+        "            for name in (volume.uuid, volume.uuid + _image_files.LEASE, volume.uuid + _image_files.META):\n"
+        "                os.rename(",
+        "            for name in (volume.uuid + _image_files.META, volume.uuid, volume.uuid + _image_files.LEASE):\n"
+        "                os.rename(",
         f"{_SNAPSHOT}::test_a_new_layer_is_on_disk_before_it_gets_its_name_and_its_meta_comes_last",
     ),
     _unsynced(
         "what was committed is on disk before the .meta says so",
         "module_utils/_snapshot_files.py",
-        "            pad(descriptor, BLOCK_BYTES)\n",
+        "            _files.pad(descriptor, _image.BLOCK_BYTES)\n",
         "            os.fsync(descriptor)\n",
         f"{_SNAPSHOT}::test_what_is_committed_is_on_disk_before_the_meta_says_so_and_what_is_removed_stays_removed",
     ),
@@ -520,7 +523,7 @@ MUTANTS: t.Final = (
     _unsynced(
         "the end of an upgrade is on disk",
         "module_utils/_storage_domain_upgrade.py",
-        "    root.remove(MARK)\n",
+        "    root.remove(_storage_domain.MARK)\n",
         "    root.sync()\n",
         f"{_UTILS}test_storage_domain_upgrade.py::test_the_end_of_an_upgrade_is_on_disk",
     ),
@@ -547,7 +550,7 @@ MUTANTS: t.Final = (
     Mutant(
         "the padding of a source's copy",
         "module_utils/_image_files.py",
-        "            pad(descriptor, BLOCK_BYTES)\n            os.fsync(descriptor)\n",
+        "            _files.pad(descriptor, _image.BLOCK_BYTES)\n            os.fsync(descriptor)\n",
         "            os.fsync(descriptor)\n",
         f"{_UTILS}test_storage.py::test_an_image_is_padded_whatever_its_source_left",
     ),
@@ -567,7 +570,7 @@ MUTANTS: t.Final = (
     _dropped(
         "a directory of a volume that shards is not mounted",
         "modules/glusterfs_domain.py",
-        "    if is_true(sharding):",
+        "    if _option_values.is_true(sharding):",
         f"{_DOMAIN}::test_a_directory_of_a_volume_that_shards_is_never_mounted",
     ),
     Mutant(
@@ -614,8 +617,9 @@ MUTANTS: t.Final = (
     Mutant(
         "the lock of a storage domain's metadata",
         "module_utils/_storage_domain_files.py",
-        "    with explained(doing), Directory.open(point) as root, locked(root):\n        found = as_it_is",
-        "    with explained(doing), Directory.open(point) as root:\n        found = as_it_is",
+        "    with _files.explained(doing), _files.Directory.open(point) as root, locked(root):\n"
+        "        found = as_it_is",
+        "    with _files.explained(doing), _files.Directory.open(point) as root:\n        found = as_it_is",
         f"{_UTILS}test_storage_domain_files.py::test_of_two_data_centers_at_one_moment_one_wins_and_the_other_is_told",
     ),
     _dropped(
@@ -648,8 +652,8 @@ MUTANTS: t.Final = (
     Mutant(
         "a mount point that is a link is refused",
         "module_utils/_mounts.py",
-        "        target = os.readlink(point)\n        raise StorageError",
-        "        target = os.readlink(point)\n        StorageError",
+        "        target = os.readlink(point)\n        raise _errors.StorageError",
+        "        target = os.readlink(point)\n        _errors.StorageError",
         f"{_DOMAIN}::test_a_mount_point_that_is_a_link_is_refused",
     ),
     Mutant(
@@ -669,7 +673,7 @@ MUTANTS: t.Final = (
     Mutant(
         "a forged geometry",
         "module_utils/_storage_domain.py",
-        "        if self.geometry not in MAX_HOSTS or",
+        "        if self.geometry not in _leases.MAX_HOSTS or",
         "        if",
         f"{_UTILS}test_storage_domain_files.py::test_what_is_damaged_is_refused_and_left_alone",
     ),
@@ -756,15 +760,15 @@ MUTANTS: t.Final = (
     Mutant(
         "a layer that names a file of the host is not committed into it",
         "module_utils/_snapshot_files.py",
-        "                    require_as_told(_read_direct(directory, volume.uuid, 0, HEAD_BYTES), volume)",
+        "                    _image.require_as_told(_read_direct(directory, volume.uuid, 0, HEAD_BYTES), volume)",
         "                    pass",
         f"{_SNAPSHOT}::test_a_layer_that_names_a_file_of_the_host_is_not_committed",
     ),
     Mutant(
         "no link that came on the way to an image is followed",
         "module_utils/_image_paths.py",
-        'Directory.open("/") as root, root.below(folder) as directory:',
-        "Directory.open(folder) as directory:",
+        '            _files.Directory.open("/") as root,\n            root.below(folder) as directory,\n',
+        "            _files.Directory.open(folder) as directory,\n",
         f"{_UTILS}test_image_paths.py::test_a_link_that_came_on_the_way_is_not_followed",
     ),
     _dropped(
@@ -804,7 +808,7 @@ MUTANTS: t.Final = (
     Mutant(
         "options are verified after they were set",
         "modules/gluster_volume_options.py",
-        "    require_as_planned(found, change_of(table, found, desired, resets), desired)\n",
+        "    require_as_planned(found, _volume_tuning.change_of(table, found, desired, resets), desired)\n",
         "",
         f"{_OPTIONS}::test_option_that_is_not_in_force_after_all_is_an_error",
     ),

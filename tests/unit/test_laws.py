@@ -181,6 +181,14 @@ def test_law_5_changed_is_never_assigned(path: Path) -> None:
     assert not assignments_of_changed(tree(path))
 
 
+@pytest.mark.parametrize("path", PLUGIN_FILES, ids=name)
+def test_law_6_our_files_are_imported_whole(path: Path) -> None:
+    whole = {UTILS, *(f"{UTILS}.{other.stem}" for other in UTIL_FILES)}
+    assert {module for module in imports(tree(path)) if module.startswith(UTILS)} <= whole
+    froms = {node.module for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)}
+    assert not froms & (whole - {UTILS})
+
+
 # --- Modules: documentation, fragments, action groups ---------------------------------------------
 
 

@@ -34,10 +34,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def is_edge(path: Path) -> bool:
-    """Whether a file is the edge, or takes from it what turns libvirt's errors."""
-    imports = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)]
-    taken = {alias.name for node in imports if (node.module or "").endswith(f".{EDGE}") for alias in node.names}
-    return path.stem == EDGE or "asking" in taken
+    """Whether a file is the edge, or asks libvirt with what turns its errors."""
+    names = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute) and node.attr == "asking")
+    return path.stem == EDGE or any(isinstance(node.value, ast.Name) and node.value.id == EDGE for node in names)
 
 
 def called(path: Path) -> set[str]:

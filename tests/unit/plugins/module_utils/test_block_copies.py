@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _image_paths, _xml
+from ansible_collections.gfapi.virt.plugins.module_utils import _domain, _mounts, _xml
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._block_copies import BlockCopies, Copy
 from ansible_collections.gfapi.virt.plugins.module_utils._command import run
@@ -126,7 +126,7 @@ class Old:
         self.file.write_bytes(b"x" * 4096)
         (root / "link.raw").symlink_to(self.file)
         (root / "table").write_text(f"gl1:/old/sub {self.file.parent} fuse.glusterfs rw 0 0\n")
-        monkeypatch.setattr(_image_paths, "TABLE", str(root / "table"))
+        monkeypatch.setattr(_mounts, "TABLE", str(root / "table"))
         self.libvirt = FakeLibvirt()
         self.paths = ImagePaths(FakeServers("gl2"), Mounts(run, table=str(root / "table")))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _host
+from ansible_collections.gfapi.virt.plugins.module_utils import _host, _libvirt_domains
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import CommandError, LibvirtError, MissingLibraryError
 from ansible_collections.gfapi.virt.plugins.module_utils._host import Host, Peer, Pool, QemuUser
@@ -191,7 +191,7 @@ def libvirt_that(monkeypatch: pytest.MonkeyPatch, answer: tuple[str, str | None]
             raise answer
         return answer
 
-    monkeypatch.setattr(_host, "LibvirtDomains", lambda _uri: types.SimpleNamespace(version=version))
+    monkeypatch.setattr(_libvirt_domains, "LibvirtDomains", lambda _uri: types.SimpleNamespace(version=version))
 
 
 def test_versions_of_libvirt_and_its_qemu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _image_paths
+from ansible_collections.gfapi.virt.plugins.module_utils import _image_paths, _mounts
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed, run
 from ansible_collections.gfapi.virt.plugins.module_utils._conversion import BothWays, Reached
 from ansible_collections.gfapi.virt.plugins.module_utils._disk import DiskSource
@@ -33,7 +33,7 @@ def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "table").write_text(
         f"/dev/sda1 / ext4 rw 0 0\ng1:/vmstore/sub {made} fuse.glusterfs rw 0 0\ntmpfs {made}/other tmpfs rw 0 0\n"
     )
-    monkeypatch.setattr(_image_paths, "TABLE", str(tmp_path / "table"))
+    monkeypatch.setattr(_mounts, "TABLE", str(tmp_path / "table"))
     return made
 
 

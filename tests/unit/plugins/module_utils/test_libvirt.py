@@ -267,7 +267,7 @@ def test_guest_that_is_gone_before_the_button_is_pressed_is_no_failure(
     # which says the same of one that does not run as QEMU's driver of both
     monkeypatch.setattr(libvirt.virDomain, "shutdown", libvirt.virDomain.destroy)
     seen = iter(["running", "shut_off"])
-    monkeypatch.setattr(_libvirt_domains, "state_and_reason", lambda _domain: (next(seen), None))
+    monkeypatch.setattr(_libvirt, "state_and_reason", lambda _domain: (next(seen), None))
     edge.shut_down("web", timeout_s=60, force=False)
 
 
@@ -276,7 +276,7 @@ def test_guest_that_powers_off_before_it_is_ended_is_no_failure(
     edge: LibvirtDomains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge.define(element("web"))
-    monkeypatch.setattr(_libvirt_domains, "state_and_reason", lambda _domain: ("running", None))
+    monkeypatch.setattr(_libvirt, "state_and_reason", lambda _domain: ("running", None))
     edge.shut_down("web", timeout_s=0, force=True)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _qemu_connections
+from ansible_collections.gfapi.virt.plugins.module_utils import _qemu_connections, _uri
 from ansible_collections.gfapi.virt.plugins.module_utils._qemu_connections import QemuConnections
 
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
@@ -45,7 +45,7 @@ def test_servers_that_a_socket_leads_to(pid_files: str) -> None:
 
 
 def test_glusterd_is_no_brick(pid_files: str, brick: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_qemu_connections, "DEFAULT_PORT", brick.getsockname()[1])
+    monkeypatch.setattr(_uri, "DEFAULT_PORT", brick.getsockname()[1])
     assert QemuConnections(pid_files=pid_files).servers("web", ADDRESSES) == []
 
 

@@ -10,9 +10,9 @@ import typing as t
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils._image import Source
 from ansible_collections.gfapi.virt.plugins.module_utils._source import (
     HEAD_BYTES,
-    Source,
     parse_checksum,
     probe,
     require_alone,

@@ -457,14 +457,14 @@ def test_a_disk_that_another_run_deletes_is_deleted(host: Host, monkeypatch: pyt
     found = host.storage.require_image("vmstore", "web")
     late = host.storage
     late.listing(host.place)
-    take_lock = _image_files.take_lock
+    take_lock = _files.take_lock
 
     def wait(descriptor: int, end: float) -> bool:
-        monkeypatch.setattr(_image_files, "take_lock", take_lock)
+        monkeypatch.setattr(_files, "take_lock", take_lock)
         host.storage.delete(host.place, found.image_uuid, found)
         return take_lock(descriptor, end)
 
-    monkeypatch.setattr(_image_files, "take_lock", wait)
+    monkeypatch.setattr(_files, "take_lock", wait)
     late.delete(host.place, found.image_uuid, found)
     assert list(host.images.iterdir()) == []
     host.storage.delete(host.place, found.image_uuid, found)
@@ -477,16 +477,16 @@ def test_a_disk_that_another_host_deletes_may_be_listed_for_a_moment(
     found = host.storage.require_image("vmstore", "web")
     late = host.storage
     late.listing(host.place)
-    take_lock, lists = _image_files.take_lock, Directory.lists
+    take_lock, lists = _files.take_lock, Directory.lists
     old = iter([True, True])
 
     def wait(descriptor: int, end: float) -> bool:
-        monkeypatch.setattr(_image_files, "take_lock", take_lock)
+        monkeypatch.setattr(_files, "take_lock", take_lock)
         host.storage.delete(host.place, found.image_uuid, found)
         monkeypatch.setattr(Directory, "lists", lambda self, name: next(old, False) or lists(self, name))
         return take_lock(descriptor, end)
 
-    monkeypatch.setattr(_image_files, "take_lock", wait)
+    monkeypatch.setattr(_files, "take_lock", wait)
     late.delete(host.place, found.image_uuid, found)
     assert next(old, None) is None
     assert list(host.images.iterdir()) == []

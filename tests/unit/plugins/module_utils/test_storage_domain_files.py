@@ -19,6 +19,7 @@ from ansible_collections.gfapi.virt.plugins.module_utils._errors import StorageE
 from ansible_collections.gfapi.virt.plugins.module_utils._files import Directory
 from ansible_collections.gfapi.virt.plugins.module_utils._leases import lockspace, resource
 from ansible_collections.gfapi.virt.plugins.module_utils._storage_domain import (
+    CLAIM,
     IMAGES,
     LOCK,
     METADATA,
@@ -112,7 +113,7 @@ def test_storage_that_takes_no_direct_io_is_refused_and_left_empty(
     monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(StorageError, match="direct I/O takes none of 1, 512, 4096 bytes.*; look at the disks"):
         lay_out(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [files.CLAIM]
+    assert [path.name for path in tmp_path.iterdir()] == [CLAIM]
 
 
 def test_the_second_host_finds_what_the_first_one_made(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_killed_anywhere_the_next_run_ends_in_one_whole_storage_domain(tmp_path:
         before = storage_domain_read.read(str(root))
         after = lay_out(root)
         assert before in (None, after)
-        assert sorted(path.name for path in root.iterdir()) == [files.CLAIM, after.uuid]
+        assert sorted(path.name for path in root.iterdir()) == [CLAIM, after.uuid]
         if not killed:
             break
         point += 1
@@ -313,7 +314,7 @@ def test_links_are_no_storage_domains(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_is_no_uuid_is_refused(tmp_path: Path) -> None:
-    (tmp_path / files.CLAIM).symlink_to("../../etc")
+    (tmp_path / CLAIM).symlink_to("../../etc")
     with pytest.raises(StorageError, match="names '../../etc', not a uuid"):
         lay_out(tmp_path)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _one_name
+from ansible_collections.gfapi.virt.plugins.module_utils import _mounts, _one_name
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
@@ -603,7 +603,7 @@ def mounted_as(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str) -> N
     (tmp_path / "mounts").write_text(f"gl1:/gv0 {point} fuse.glusterfs rw 0 0\n")
     info = f"49 1 {os.major(device)}:{os.minor(device)} / {point} rw shared:1 - fuse.glusterfs gl1:/gv0 rw\n"
     (tmp_path / "mountinfo").write_text(info)
-    monkeypatch.setattr(_one_name, "TABLE", str(tmp_path / "mounts"))
+    monkeypatch.setattr(_mounts, "TABLE", str(tmp_path / "mounts"))
     monkeypatch.setattr(_one_name, "INFO", str(tmp_path / "mountinfo"))
 
 

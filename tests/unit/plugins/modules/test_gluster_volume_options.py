@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _bricks, _gluster
 from ansible_collections.gfapi.virt.plugins.module_utils._errors import GlusterError
 from ansible_collections.gfapi.virt.plugins.module_utils._plan import Item
 from ansible_collections.gfapi.virt.plugins.module_utils._volume_use import Clients, HostUse
@@ -55,7 +56,10 @@ def carry_out(made: Item) -> t.Mapping[str, t.Any]:
 def run(gluster: FakeGluster, here: FakeVolumeHere | None = None, **params: t.Any) -> dict[str, t.Any]:
     """The whole module, with the fakes in the place of the real gluster and host."""
     found = here or FakeVolumeHere()
-    with mock.patch.multiple(gluster_volume_options, Gluster=lambda **_kwargs: gluster, VolumeHere=lambda: found):
+    with (
+        mock.patch.object(_gluster, "Gluster", return_value=gluster),
+        mock.patch.object(_bricks, "VolumeHere", return_value=found),
+    ):
         return run_module(gluster_volume_options.main, {"volume": "vmstore", **params})
 
 

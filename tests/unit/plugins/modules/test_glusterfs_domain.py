@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain, _storage_domain_volume
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_volume
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_records as use_records
 from ansible_collections.gfapi.virt.plugins.module_utils._command import Completed
@@ -515,7 +515,7 @@ def older(host: Lab, version: int, **values: t.Any) -> Path:
     root = Path(host.point)
     uuid = older_domain.write(root, version, **values)
     for path in root.iterdir():
-        if path.name not in (uuid, storage_domain_files.CLAIM, USERS):
+        if path.name not in (uuid, _storage_domain.CLAIM, USERS):
             shutil.rmtree(path)
     return root / uuid
 
@@ -541,7 +541,7 @@ def test_an_older_storage_domain_is_upgraded_when_asked(host: Lab, found: int, w
 def test_an_interrupted_upgrade_is_finished_unasked(host: Lab) -> None:
     older(host, 4)
     host.run(name="old", version=5)
-    Path(host.point, storage_domain_files.MARK).touch()
+    Path(host.point, _storage_domain.MARK).touch()
     assert host.run(name="old").plan.summaries == ["finish the upgrade of storage domain old to version 5"]
 
 
@@ -602,7 +602,7 @@ def test_absent_where_nothing_is_does_nothing(host: Lab) -> None:
 
 
 def test_absent_finishes_an_interrupted_deletion(host: Lab, tmp_path: Path) -> None:
-    (tmp_path / "volumes/gv0" / f"{storage_domain_files.REMOVED}x").mkdir()
+    (tmp_path / "volumes/gv0" / f"{_storage_domain.REMOVED}x").mkdir()
     assert host.run(**ABSENT).plan.summaries == ["delete what an interrupted run left on gl1:/gv0"]
 
 
