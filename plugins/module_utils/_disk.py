@@ -11,7 +11,7 @@ Sources: libvirt formatdomain, "Hard drives, floppy disks, CDROMs"; QEMU's QAPI 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ansible_collections.gfapi.virt.plugins.module_utils import _uri, _xml
 
@@ -20,8 +20,7 @@ DISK_DEVICES: t.Final = ("disk", "lun")
 BUS_OF_PREFIX: t.Final = {"vd": "virtio", "sd": "scsi", "hd": "ide", "xvd": "xen", "fd": "fdc", "ubd": "uml"}
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(t.NamedTuple):
     """One server of a network source; for transport unix only the socket counts."""
 
     name: str | None = None
@@ -40,7 +39,7 @@ HOST_FIELDS: t.Final = (
 
 def _host_from(element: _xml.Element) -> Host:
     host = Host(**_xml.read_fields(HOST_FIELDS, element))
-    return replace(host, port=None if host.transport == "unix" else host.port or _uri.DEFAULT_PORT)
+    return host._replace(port=None if host.transport == "unix" else host.port or _uri.DEFAULT_PORT)
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ def source_element(source: DiskSource) -> _xml.Element:
     for host in source.hosts:
         child = _xml.element("host")
         # the port is spelled out, as libvirt prints it: QEMU's JSON form insists on one
-        _xml.write_fields(HOST_FIELDS, child, vars(replace(host, port=None)))
+        _xml.write_fields(HOST_FIELDS, child, host._replace(port=None)._asdict())
         if host.port:
             child.set("port", str(host.port))
         element.append(child)

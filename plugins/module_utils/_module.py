@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 import typing as t
-from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -146,7 +145,7 @@ class _Progress:
     def _put_back(self, begun: t.Sequence[_plan.Action]) -> list[str]:
         """What was taken back, and what could not be, which stays done; the action that failed halfway comes last."""
         words = []
-        halves = [replace(action, summary=f"{action.summary} (in part)") for action in begun]
+        halves = [action._replace(summary=f"{action.summary} (in part)") for action in begun]
         turn = [*reversed(self.done), *halves]
         self.done += halves
         for action in turn:
@@ -159,7 +158,7 @@ class _Progress:
             else:
                 words.append(f"put back: {action.undo.summary}")
                 place = self.done.index(action)
-                self.done[place : place + 1] = [replace(action, summary=left)] if (left := action.undo.leaves) else []
+                self.done[place : place + 1] = [action._replace(summary=left)] if (left := action.undo.leaves) else []
         return words
 
     def result(self, *, real: bool) -> Result:

@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(t.NamedTuple):
     """One step. The summary is the same in check mode and in a real run."""
 
     summary: str
@@ -24,8 +22,7 @@ class Action:
     leaves: str = ""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """How to get from `before` to `after`: both plain data, or text, for the diff."""
 
     before: t.Any
@@ -48,8 +45,7 @@ class Plan:
         return self.actions, ()
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(t.NamedTuple):
     """One thing that a module keeps true, with its plan and what to return about it."""
 
     name: str

@@ -115,6 +115,8 @@ class Storage:
         """Read the sizes of many images at once, for the next `find_image` of each."""
         place = self.find(wanted)
         found = list(filter(None, map(self.listing(place).image, names)))
+        if not found:
+            return
         # what cannot be read is told by `find_image`
         with contextlib.suppress(_errors.StorageError), self._images_of(place, "read") as images:
             sizes = _files.at_once(lambda image: self._files.sizes(images, image), found)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
-from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import (
     _errors,
@@ -52,7 +51,7 @@ def noted(actions: t.Sequence[_plan.Action], name: str, point: str) -> list[_pla
         last.run()
         note()
 
-    return [*before, replace(last, run=run)]
+    return [*before, last._replace(run=run)]
 
 
 def forgotten(
@@ -77,7 +76,7 @@ def forgotten(
                 _use_notes.note_host(point, me)
             raise
 
-    return [replace(first, run=run), *others]
+    return [first._replace(run=run), *others]
 
 
 def opened_words(opened: t.Mapping[str, str], others: _use_record.OtherUses) -> list[str]:

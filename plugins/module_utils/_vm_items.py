@@ -263,5 +263,5 @@ def make_items(
         )
     if not libvirt.is_remote:
         warnings += tpm_warnings(host, libvirt, items, desired)
-    items = [replace(item, warnings=(*item.warnings, *warnings)) for item in items]
+    items = [item._replace(warnings=(*item.warnings, *warnings)) for item in items]
     return items if params["vms"] is not None else items[0]

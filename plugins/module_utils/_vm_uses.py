@@ -15,7 +15,6 @@ import functools
 import os
 import typing as t
 import uuid as uuids
-from dataclasses import replace
 
 from ansible_collections.gfapi.virt.plugins.module_utils import (
     _domain,
@@ -123,11 +122,11 @@ class VmUses:
             names = ", ".join(t.cast(_found_image.MountedStorageDomain, self._place(sd)).name for sd in late)
             words = f"note domain {name} as a user of its images in storage domain {names}"
             note = _plan.Action(words, lambda: self._note(name, uuid, first, last))
-            return replace(plan, actions=(note,)) if late else plan
+            return plan._replace(actions=(note,)) if late else plan
         actions = list(plan.actions)
         actions[0] = self._before(actions[0], name, current, t.cast(_xml.Element, after), first)
         actions[-1] = self._behind(actions[-1], name, current, t.cast(_xml.Element, after), first, last)
-        return replace(plan, actions=tuple(actions))
+        return plan._replace(actions=tuple(actions))
 
     def _before(
         self,
@@ -155,7 +154,7 @@ class VmUses:
                 self._note(name, uuid, images, {})
                 raise
 
-        return replace(action, run=run)
+        return action._replace(run=run)
 
     def _require_there(self, name: str, images: Images, had: Images) -> None:
         """Raises `StorageError` where an image that a VM is to get was deleted since, before its note told of it."""
@@ -181,7 +180,7 @@ class VmUses:
             if first != last:
                 self._note(name, current.uuid if current else after.findtext("uuid", ""), first, last)
 
-        return replace(action, run=run)
+        return action._replace(run=run)
 
     def forgetting(self, name: str) -> list[_plan.Action]:
         """What drops the notes of a VM that is not here any more, which a killed run left."""

@@ -124,4 +124,4 @@ def heal_action(gluster: _gluster.Gluster, name: str, *, enable: bool) -> _plan.
         words = f"{'enable' if enable else 'disable'} granular-entry-heal on volume {name}"
         return _plan.Action(words, lambda: gluster.set_granular_entry_heal(name, enable=enable))
 
-    return replace(step(enable=enable), undo=step(enable=not enable))
+    return step(enable=enable)._replace(undo=step(enable=not enable))

@@ -1168,7 +1168,7 @@ def make_items(
             before.targets.setdefault(one.vm, {})[one.target] = one.bus
     items = [item_for(storage, servers, users, one, before) for one in desired]
     before.require_still()
-    items = [replace(item, warnings=(*item.warnings, *servers.warnings)) for item in items]
+    items = [item._replace(warnings=(*item.warnings, *servers.warnings)) for item in items]
     return items if params["disks"] is not None else items[0]
 
 
