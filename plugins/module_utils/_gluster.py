@@ -244,7 +244,7 @@ class Gluster:
             time.sleep(pause_s)  # glusterd tells nobody when it lets go of a lock
             pause_s = min(pause_s * 2, 5)
         answers = iter(documents)
-        return [_status_of(doing, [next(answers) for _ in several]) for several in commands]
+        return [_status_of(doing, [next(answers) for _one in several]) for several in commands]
 
     def heal(self, name: str, *, timeout_s: float) -> dict[str, _volume_state.Heal]:
         """What each brick of a started volume says is to be healed; a client that gluster starts asks the bricks."""
