@@ -23,7 +23,7 @@ demo: ## from nothing to a guest on gfapi, with the lab left up to look around
 
 .PHONY: test
 test: ## the whole gate, cheapest first
-	@scripts/gate venv ruff mypy unit changelog-lint ansible-lint docs awx fuzz mutants sanity unit-oldest build molecule
+	@scripts/gate venv ruff mypy unit changelog-lint awx ansible-lint,fuzz docs,unit-oldest sanity,mutants build molecule
 
 .PHONY: lint
 lint: ruff mypy changelog-lint ansible-lint docs ## everything that only reads: style, types, changelog, roles, documentation
