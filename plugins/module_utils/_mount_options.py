@@ -49,11 +49,13 @@ VALUED: t.Final = {
 
 _OPTION = re.compile(r"[A-Za-z0-9_-]+(=[^\s,]+)?")
 _LOG_LINE = re.compile(r"\[[0-9- :.+]+\] E (?:\[MSGID: [0-9]+\] )?\[[^\]]*\] [^ ]*: (.*)")
+#: of the log: bricks that are down, or that the client did not reach in time
+FEW_BRICKS: t.Final = "first lookup on root failed"
 #: words of the log → mend
 MENDS: t.Final = (
     ("failed to fetch volume file", "does {server} serve a volume {volume}? see gluster volume list"),
     ("failed to get the port number", "start it: gluster volume start {volume}"),
-    ("first lookup on root failed", "are its bricks up? see gluster volume status {volume}"),
+    (FEW_BRICKS, "are its bricks up? see gluster volume status {volume}"),
     ("DNS resolution failed", "name a server that resolves on this host"),
     ("subdirectory for mount", "is there a directory /{directory} on volume {volume}?"),
 )

@@ -68,7 +68,7 @@ class Mounter(_mounts.Mounts):
     ) -> None:
         """Mount a volume, making the directory; raises `StorageError` with the last error in the client's log.
 
-        One that is there already is well.
+        One that is there already is well. A client that reaches too few bricks is begun once more.
         """
         mount = self.at(point)
         if mount and mount.spec.location != spec.location:
@@ -77,6 +77,17 @@ class Mounter(_mounts.Mounts):
             )
         if mount:
             return
+        failure = self._try(spec, point, options, timeout_s)
+        if failure and _mount_options.FEW_BRICKS in str(failure):
+            # it waits ten seconds for them (AFR, 10.3), and a glusterd at work may tell it later where they listen
+            failure = self._try(spec, point, options, timeout_s)
+        if failure:
+            raise failure
+
+    def _try(
+        self, spec: _uri.VolumeSpec, point: str, options: t.Sequence[str], timeout_s: float
+    ) -> _errors.StorageError | None:
+        """Why it cannot be mounted; nothing of the attempt is left then."""
         is_ours = _make_directory(point)
         known = {pid for pid, _words in _clients(point)}
         words = _mount_options.mount_options(spec, options)
@@ -96,7 +107,7 @@ class Mounter(_mounts.Mounts):
             fault = str(exc)
         else:
             if done.returncode == 0 and self.at(point):
-                return
+                return None
             fault = done.words or f"{argv[0]} ended with {done.returncode}, and the mount table does not have it"
             if done.returncode == 0:
                 self._run(["umount", point], timeout_s=UNMOUNT_TIMEOUT_S)
@@ -104,7 +115,7 @@ class Mounter(_mounts.Mounts):
         if is_ours:
             with contextlib.suppress(OSError):
                 os.rmdir(point)
-        raise _failure(spec, point, fault, log, position)
+        return _failure(spec, point, fault, log, position)
 
     def _undo(self, point: str, known: t.Collection[int]) -> None:
         """End the clients that a mount has begun, and their mount: they live on, and mount, without the helper."""

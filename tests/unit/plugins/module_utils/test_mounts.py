@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -85,6 +86,38 @@ def test_a_failed_mount_tells_the_new_error_in_the_log_and_takes_its_directory_a
         " (key:/gv0); does 2001:db8::10 or gl2 serve a volume gv0? see gluster volume list"
     )
     assert not os.path.exists(host.point)
+
+
+FEW_BRICKS = (
+    "[2026-11-27 20:36:45.248115 +0000] E [fuse-bridge.c:5364:fuse_first_lookup] 0-fuse:"
+    " first lookup on root failed (Transport endpoint is not connected)\n"
+)
+
+
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_a_client_that_reaches_too_few_bricks_is_begun_once_more(host: Host, is_reached: bool) -> None:
+    host.log_line = FEW_BRICKS
+    host.answer = Completed(1, "", "Mount failed.\n")
+    run = host.run
+
+    def answer(argv: t.Sequence[str], **limits: t.Any) -> Completed:
+        done = run(argv, **limits)
+        if is_reached:
+            host.answer = Completed(0, "", "")
+        return done
+
+    mounts = Mounter(answer, table=str(host.table), logs=str(host.root), visits=str(host.root / "visits"))
+    with contextlib.nullcontext() if is_reached else pytest.raises(StorageError, match="are its bricks up"):
+        mounts.mount(SPEC, host.point)
+    assert (len(host.argvs), bool(mounts.at(host.point)), os.path.exists(host.point)) == (2, is_reached, is_reached)
+
+
+def test_another_failure_is_not_tried_again(host: Host) -> None:
+    host.log_line = ERROR_LINE
+    host.answer = Completed(1, "", "Mount failed.\n")
+    with pytest.raises(StorageError, match="failed to fetch volume file"):
+        host.mounts.mount(SPEC, host.point)
+    assert len(host.argvs) == 1
 
 
 def test_a_failed_mount_leaves_a_directory_that_was_there(host: Host) -> None:
