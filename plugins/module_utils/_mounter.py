@@ -77,10 +77,12 @@ class Mounter(_mounts.Mounts):
             )
         if mount:
             return
+        end = time.monotonic() + timeout_s
         failure = self._try(spec, point, options, timeout_s)
-        if failure and _mount_options.FEW_BRICKS in str(failure):
+        left_s = end - time.monotonic()
+        if failure and _mount_options.FEW_BRICKS in str(failure) and left_s > 0:
             # it waits ten seconds for them (AFR, 10.3), and a glusterd at work may tell it later where they listen
-            failure = self._try(spec, point, options, timeout_s)
+            failure = self._try(spec, point, options, left_s)
         if failure:
             raise failure
 

@@ -112,6 +112,14 @@ def test_a_client_that_reaches_too_few_bricks_is_begun_once_more(host: Host, is_
     assert (len(host.argvs), bool(mounts.at(host.point)), os.path.exists(host.point)) == (2, is_reached, is_reached)
 
 
+def test_it_is_begun_once_more_within_the_time_for_both(host: Host) -> None:
+    host.log_line = FEW_BRICKS
+    host.answer = Completed(1, "", "Mount failed.\n")
+    with pytest.raises(StorageError, match="are its bricks up"):
+        host.mounts.mount(SPEC, host.point, timeout_s=0)
+    assert len(host.argvs) == 1
+
+
 def test_another_failure_is_not_tried_again(host: Host) -> None:
     host.log_line = ERROR_LINE
     host.answer = Completed(1, "", "Mount failed.\n")

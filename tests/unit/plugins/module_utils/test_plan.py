@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Plan
+from ansible_collections.gfapi.virt.plugins.module_utils._plan import Action, Item, Plan
 
 
 def act(name: str, *, waits: bool = False) -> Action:
@@ -53,3 +53,9 @@ def test_summaries_are_in_the_order_of_the_actions() -> None:
 
 def test_action_does_not_wait_unless_it_says_so() -> None:
     assert not Action("a", print).waits
+
+
+@pytest.mark.parametrize("value", [FIRST, Plan(None, None), Item("a", Plan(None, None), {})])
+def test_values_cannot_be_changed(value: object) -> None:
+    with pytest.raises(AttributeError):
+        value.name = "other"  # type: ignore[attr-defined]
