@@ -64,15 +64,35 @@ class Guest:
         found = [line.split("=", 1)[1] for line in self.says() if line.startswith(f"{word} sha256=")]
         return found[-1] if found else None
 
+    def wait(self, what: str, reached: t.Callable[[], bool]) -> None:
+        """As its host waits; a guest that does not get there is described, for nobody can ask it later."""
+        try:
+            self.system.wait(f"guest {self.name} {what}", reached)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.stands()}") from None
+
+    def stands(self) -> str:
+        """What libvirt, QEMU, the console and the host know of it, for a person."""
+        asked = [
+            f"virsh domstate --reason {self.name}",
+            *(f"virsh qemu-monitor-command --hmp {self.name} 'info {words}'" for words in ("status", "blockstats")),
+            f"virsh qemu-monitor-command --hmp {self.name} 'info registers' | grep -E 'RIP|EFL'",
+            f"virsh qemu-monitor-command --hmp {self.name} 'info lapic'",
+            f"tail -n 5 {self.log}",
+            f"tail -n 20 /var/log/libvirt/qemu/{self.name}.log",
+            "cat /proc/loadavg",
+        ]
+        return "\n".join(f"$ {command}\n{self.system.host.run(f'({command}) 2>&1').stdout}" for command in asked)
+
     def shut_down(self) -> None:
         self.system.run("virsh", "shutdown", self.name)
-        self.system.wait("guest shut off", lambda: self.state == "shut off")
+        self.wait("shut off", lambda: self.state == "shut off")
 
     def start(self) -> None:
         """Start it and wait until it is ready; its log then holds this boot only."""
         self.system.run("truncate", "--size=0", self.log)
         self.system.run("virsh", "start", self.name)
-        self.system.wait("guest ready", lambda: "ready" in self.says())
+        self.wait("ready", lambda: "ready" in self.says())
 
     def monitor(self, command: str, **arguments: t.Any) -> t.Any:
         request = json.dumps({"execute": command, "arguments": arguments})

@@ -54,7 +54,7 @@ def boots_again(guest: Guest) -> None:
     """Under the same QEMU: what the guest wrote is found, and written anew."""
     ready = guest.says().count("ready")
     guest.system.run("virsh", "reset", guest.name)
-    guest.system.wait("guest ready", lambda: guest.says().count("ready") > ready)
+    guest.wait("ready once more", lambda: guest.says().count("ready") > ready)
     assert guest.checksum("found") == guest.checksum("written")
 
 

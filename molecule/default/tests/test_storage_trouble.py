@@ -70,7 +70,7 @@ def told(modules: Modules) -> tuple[str | None, ...]:
 
 def require_written(system: System, guest: Guest) -> None:
     """The guest went on, and has what it wrote."""
-    system.wait("guest ready", lambda: "ready" in guest.says())
+    guest.wait("ready", lambda: "ready" in guest.says())
     assert guest.checksum("written")
 
 
