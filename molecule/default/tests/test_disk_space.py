@@ -8,7 +8,7 @@ import typing as t
 import pytest
 from hosts import System
 from modules import Modules
-from volumes import GLUSTER
+from volumes import GLUSTER, NO_HEALTH_CHECK
 
 from conftest import HOST, MOUNT_POINT
 
@@ -32,7 +32,7 @@ def small(system: System, modules: Modules) -> t.Iterator[str]:
     system.run("dd", "if=/dev/urandom", f"of={SOURCE}", "bs=1M", f"count={SOURCE_MIB}", "status=none")
     system.run(*GLUSTER, "create", NAME, *(f"{HOST}:{folder}/brick" for folder in FOLDERS), "force")
     # with shards a file would be on both bricks
-    system.run(*GLUSTER, "set", NAME, "features.shard", "off")
+    system.run(*GLUSTER, "set", NAME, "features.shard", "off", *NO_HEALTH_CHECK)
     system.run(*GLUSTER, "start", NAME)
     modules.done("glusterfs_domain", name=NAME, spec=SPEC)
     yield NAME

@@ -8,7 +8,7 @@ import typing as t
 import pytest
 from hosts import Guest, System
 from modules import Modules
-from volumes import GLUSTER
+from volumes import GLUSTER, NO_HEALTH_CHECK
 
 from conftest import HOST
 
@@ -40,6 +40,7 @@ def tight(system: System, modules: Modules) -> t.Iterator[str]:
         system.run("mount", "-o", "loop", file, folder)
     bricks = [f"{HOST}:{folder}/brick" for folder in FOLDERS]
     system.run(*GLUSTER, "create", NAME, "replica", "3", *bricks, "force")
+    system.run(*GLUSTER, "set", NAME, *NO_HEALTH_CHECK)
     system.run(*GLUSTER, "start", NAME)
     modules.done("gluster_volume_options", volume=NAME, presets=["virt_store"])
     modules.done("glusterfs_domain", name=NAME, spec=SPEC)

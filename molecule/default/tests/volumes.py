@@ -12,6 +12,9 @@ from hosts import System
 from conftest import HOST
 
 GLUSTER = ("gluster", "--mode=script", "volume")
+#: of a volume that is filled: half a minute after its start a brick makes a file for its health, and where there is
+#: no space for that it goes down (Gluster 10)
+NO_HEALTH_CHECK = ("storage.health-check-interval", "0")
 
 
 @contextlib.contextmanager
