@@ -76,13 +76,15 @@ class Guest:
         asked = [
             f"virsh domstate --reason {self.name}",
             *(f"virsh qemu-monitor-command --hmp {self.name} 'info {words}'" for words in ("status", "blockstats")),
-            f"virsh qemu-monitor-command --hmp {self.name} 'info registers' | grep -E 'RIP|EFL'",
+            f"virsh qemu-monitor-command --hmp {self.name} 'info registers' | grep RIP",
             f"virsh qemu-monitor-command --hmp {self.name} 'info lapic'",
             f"tail -n 5 {self.log}",
             f"tail -n 20 /var/log/libvirt/qemu/{self.name}.log",
             "cat /proc/loadavg",
         ]
-        return "\n".join(f"$ {command}\n{self.system.host.run(f'({command}) 2>&1').stdout}" for command in asked)
+        # what it did not do in time may be that QEMU or libvirt hangs
+        told = [self.system.host.run(f"timeout 10 sh -c {shlex.quote(command)} 2>&1").stdout for command in asked]
+        return "\n".join(f"$ {command}\n{words}" for command, words in zip(asked, told, strict=True))
 
     def shut_down(self) -> None:
         self.system.run("virsh", "shutdown", self.name)

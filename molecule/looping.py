@@ -19,7 +19,8 @@ BOOT = {
     "cmdline": "console=ttyS0 quiet no_timer_check rdinit=/looping",
 }
 #: for the kernel's command line: rounds are counted on from the clock, so that no start has the numbers of one before,
-#: and follow each other at once. Not for a guest that is migrated, which should rest (lab/README.md).
+#: and follow each other sooner. For faults, which measure by them how long it was held up; a guest that is migrated
+#: should rest (lab/README.md).
 COUNTED_ON = "clock=1"
 PROGRAM = r"""#!/bin/busybox sh
 /bin/busybox mkdir -p /bin /etc/acpi/PWRF /tmp /var/run

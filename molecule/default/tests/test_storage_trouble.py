@@ -69,7 +69,7 @@ def told(modules: Modules) -> tuple[str | None, ...]:
     return vm["state"], vm["pause_reason"], disk["io_path"], disk["error"]
 
 
-def require_written(system: System, guest: Guest) -> None:
+def require_written(guest: Guest) -> None:
     """The guest went on, and has what it wrote."""
     guest.wait("ready", lambda: "ready" in guest.says())
     assert guest.checksum("written")
@@ -121,7 +121,7 @@ def test_a_full_volume_pauses_the_vm_until_there_is_space(
     system.run("rm", *full)
     result = modules.as_promised("libvirt_vm", name=NAME, state="running")
     assert result["actions"] == [f"resume domain {NAME}"]
-    require_written(system, guest)
+    require_written(guest)
     assert told(modules) == ("running", None, "gfapi", None)
 
 
@@ -139,5 +139,5 @@ def test_a_lost_quorum_pauses_the_vm_until_it_is_back(modules: Modules, system: 
     system.run(*GLUSTER, "start", NAME, "force")
     # QEMU's client looks for the bricks every three seconds
     system.wait("the VM goes on", lambda: not modules.run("libvirt_vm", name=NAME, state="running")["failed"])
-    require_written(system, guest)
+    require_written(guest)
     assert told(modules) == ("running", None, "gfapi", None)
