@@ -361,7 +361,7 @@ def staging(parent: Directory, key: str) -> t.Iterator[Directory]:
     finally:
         with contextlib.suppress(OSError):
             parent.remove_tree(os.path.basename(directory.path))
-        os.close(lock)
+        release(lock)
 
 
 @contextlib.contextmanager
@@ -395,7 +395,7 @@ def _lock_in(directory: Directory) -> int | None:
             _try_lock(lock)
             if directory.is_there(_LOCK):
                 return lock
-        os.close(lock)
+        release(lock)
     return None
 
 
@@ -438,7 +438,7 @@ def _remove_if_ownerless(parent: Directory, name: str) -> None:
         _try_lock(lock)
         parent.remove_tree(name)
     finally:
-        os.close(lock)
+        release(lock)
 
 
 def _locked_file(parent: Directory, name: str, mode: int) -> tuple[str, int]:
@@ -452,7 +452,7 @@ def _locked_file(parent: Directory, name: str, mode: int) -> tuple[str, int]:
             _try_lock(descriptor)
             if parent.is_there(fresh):
                 return fresh, descriptor
-        os.close(descriptor)
+        release(descriptor)
 
 
 def _sweep_files(parent: Directory, name: str | None) -> None:
@@ -465,7 +465,7 @@ def _sweep_files(parent: Directory, name: str | None) -> None:
                 _try_lock(descriptor)
                 os.unlink(found, dir_fd=parent.descriptor)
             finally:
-                os.close(descriptor)
+                release(descriptor)
 
 
 def is_staging(name: str) -> bool:
@@ -481,7 +481,14 @@ def staging_key(name: str) -> str:
 def has_owner(parent: Directory, name: str) -> bool:
     """Whether the run that builds in a staging directory lives."""
     with _unless_gone(), contextlib.suppress(NotADirectoryError), parent.child(name) as directory:
-        lock = directory.open_file(_LOCK)
+        return is_locked(directory, _LOCK)
+    return False
+
+
+def is_locked(directory: Directory, name: str) -> bool:
+    """Whether a run has the lock of a file; nobody has that of one that is not there, or goes at this moment."""
+    with _unless_gone():
+        lock = directory.open_file(name)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             # the bricks hear of a close later, and whoever wants to remove it then would take us for the owner
@@ -489,17 +496,32 @@ def has_owner(parent: Directory, name: str) -> bool:
         except BlockingIOError:
             return True
         finally:
-            os.close(lock)
+            release(lock)
     return False
 
 
 def _try_lock(descriptor: int) -> None:
-    """Raises `BlockingIOError` while another open file has it."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """Raises `BlockingIOError` while another open file has it, and `FileNotFoundError` once the file is deleted."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        # performance.open-behind opens a file on the bricks when it is first locked, and by then it may be gone
+        if exc.errno == errno.ESTALE:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+        raise
+
+
+def release(lock: int) -> None:
+    """Close a file that was open for its lock. It is closed also where that fails, as it does when it was deleted."""
+    with contextlib.suppress(OSError):
+        os.close(lock)
 
 
 def take_lock(descriptor: int, end: float) -> bool:
-    """Wait for the lock of a file until a time of the monotonic clock; whether it was given."""
+    """Wait for the lock of a file until a time of the monotonic clock (0 for one attempt); whether it was given.
+
+    Raises `FileNotFoundError` where the file was deleted after it was opened.
+    """
     while True:
         with contextlib.suppress(BlockingIOError):
             _try_lock(descriptor)

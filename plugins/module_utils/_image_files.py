@@ -227,19 +227,25 @@ class ImageFiles:
     def locked(self, images: _files.Directory, image: _image.Image) -> t.Iterator[_image.Image]:
         """Keeps other runs from an image's layers, on all hosts; the image as the last of them left it.
 
-        Raises `StorageError` where another run works on it for long, or has put another leaf on it.
+        Raises `StorageError` where another run works on it for long, or has put another leaf on it, and
+        `FileNotFoundError` where another has deleted it.
         """
         with contextlib.ExitStack() as held:
+            lock = None
             # one without a lease is used all the same
             with contextlib.suppress(FileNotFoundError), images.child(image.uuid) as directory:
                 # the first layer stays as long as its image, and QEMU opens no lease
                 lock = directory.open_file(image.first.uuid + LEASE, os.O_RDWR)
-                held.callback(os.close, lock)
-                if not _files.take_lock(lock, time.monotonic() + LOCK_TIMEOUT_S):
-                    raise _errors.StorageError(
-                        f"another run works on it for {LOCK_TIMEOUT_S} s; run again when that is done"
-                    )
-            fresh = _image.Image.from_volumes(image.uuid, _volumes_in(images, image.uuid))
+                held.callback(_files.release, lock)
+            if lock is not None and not _files.take_lock(lock, time.monotonic() + LOCK_TIMEOUT_S):
+                raise _errors.StorageError(
+                    f"another run works on it for {LOCK_TIMEOUT_S} s; run again when that is done"
+                )
+            volumes = _volumes_in(images, image.uuid)
+            if not volumes:
+                # half removed
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            fresh = _image.Image.from_volumes(image.uuid, volumes)
             if fresh.leaf.uuid != image.leaf.uuid:
                 raise _errors.StorageError("another run has put a layer on it meanwhile; run again")
             yield fresh

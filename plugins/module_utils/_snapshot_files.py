@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import posixpath
@@ -159,18 +158,16 @@ class Layers:
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
         """Keeps the runs of all hosts but one from the image's layers. Raises `StorageError` where another has it."""
-        # the first layer stays as long as its image, and QEMU opens no lease
-        with self._directory("lock the layers") as directory:
-            lock = directory.open_file(self._first_uuid + _image_files.LEASE, os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.ExitStack() as held:
+            # the first layer stays as long as its image, and QEMU opens no lease
+            with self._directory("lock the layers") as directory:
+                lock = directory.open_file(self._first_uuid + _image_files.LEASE, os.O_RDWR)
+                held.callback(_files.release, lock)
+                if not _files.take_lock(lock, 0):
+                    raise _errors.StorageError(
+                        f"disk {self.name!r}: another run works on its snapshots; run again when it is done"
+                    )
             yield
-        except BlockingIOError:
-            raise _errors.StorageError(
-                f"disk {self.name!r}: another run works on its snapshots; run again when it is done"
-            ) from None
-        finally:
-            os.close(lock)
 
     @contextlib.contextmanager
     def _directory(self, doing: str) -> t.Iterator[_files.Directory]:

@@ -358,7 +358,8 @@ class Storage:
                 raise _errors.StorageError(
                     f"cannot {doing} in storage domain {found.place.name}: it was deleted meanwhile; run again"
                 ) from None
-            except _errors.StorageError as exc:
+            except (_errors.StorageError, ValueError) as exc:
+                # a ValueError: another run removes its layers at this moment, or somebody broke it
                 raise _errors.StorageError(f"cannot {doing} in storage domain {found.place.name}: {exc}") from exc
             yield images, image
 

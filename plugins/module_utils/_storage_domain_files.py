@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import posixpath
 import time
@@ -99,24 +98,24 @@ def locked(root: _files.Directory) -> t.Iterator[None]:
     try:
         yield
     finally:
-        os.close(lock)
+        _files.release(lock)
 
 
 def _locked(root: _files.Directory) -> int:
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         lock = os.open(_storage_domain.LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
-        if not _files.take_lock(lock, end):
-            os.close(lock)
-            raise _errors.StorageError(
-                f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s"
-                f" (it holds {_storage_domain.LOCK}); wait for it, or end it"
-            )
+        # the run that had it may have removed the storage domain, and the lock's file with it
         with contextlib.suppress(FileNotFoundError):
-            # the run that had it may have removed the storage domain, and the lock's file with it
+            if not _files.take_lock(lock, end):
+                _files.release(lock)
+                raise _errors.StorageError(
+                    f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s"
+                    f" (it holds {_storage_domain.LOCK}); wait for it, or end it"
+                )
             if _fresh_status(root, _storage_domain.LOCK).st_ino == os.fstat(lock).st_ino:
                 return lock
-        os.close(lock)
+        _files.release(lock)
 
 
 def _fresh_status(root: _files.Directory, name: str) -> os.stat_result:
@@ -135,21 +134,7 @@ def leftovers(point: str) -> list[str]:
     """What interrupted removals left on a mount; not what a run is removing at this moment."""
     with _files.explained(f"read what is on {point}"), _files.Directory.open(point) as root:
         found = [name for name in root.names() if name.startswith(_storage_domain.REMOVED)]
-        return [] if found and _is_locked(root) else found
-
-
-def _is_locked(root: _files.Directory) -> bool:
-    try:
-        lock = root.open_file(_storage_domain.LOCK)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
+        return [] if found and _files.is_locked(root, _storage_domain.LOCK) else found
 
 
 def abandoned(point: str) -> list[str]:

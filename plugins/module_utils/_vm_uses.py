@@ -10,7 +10,6 @@ A storage domain that is not mounted here gets no note, and its images are not l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import os
 import typing as t
@@ -391,17 +390,14 @@ def _starting(volume: ImageVolumeOf) -> t.Iterator[None]:
 def _locked(directory: _files.Directory, name: str, volume: ImageVolumeOf) -> t.Iterator[None]:
     lease = directory.open_file(name, os.O_RDWR)
     try:
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lease)
-        raise _errors.StorageError(
-            f"{volume.refusal} {volume.image_uuid}: another domain is being started on it, or"
-            " another run works on it; run again when that is done"
-        ) from None
-    try:
+        if not _files.take_lock(lease, 0):
+            raise _errors.StorageError(
+                f"{volume.refusal} {volume.image_uuid}: another domain is being started on it, or"
+                " another run works on it; run again when that is done"
+            )
         yield
     finally:
-        os.close(lease)
+        _files.release(lease)
 
 
 def _opened(volumes: t.Sequence[ImageVolumeOf]) -> list[ImageVolumeOf]:

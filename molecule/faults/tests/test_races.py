@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Eight plays at once on the same VM, disks, storage domain and options: all succeed, and all is as they asked."""
+"""Several at once on the same VM, disks, storage domain and options: all succeed, and all is as they asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hosts import System
+from modules import Modules
 from work import Asked, Done, Work, do
 
 from conftest import LAB
@@ -20,6 +21,8 @@ PLAYS = 8
 NAME = "race"
 GLUSTER = ("gluster", "--mode=script", "volume")
 DISKS = ("race-1", "race-2", "race-3")
+#: so many that two hosts meet at all the steps of a deletion
+MANY = [f"{NAME}-{number}" for number in range(20)]
 #: an action of libvirt_vm; `grow disk ... in domain` is one of gfapi_disk
 OF_VM = re.compile(rf"^(?!grow).*(?<!storage) domain {NAME}\b|^\w+ domain {NAME}\b")
 
@@ -109,3 +112,22 @@ def test_races(hosts: Hosts, round_number: int) -> None:
         assert set(of_vm.values()) <= {1}, f"{name}: {of_vm}"
         (again,) = at_once(hosts, work, 1)
         assert again.all() == []
+
+
+@pytest.mark.gate
+def test_disks_that_all_hypervisors_delete_at_once(hosts: Hosts) -> None:
+    """What one of them sees half deleted is no failure."""
+    modules = [LAB.modules(system.name) for system in hosts.hypervisors]
+    for each in modules:
+        each.done("glusterfs_domain", name=NAME, volume=NAME, servers=[node.name for node in hosts.nodes])
+
+    def delete(each: Modules) -> None:
+        each.done("gfapi_disk", storage_domain=NAME, disks=[{"name": name, "state": "absent"} for name in MANY])
+
+    for _turn in range(2):
+        made = [{"name": name, "size": "1MiB"} for name in MANY]
+        modules[0].done("gfapi_disk", storage_domain=NAME, disks=made)
+        with ThreadPoolExecutor(len(modules)) as pool:
+            list(pool.map(delete, modules))
+        left = hosts.hypervisors[0].run("sh", "-c", f"ls -A /rhev/data-center/mnt/glusterSD/*:_{NAME}/*/images")
+        assert left == ""

@@ -470,6 +470,61 @@ def test_a_disk_that_another_run_deletes_is_deleted(host: Host, monkeypatch: pyt
     host.storage.delete(host.place, found.image_uuid, found)
 
 
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_a_disk_that_another_host_deletes_before_its_lease_is_locked_is_deleted(
+    host: Host, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Gluster opens the lease on the bricks when it is locked (open-behind); it fails then, and at its close again."""
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    flock, close = fcntl.flock, os.close
+    rest = threading.Timer(0.2, lambda: shutil.rmtree(host.images / found.image_uuid))
+    failed: list[str] = []
+
+    def lock(descriptor: int, _operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        monkeypatch.setattr(os, "close", lambda other: close_late(other, descriptor))
+        os.unlink(f"{found.path}.lease")
+        rest.start()
+        failed.append("lock")
+        raise OSError(number, os.strerror(number))
+
+    def close_late(descriptor: int, lease: int) -> None:
+        close(descriptor)
+        if descriptor == lease:
+            monkeypatch.setattr(os, "close", close)
+            failed.append("close")
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    host.storage.delete(host.place, found.image_uuid, found)
+    rest.join()
+    assert failed == ["lock", "close"]
+    assert list(host.images.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ((), "it was deleted meanwhile; run again"),
+        # whoever deletes it unlinks that last
+        ((".meta",), "No such file or directory"),
+    ],
+)
+def test_a_disk_of_which_another_host_has_deleted_a_part_is_not_changed(
+    host: Host, left: tuple[str, ...], words: str
+) -> None:
+    host.create()
+    found = host.storage.require_image("vmstore", "web")
+    late = host.storage
+    late.listing(host.place)
+    for path in (host.images / found.image_uuid).iterdir():
+        if path.suffix not in left:
+            path.unlink()
+    with pytest.raises(StorageError, match=f"cannot grow disk web in storage domain vmstore: {words}"):
+        late.grow(found, 4 << 30, resize_live=None)
+
+
 def test_a_disk_that_another_host_deletes_may_be_listed_for_a_moment(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
