@@ -72,31 +72,25 @@ class Storage:
     def listing(self, place: _found_image.MountedStorageDomain) -> _image_files.Listing:
         """All images of a storage domain, read once."""
         if place.path not in self._listings:
-            with self._images_of(place, "read") as images:
+            with self._images_of(place, "list the disks") as images:
                 self._listings[place.path] = self._files.read(images)
         return self._listings[place.path]
 
     def find_image(self, wanted: str, name: str) -> _found_image.FoundImage | None:
         """The image of that name, or uuid, in that storage domain; `None` if there is none."""
         place = self.find(wanted)
-        listing = self.listing(place)
-        image = listing.image(name)
-        if image is None:
-            return None
-        try:
-            return self._with_sizes(place, image)
-        except _errors.StorageError:
-            with self._images_of(place, "read") as images:
-                if images.stays(image.uuid):
-                    raise
-            # another run has deleted it meanwhile
-            listing.put(image.uuid, None)
-            return None
+        image = self.listing(place).image(name)
+        return None if image is None else self._with_sizes(place, image)
 
     def require_image(self, wanted: str, name: str) -> _found_image.FoundImage:
         """The same; raises `StorageError` for one that is not there or not usable."""
         listed = self.require_listed(wanted, name)
-        return self._with_sizes(listed.place, listed.image)
+        found = self._with_sizes(listed.place, listed.image)
+        if found is None:
+            raise _errors.StorageError(
+                f"disk {name!r} was deleted from storage domain {listed.place.name} meanwhile; run again"
+            )
+        return found
 
     def require_listed(self, wanted: str, name: str) -> _found_image.ListedImage:
         """The same without its sizes, which take a few round trips to the bricks an image."""
@@ -118,15 +112,24 @@ class Storage:
         if not found:
             return
         # what cannot be read is told by `find_image`
-        with contextlib.suppress(_errors.StorageError), self._images_of(place, "read") as images:
+        with contextlib.suppress(_errors.StorageError), self._images_of(place, "read disks") as images:
             sizes = _files.at_once(lambda image: self._files.sizes(images, image), found)
             self._sizes.update(zip((image.uuid for image in found), sizes))
 
-    def _with_sizes(self, place: _found_image.MountedStorageDomain, image: _image.Image) -> _found_image.FoundImage:
+    def _with_sizes(
+        self, place: _found_image.MountedStorageDomain, image: _image.Image
+    ) -> _found_image.FoundImage | None:
+        """An image of the listing; `None` where another run has deleted it meanwhile."""
         sizes = self._sizes.pop(image.uuid, None)
         if sizes is None:
-            with self._images_of(place, "read") as images:
-                sizes = self._files.sizes(images, image)
+            with self._images_of(place, f"read how large disk {image.name} is") as images:
+                try:
+                    sizes = self._files.sizes(images, image)
+                except OSError:
+                    if images.stays(image.uuid):
+                        raise
+                    self.listing(place).put(image.uuid, None)
+                    return None
         return _found_image.FoundImage.at(place, image, sizes)
 
     def source(self, found: _found_image.FoundImage) -> _image.Source:
@@ -285,7 +288,7 @@ class Storage:
         """Whether a killed run left where it built an image, or a layer of it."""
         if image_uuid not in self.listing(place).staged:
             return False
-        with self._images_of(place, "read") as images:
+        with self._images_of(place, f"look for what a killed run left of image {image_uuid}") as images:
             # one that ends at this moment has no lock any more
             return bool(_files.lasting(lambda: _files.unowned(images, image_uuid)))
 

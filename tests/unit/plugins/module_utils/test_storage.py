@@ -558,6 +558,15 @@ def test_a_disk_that_another_run_deleted_since_the_listing_is_not_there(host: Ho
     assert host.storage.find_image("vmstore", "web") is None
 
 
+def test_a_disk_that_is_needed_and_was_deleted_since_the_listing_is_named(host: Host) -> None:
+    host.create()
+    late = host.storage
+    found = late.require_image("vmstore", "web")
+    host.storage.delete(host.place, found.image_uuid, found)
+    with pytest.raises(StorageError, match="disk 'web' was deleted from storage domain vmstore meanwhile; run again"):
+        late.require_image("vmstore", "web")
+
+
 def test_a_disk_that_cannot_be_looked_at_is_not_deleted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.create()
     found = host.storage.require_image("vmstore", "web")
@@ -602,7 +611,9 @@ def test_a_disk_that_cannot_be_measured_is_there(host: Host, monkeypatch: pytest
 
     monkeypatch.setattr(_image_files.ImageFiles, "sizes", broken)
     storage.look_ahead("vmstore", ["web"])
-    with pytest.raises(StorageError, match="cannot read in storage domain vmstore: Input/output error"):
+    with pytest.raises(
+        StorageError, match="cannot read how large disk web is in storage domain vmstore: Input/output error"
+    ):
         storage.find_image("vmstore", "web")
 
 
