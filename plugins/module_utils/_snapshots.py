@@ -94,18 +94,19 @@ class DiskLayers:
                 getattr(self, f"_{step.do}")(state, step.volume, step.other)
         raise _errors.StorageError(f"disk {self.name!r}: its layers do not become what they should; last step {step}")
 
-    def create(self, name: str, note: str) -> None:
-        """A new leaf; the one until now is called `name`."""
+    def create(self, name: str, note: str) -> bool:
+        """A new leaf; the one until now is called `name`. `False` if it was there already."""
         with self.layers.locked():
             step = _snapshot.creation_step(self.state(), name)
             if step is None:
-                return
+                return False
             self.require_free("taken a snapshot of")
             volume = step.volume
             if volume.snapshot != name:
                 volume = _snapshot.named(volume, name, note)
                 self.layers.write(volume)
             self.layers.overlay(volume)
+            return True
 
     def _overlay(self, _state: _snapshot.State, volume: _image.ImageVolume, like: _image.ImageVolume | None) -> None:
         self.require_free("reverted")

@@ -459,7 +459,14 @@ def clearing(storage: _storage.Storage, found: t.Sequence[Found]) -> list[_plan.
 
 
 def creation(disk: _snapshots.DiskLayers, name: str, note: str) -> t.Callable[[], None]:
-    return lambda: disk.create(name, note)
+    def run() -> None:
+        if not disk.create(name, note):
+            # it is of that run's moment, and goes should that run take it back
+            raise _errors.StorageError(
+                f"disk {disk.name!r}: another run took snapshot {name} of it meanwhile; run again"
+            )
+
+    return run
 
 
 def removal(disk: _snapshots.DiskLayers, name: str) -> t.Callable[[], None]:

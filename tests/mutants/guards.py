@@ -182,8 +182,8 @@ MUTANTS: t.Final = (
     Mutant(
         "a disk that cannot be measured is there",
         "module_utils/_storage.py",
-        "                if images.stays(image.uuid):\n                    raise\n",
-        "                pass\n",
+        "                    if images.stays(image.uuid):\n                        raise\n",
+        "                    pass\n",
         f"{_UTILS}test_storage.py::test_a_disk_that_cannot_be_measured_is_there",
     ),
     Mutant(
@@ -236,6 +236,12 @@ MUTANTS: t.Final = (
         '        self.require_free("reverted")\n',
         "",
         f"{_SNAPSHOT}::test_layers_of_a_vm_that_started_elsewhere_since_the_plan_stay",
+    ),
+    _dropped(
+        "a snapshot that another run may take back is none of this run",
+        "modules/gfapi_snapshot.py",
+        "        if not disk.create(name, note):",
+        f"{_SNAPSHOT}::test_a_snapshot_that_another_run_takes_meanwhile_is_that_runs",
     ),
     _dropped(
         "one run at a time works on the layers of an image",

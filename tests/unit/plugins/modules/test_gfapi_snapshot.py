@@ -510,6 +510,19 @@ def test_layers_that_another_run_works_on_are_left_to_it(host: Host, state: str)
     assert set(host.files("alone")) != set(before)
 
 
+def test_a_snapshot_that_another_run_takes_meanwhile_is_that_runs(host: Host) -> None:
+    """Which may still take it back; so this run has not done what it said."""
+    params: dict[str, t.Any] = {"disks": ["alone"], "storage_domain": "vmstore"}
+    host.make("alone")
+    late = host.plan(**params)
+    host.run(**params)
+    files = host.files("alone")
+    with pytest.raises(StorageError, match="disk 'alone': another run took snapshot one of it meanwhile; run again"):
+        late.plan.actions[0].run()
+    assert host.files("alone") == files
+    assert host.plan(**params).plan.actions == ()
+
+
 def test_a_layer_without_a_header_is_named(host: Host) -> None:
     host.make("alone")
     (meta,) = (host.images / image_uuid_of(host.uuid, "alone")).glob("*.meta")
