@@ -105,8 +105,7 @@ def _locked(root: _files.Directory) -> int:
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         lock = os.open(_storage_domain.LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
-        # the run that had it may have removed the storage domain, and the lock's file with it
-        with contextlib.suppress(FileNotFoundError):
+        try:
             if not _files.take_lock(lock, end):
                 _files.release(lock)
                 raise _errors.StorageError(
@@ -115,6 +114,11 @@ def _locked(root: _files.Directory) -> int:
                 )
             if _fresh_status(root, _storage_domain.LOCK).st_ino == os.fstat(lock).st_ino:
                 return lock
+        except FileNotFoundError:
+            # the run that had it may have removed the storage domain, and the lock's file with it
+            if time.monotonic() > end:
+                _files.release(lock)
+                raise
         _files.release(lock)
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import typing as t
@@ -222,6 +223,29 @@ def test_the_lock_goes_with_its_holder(tmp_path: Path, monkeypatch: pytest.Monke
     assert killed_at(2, lambda: files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID)))
     assert (tmp_path / LOCK).exists()
     files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID))
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_a_lock_that_another_host_removes_before_it_is_taken_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Gluster opens it on the bricks when it is locked (open-behind). One that fails for good ends the wait."""
+    lay_out(tmp_path)
+    flock = fcntl.flock
+    asked: list[int] = []
+
+    def gone(descriptor: int, operation: int) -> None:
+        asked.append(descriptor)
+        if len(asked) == 1 or files.LOCK_TIMEOUT_S == 0:
+            raise OSError(number, os.strerror(number))
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", gone)
+    files.change(str(tmp_path), "vmstore", lambda found: attached(found, UUID))
+    assert len(asked) > 1
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0)
+    with pytest.raises(StorageError, match="cannot change the metadata of storage domain vmstore .*: No such file"):
+        files.change(str(tmp_path), "vmstore", lambda found: found)
 
 
 def test_what_was_attached_meanwhile_is_not_removed(tmp_path: Path) -> None:
