@@ -531,6 +531,22 @@ def _read_at(
     condition: _storage_domain_state.Condition,
     desired: _storage_domain_state.Desired,
 ) -> _storage_domain_state.Current:
+    """What is there; looked at again where another host has removed it meanwhile."""
+    names = _storage_domain_read.names(point)
+    try:
+        return _looked_at(point, space, condition, desired)
+    except _errors.StorageError:
+        if _files.lasting(lambda: names <= _storage_domain_read.names(point)):
+            raise
+    return _read_at(point, space, condition, desired)
+
+
+def _looked_at(
+    point: str,
+    space: _mount_table.Space,
+    condition: _storage_domain_state.Condition,
+    desired: _storage_domain_state.Desired,
+) -> _storage_domain_state.Current:
     found = _storage_domain_read.read(point)
     wrong, faults = _checked(point, found, space, desired.owner) if found and desired.state == "active" else ((), ())
     ends = desired.state == "absent"

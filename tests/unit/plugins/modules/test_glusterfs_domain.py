@@ -12,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain, _storage_domain_volume
+from ansible_collections.gfapi.virt.plugins.module_utils import (
+    _files,
+    _storage_domain,
+    _storage_domain_upgrade,
+    _storage_domain_volume,
+)
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_files as storage_domain_files
 from ansible_collections.gfapi.virt.plugins.module_utils import _storage_domain_read as storage_domain_read
 from ansible_collections.gfapi.virt.plugins.module_utils import _use_notes as use_notes
@@ -88,7 +93,8 @@ class Lab:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Lab:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr(_files, "LINGERS_S", 0)
     return Lab(tmp_path)
 
 
@@ -673,6 +679,25 @@ def test_absent_asks_nothing_of_mounts_that_show_other_files(host: Lab) -> None:
         host.mounts.mounted[point] = Mount(VolumeSpec.parse(f"gl1:/{location}"), point)
         host.mounts.holders[point] = ["sleep (7)"]
     assert host.item(**ABSENT).plan.actions
+
+
+@pytest.mark.parametrize("state", ["absent", "active"])
+def test_one_that_another_host_removes_while_it_is_looked_at_is_not_there(
+    host: Lab, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    host.run()
+    uuid = metadata(host).uuid
+    missing = _storage_domain_upgrade.missing
+
+    def missing_late(point: str, domain: StorageDomain) -> tuple[str, ...]:
+        monkeypatch.setattr(_storage_domain_upgrade, "missing", missing)
+        storage_domain_files.remove(point, uuid, lambda _found: None)
+        return missing(point, domain)
+
+    monkeypatch.setattr(_storage_domain_upgrade, "missing", missing_late)
+    item = host.run(**(ABSENT if state == "absent" else {"state": state}))
+    assert not any(words.startswith("delete") for words in item.plan.summaries)
+    assert (metadata(host).uuid != uuid) if state == "active" else not host.mounts.table()
 
 
 def test_absent_is_refused_for_a_damaged_one(host: Lab) -> None:
