@@ -104,22 +104,22 @@ def locked(root: _files.Directory) -> t.Iterator[None]:
 def _locked(root: _files.Directory) -> int:
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
-        lock = os.open(_storage_domain.LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
-        try:
-            if not _files.take_lock(lock, end):
-                _files.release(lock)
-                raise _errors.StorageError(
-                    f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s"
-                    f" (it holds {_storage_domain.LOCK}); wait for it, or end it"
-                )
-            if _fresh_status(root, _storage_domain.LOCK).st_ino == os.fstat(lock).st_ino:
-                return lock
-        except FileNotFoundError:
-            # the run that had it may have removed the storage domain, and the lock's file with it
-            if time.monotonic() > end:
-                _files.release(lock)
-                raise
-        _files.release(lock)
+        with contextlib.ExitStack() as held:
+            lock = os.open(_storage_domain.LOCK, _LOCK_FLAGS, 0o600, dir_fd=root.descriptor)
+            held.callback(_files.release, lock)
+            try:
+                if not _files.take_lock(lock, end):
+                    raise _errors.StorageError(
+                        f"another run has changed what is on {root.path} for {LOCK_TIMEOUT_S} s"
+                        f" (it holds {_storage_domain.LOCK}); wait for it, or end it"
+                    )
+                if _fresh_status(root, _storage_domain.LOCK).st_ino == os.fstat(lock).st_ino:
+                    held.pop_all()
+                    return lock
+            except FileNotFoundError:
+                # the run that had it may have removed the storage domain, and the lock's file with it
+                if time.monotonic() > end:
+                    raise
 
 
 def _fresh_status(root: _files.Directory, name: str) -> os.stat_result:

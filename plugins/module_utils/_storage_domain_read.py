@@ -16,12 +16,6 @@ from ansible_collections.gfapi.virt.plugins.module_utils import _errors, _files,
 METADATA_LIMIT: t.Final = 1 << 20
 
 
-def names(point: str) -> frozenset[str]:
-    """What lies on a mount, but for what runs work with."""
-    with _files.explained(f"read what is on {point}"), _files.Directory.open(point) as root:
-        return frozenset(name for name in root.names() if not name.startswith("."))
-
-
 def read(point: str) -> _storage_domain.StorageDomain | None:
     """The storage domain on a mount that answers; `None` if none, `StorageError` for a bad one or several."""
     with _files.explained(f"read what is on {point}"), _files.Directory.open(point) as root:

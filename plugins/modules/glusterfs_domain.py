@@ -532,11 +532,11 @@ def _read_at(
     desired: _storage_domain_state.Desired,
 ) -> _storage_domain_state.Current:
     """What is there; looked at again where another host has removed it meanwhile."""
-    names = _storage_domain_read.names(point)
+    before = set(_storage_domain_files.others(point, None))
     try:
         return _looked_at(point, space, condition, desired)
     except _errors.StorageError:
-        if _files.lasting(lambda: names <= _storage_domain_read.names(point)):
+        if _files.lasting(lambda: before.issubset(_storage_domain_files.others(point, None))):
             raise
     return _read_at(point, space, condition, desired)
 
